@@ -1,0 +1,49 @@
+/* HTTP/1.1 server: llhttp for framing, one epoll thread for all sockets, handlers in worker threads.
+ *
+ * Strict where leniency is dangerous (smuggling shapes, two Hosts, bare LF ... are 400 and closed), bounded in every
+ * dimension, and quiet about connections that come and go (probes). Source: RFC 9110, RFC 9112. */
+#ifndef PUSHWRIGHT_RUNTIME_SERVER_H
+#define PUSHWRIGHT_RUNTIME_SERVER_H
+
+#include "runtime/function.h"
+
+struct server;
+
+struct server_options {
+    const char *listen;        /* "8080" (every address, dual stack), "127.0.0.1:0", "[::1]:0", "unix:/path" */
+    unsigned workers;          /* threads that run handlers; 0: 4 */
+    unsigned connections_max;  /* 0: 10000; above it the longest idle one is closed */
+    size_t body_max;           /* 0: EVENT_MAX; over it 413 and close */
+    size_t memory_max;         /* all bodies together; 0: 4 * body_max; above it reading waits */
+    long header_timeout_ms;    /* first byte of a request to its blank line; 0: 10 s -> 408 */
+    long body_timeout_ms;      /* blank line to last byte; 0: 60 s -> 408; a body slower than 1 KB/s after 10 s is too slow too */
+    long idle_timeout_ms;      /* keep-alive; 0: 620 s */
+    long drain_timeout_ms;     /* after server_stop: 0: 30 s */
+
+    /* In a worker thread, for every request that the server itself does not answer. Fills *reply. */
+    void (*handle)(void *context, const struct request *request, struct reply *reply);
+    void *context;
+    /* In the epoll thread, must not block: a request that is answered at once (health, metrics); false: it goes to a worker. */
+    bool (*answer)(void *context, const struct request *request, struct reply *reply);
+    /* One call for each finished exchange (metrics, access log); NULL: none. status 0: the peer went away. */
+    void (*finished)(void *context, const struct request *request, int status, int64_t duration_us);
+};
+
+/* Request line 8 KiB, headers 32 KiB and 100 fields. */
+enum { SERVER_LINE_MAX = 8 * 1024, SERVER_HEADERS_MAX = 32 * 1024, SERVER_FIELDS_MAX = 100 };
+
+/* Binds, but takes no connection before server_run. */
+struct server *server_new(const struct server_options *options, struct error *err);
+void server_free(struct server *server);
+AUTO_FREE(struct server, server_free)
+
+unsigned server_port(const struct server *server);
+
+/* Serve until server_stop: then stop accepting, finish what has begun (Connection: close), close idle connections, return. */
+bool server_run(struct server *server, struct error *err);
+
+/* From any thread or signal handler, any number of times. */
+void server_stop(struct server *server);
+bool server_stopping(const struct server *server);
+
+#endif

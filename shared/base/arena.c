@@ -1,0 +1,113 @@
+#include "shared/base/arena.h"
+
+#include <stdarg.h>
+#include <stdalign.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+enum { BLOCK_MIN = 16 * 1024 };
+
+struct block {
+    struct block *before;
+    size_t size, used;
+    alignas(max_align_t) char data[];
+};
+
+struct arena {
+    struct block *last;
+    size_t total, max; /* bytes in blocks */
+};
+
+struct arena *arena_new(size_t max)
+{
+    struct arena *arena = calloc(1, sizeof *arena);
+    if (arena)
+        arena->max = max;
+    return arena;
+}
+
+static void free_blocks(struct block *block, const struct block *keep)
+{
+    while (block != keep) {
+        struct block *before = block->before;
+        free(block);
+        block = before;
+    }
+}
+
+void arena_free(struct arena *arena)
+{
+    if (!arena)
+        return;
+    free_blocks(arena->last, NULL);
+    free(arena);
+}
+
+void arena_reset(struct arena *arena)
+{
+    struct block *first = arena->last;
+    while (first && first->before)
+        first = first->before;
+    free_blocks(arena->last, first);
+    arena->last = first;
+    arena->total = first ? first->size : 0;
+    if (first)
+        first->used = 0;
+}
+
+static struct block *add_block(struct arena *arena, size_t need)
+{
+    size_t size = arena->last ? arena->last->size * 2 : BLOCK_MIN;
+    if (size > arena->max - arena->total)
+        size = arena->max - arena->total;
+    if (size < need)
+        size = need;
+    if (size > arena->max - arena->total)
+        return NULL;
+    struct block *block = malloc(sizeof *block + size);
+    if (!block)
+        return NULL;
+    *block = (struct block){ .before = arena->last, .size = size };
+    arena->last = block;
+    arena->total += size;
+    return block;
+}
+
+void *arena_take(struct arena *arena, size_t size)
+{
+    if (size > SIZE_MAX - sizeof(max_align_t))
+        return NULL;
+    size_t need = (size + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
+    struct block *block = arena->last;
+    if (!block || block->size - block->used < need)
+        block = add_block(arena, need);
+    if (!block)
+        return NULL;
+    char *piece = block->data + block->used;
+    block->used += need;
+    return memset(piece, 0, need);
+}
+
+char *arena_dup(struct arena *arena, struct span s)
+{
+    char *copy = arena_take(arena, s.len + 1);
+    if (copy && s.len > 0)
+        memcpy(copy, s.data, s.len);
+    return copy;
+}
+
+char *arena_printf(struct arena *arena, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    char *text = n < 0 ? NULL : arena_take(arena, (size_t)n + 1);
+    if (!text)
+        return NULL;
+    va_start(args, format);
+    vsnprintf(text, (size_t)n + 1, format, args);
+    va_end(args);
+    return text;
+}

@@ -1,0 +1,22 @@
+/* Memory of one request: taken piece by piece, given back at once. Bounded, so that no input can take more. */
+#ifndef PUSHWRIGHT_BASE_ARENA_H
+#define PUSHWRIGHT_BASE_ARENA_H
+
+#include "shared/base/auto.h"
+#include "shared/base/span.h"
+
+struct arena; /* not safe for two threads at once */
+
+struct arena *arena_new(size_t max); /* NULL when memory is out */
+void arena_free(struct arena *arena);
+AUTO_FREE(struct arena, arena_free)
+
+/* Forget everything that was taken, keep one block for the next request. */
+void arena_reset(struct arena *arena);
+
+/* `size` bytes, zeroed, aligned for any type, valid until reset or free; NULL over the ceiling or when memory is out. */
+void *arena_take(struct arena *arena, size_t size);
+char *arena_dup(struct arena *arena, struct span s); /* terminated copy */
+__attribute__((format(printf, 2, 3))) char *arena_printf(struct arena *arena, const char *format, ...);
+
+#endif

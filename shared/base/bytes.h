@@ -1,0 +1,42 @@
+/* A growable buffer with a ceiling that is part of its creation. Always NUL-terminated behind len once it holds anything,
+ * so that data may be read as a string when the content is known to have no NUL. */
+#ifndef PUSHWRIGHT_BASE_BYTES_H
+#define PUSHWRIGHT_BASE_BYTES_H
+
+#include "shared/base/auto.h"
+#include "shared/base/error.h"
+#include "shared/base/span.h"
+
+struct bytes {
+    char *data; /* NULL until something was appended */
+    size_t len;
+    size_t capacity;
+    size_t max; /* bytes of content that it may hold */
+};
+
+#define BYTES(ceiling) ((struct bytes){ .max = (ceiling) })
+
+void bytes_init(struct bytes *bytes, size_t max);
+void bytes_release(struct bytes *bytes);
+AUTO_RELEASE(struct bytes, bytes_release)
+
+/* False with ERROR_TOO_LARGE over the ceiling, ERROR_INTERNAL when memory is out; the content stays as it was. */
+bool bytes_append(struct bytes *bytes, const void *data, size_t len, struct error *err);
+bool bytes_append_span(struct bytes *bytes, struct span span, struct error *err);
+bool bytes_append_text(struct bytes *bytes, const char *text, struct error *err);
+bool bytes_append_char(struct bytes *bytes, char c, struct error *err);
+__attribute__((format(printf, 3, 4))) bool bytes_printf(struct bytes *bytes, struct error *err, const char *format, ...);
+
+/* Make room for `more` bytes behind len, to be written by the caller, who then adds to len. */
+bool bytes_reserve(struct bytes *bytes, size_t more, struct error *err);
+
+/* Forget the content, keep the memory. */
+void bytes_clear(struct bytes *bytes);
+
+struct span bytes_span(const struct bytes *bytes); /* never absent */
+const char *bytes_text(const struct bytes *bytes); /* "" when empty */
+
+/* Hand the memory to the caller, who frees it; NULL only when memory is out. */
+char *bytes_take(struct bytes *bytes);
+
+#endif

@@ -1,0 +1,27 @@
+/* Files: read with a ceiling, written so that a crash leaves the old or the new content, never a part. */
+#ifndef PUSHWRIGHT_BASE_FILE_H
+#define PUSHWRIGHT_BASE_FILE_H
+
+#include "shared/base/bytes.h"
+
+#include <sys/types.h>
+
+/* Append the file's content to *out; over its ceiling is ERROR_TOO_LARGE. "-" reads standard input. */
+bool file_read(struct bytes *out, const char *path, struct error *err);
+
+/* Write beside it, fsync, rename over it, fsync the directory. */
+bool file_write_atomic(const char *path, struct span content, mode_t mode, struct error *err);
+
+/* All of it, whatever signals and short writes do. */
+bool file_write_all(int fd, const void *data, size_t len, struct error *err);
+
+/* The directory and its parents; an existing one is fine. */
+bool directory_make(const char *path, mode_t mode, struct error *err);
+
+/* The directory and everything in it, never following a symbolic link; a missing one is fine. */
+bool directory_remove(const char *path, struct error *err);
+
+/* A new private directory below $TMPDIR or /tmp, named PREFIX-random; the caller frees the path. */
+char *directory_make_temporary(const char *prefix, struct error *err);
+
+#endif

@@ -1,0 +1,140 @@
+/* pushwright.json, checked and taken apart. Secrets are not in it: it names files and environment variables, which are read
+ * when a function asks for them (each function mounts only what it needs).
+ *
+ * The schema for editors is templates/config/pushwright.schema.json; this module is the judge: every mistake of a file is
+ * found at once, each with line and column. */
+#ifndef PUSHWRIGHT_CONFIG_CONFIG_H
+#define PUSHWRIGHT_CONFIG_CONFIG_H
+
+#include "shared/base/auto.h"
+#include "shared/base/bytes.h"
+#include "shared/oci/store.h"
+#include "shared/policy/condition.h"
+#include "shared/policy/pattern.h"
+#include "shared/secrets/secret.h"
+
+enum { CONFIG_MAX = 4 * 1024 * 1024 };
+
+/* {"file": "..."} or {"env": "..."}; both NULL: not configured. */
+struct secret_reference {
+    const char *file;
+    const char *env;
+};
+bool secret_reference_is_set(const struct secret_reference *reference);
+struct secret *secret_reference_load(const struct secret_reference *reference, struct error *err);
+
+enum source_kind { SOURCE_GITHUB, SOURCE_GITLAB, SOURCE_GITEA, SOURCE_FORGEJO, SOURCE_REGISTRY, SOURCE_KINDS };
+const char *source_kind_name(enum source_kind kind); /* "github", ... as in the file */
+
+struct config_source {
+    const char *name;
+    enum source_kind kind;
+    struct secret_reference secret;         /* HMAC secret, GitLab's plain token, a registry's static Authorization value */
+    struct secret_reference signing_secret; /* GitLab's signing token (whsec_...); once set, the plain token no longer counts */
+    struct secret_reference token;          /* for fetching */
+    const char *username;                   /* with token; NULL: the git module's default */
+    const char *ca_file;
+    const char *host;                       /* registry sources: the registry's name in image references; NULL: as told */
+};
+
+struct config_argument {
+    const char *name;
+    const char *value; /* a template, as `tag` */
+};
+
+struct config_build {
+    const char *name;
+    const struct config_source *source;
+    const char *repository; /* full name as the git host says it: "acme/helloworld", compared without case */
+    const char *clone;
+    bool enabled;                          /* "enabled": false switches it off */
+    const struct patterns *branches, *tags; /* NULL: none of that kind builds; both absent in the file: every branch, no tag */
+    const struct patterns *paths;           /* NULL: any */
+    bool honour_skip;                       /* "[skip ci]" in the head commit's message; default true */
+    const char *dockerfile; /* "Dockerfile", relative to context's repository root */
+    const char *context;    /* "." */
+    const char *target;     /* NULL: the last stage */
+    const struct config_argument *args;
+    size_t arg_count;
+    const char *image;      /* reference without tag */
+    const char *tag;        /* template: {branch} {tag} {ref} {sha} {sha:7} {time} {build}; default "{ref}-{time}-{sha:7}" */
+    const char **also;      /* further tags, templates */
+    size_t also_count;
+    const char **platforms; /* default: this machine's */
+    size_t platform_count;
+    long timeout_s;         /* default 1800 */
+};
+
+struct config_target {
+    const char *cluster; /* "local": the embedded target */
+    const char *namespace, *kind, *workload, *container;
+    const char *service_port;   /* local: where the service listens, "127.0.0.1:8080" or "8080"; NULL: the kernel chooses once, then kept */
+    unsigned container_port;    /* local: port inside the container; 0: the image's first EXPOSE, else 80 */
+    long ready_timeout_s;       /* default 60 */
+};
+
+struct config_trigger {
+    const char *name;
+    const char *image; /* reference without tag, normalised by reference_name() */
+    bool enabled;
+    const struct condition *when;
+    const struct config_target *targets;
+    size_t target_count;
+};
+
+struct config {
+    const struct config_source *sources;
+    size_t source_count;
+    const struct config_build *builds;
+    size_t build_count;
+    const struct config_trigger *triggers;
+    size_t trigger_count;
+    const struct config_registry *registries;
+    size_t registry_count;
+    const struct secret_reference *chain_keys; /* "chain": {"keys": [...]}: the first signs, all verify */
+    size_t chain_key_count;
+    struct secret_reference api_token;         /* "api": {"token": ...}: who may POST /builds/NAME */
+    char digest[65];                           /* of the file: tells two configurations apart in logs */
+};
+
+struct config_registry {
+    const char *host;
+    const char *username;
+    struct secret_reference password, docker_config;
+    bool plain_http;
+    const char *ca_file;
+};
+
+/* All that is wrong with a file, in order: line, column (from 1) and a sentence that says what, where and what to do. */
+struct config_mistake {
+    size_t line, column;
+    const char *text;
+};
+struct config_mistakes {
+    struct config_mistake *items;
+    size_t count;
+    struct arena *arena;
+};
+void config_mistakes_release(struct config_mistakes *mistakes);
+AUTO_RELEASE(struct config_mistakes, config_mistakes_release)
+
+/* NULL with every mistake in *mistakes (at most 100) and the first in *err. */
+struct config *config_parse(struct span text, struct config_mistakes *mistakes, struct error *err);
+/* Read and parse; the error names file, line, column of each mistake, a line each. path NULL: $PUSHWRIGHT_CONFIG, else
+ * /etc/pushwright/pushwright.json. */
+struct config *config_load(const char *path, struct error *err);
+void config_free(struct config *config);
+AUTO_FREE(struct config, config_free)
+
+const struct config_build *config_find_build(const struct config *config, const char *name);
+const struct config_trigger *config_find_trigger(const struct config *config, const char *name);
+const struct config_source *config_find_source(const struct config *config, const char *name);
+
+/* Login of a registry with its secrets loaded, for store_open(); lives until freed. */
+struct registry_logins;
+struct registry_logins *config_registry_logins(const struct config *config, struct error *err);
+void registry_logins_free(struct registry_logins *logins);
+AUTO_FREE(struct registry_logins, registry_logins_free)
+struct registry_options registry_logins_options(const struct registry_logins *logins, bool push);
+
+#endif

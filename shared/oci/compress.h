@@ -1,0 +1,22 @@
+/* gzip and zstd of layers: inflated as a stream with a ceiling, deflated deterministically. */
+#ifndef PUSHWRIGHT_OCI_COMPRESS_H
+#define PUSHWRIGHT_OCI_COMPRESS_H
+
+#include "shared/base/bytes.h"
+#include "shared/http/client.h" /* http_body_fn: a sink for pieces */
+
+#include <stdint.h>
+
+struct inflater; /* gzip (several members too), zstd or plain, told apart by the first bytes */
+
+/* on_data receives the plain bytes; more than max of them is ERROR_TOO_LARGE ("a bomb of ..."). */
+struct inflater *inflater_new(http_body_fn *on_data, void *context, int64_t max, struct error *err);
+void inflater_free(struct inflater *inflater);
+AUTO_FREE(struct inflater, inflater_free)
+bool inflater_feed(struct inflater *inflater, const void *data, size_t len, struct error *err);
+bool inflater_end(struct inflater *inflater, struct error *err); /* ERROR_INVALID: truncated or trailing garbage */
+
+/* One gzip member, no name, no time: the same input and level give the same bytes on every machine. */
+bool gzip_append(struct bytes *out, struct span plain, int level, struct error *err);
+
+#endif

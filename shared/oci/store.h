@@ -1,0 +1,78 @@
+/* Where images are kept: one repository, at a registry (OCI distribution 1.1) or in an OCI layout directory. Both answer to
+ * the same calls, and everything read is verified against its digest and size before the call returns true. */
+#ifndef PUSHWRIGHT_OCI_STORE_H
+#define PUSHWRIGHT_OCI_STORE_H
+
+#include "shared/http/client.h"
+#include "shared/oci/reference.h"
+#include "shared/secrets/secret.h"
+
+#define MEDIA_OCI_INDEX "application/vnd.oci.image.index.v1+json"
+#define MEDIA_OCI_MANIFEST "application/vnd.oci.image.manifest.v1+json"
+#define MEDIA_OCI_CONFIG "application/vnd.oci.image.config.v1+json"
+#define MEDIA_OCI_LAYER_GZIP "application/vnd.oci.image.layer.v1.tar+gzip"
+#define MEDIA_DOCKER_INDEX "application/vnd.docker.distribution.manifest.list.v2+json"
+#define MEDIA_DOCKER_MANIFEST "application/vnd.docker.distribution.manifest.v2+json"
+
+enum { STORE_MANIFEST_MAX = 4 * 1024 * 1024, STORE_CONFIG_MAX = 8 * 1024 * 1024 };
+
+struct descriptor {
+    char media_type[128];
+    char digest[DIGEST_TEXT_SIZE];
+    int64_t size;
+};
+
+/* How to speak with registries; from the configuration. Borrowed until the store is freed. */
+struct registry_login {
+    const char *host; /* host[:port] as in references */
+    const char *username;
+    const struct secret *password; /* with username: basic, or exchanged for a bearer token */
+    const struct secret *docker_config; /* a config.json / auth.json instead: "auths" by host or host/path prefix */
+    bool plain_http;
+    const char *ca_file;
+};
+
+struct registry_options {
+    const struct registry_login *logins;
+    size_t login_count;
+    bool push;          /* ask for push scope from the start */
+    long timeout_ms;    /* 0: 10 minutes a transfer */
+};
+
+struct store; /* one thread at a time */
+
+/* No network yet. options may be NULL (anonymous, https; localhost and loopback addresses may be tried by plain http). */
+struct store *store_open(const struct reference *reference, const struct registry_options *options, struct error *err);
+void store_free(struct store *store);
+AUTO_FREE(struct store, store_free)
+
+/* All of the following fail with ERROR_NOT_FOUND (no such tag, blob or repository), ERROR_DENIED, ERROR_INVALID (the peer
+ * refused name or digest), ERROR_UNAVAILABLE, ERROR_BUSY, ERROR_UNCERTAIN, or ERROR_UNAVAILABLE "... lies: ..." when digest or size of what came differ from what
+ * was promised. Temporary failures are tried again inside with backoff (429 and 503 by Retry-After), a few times. */
+
+/* What stands behind a tag or digest. */
+bool store_resolve(struct store *store, const char *tag_or_digest, struct descriptor *out, struct error *err);
+
+/* The manifest's exact bytes, appended to *body. */
+bool store_get_manifest(struct store *store, const char *tag_or_digest, struct bytes *body, struct descriptor *out, struct error *err);
+
+/* A blob, streamed to on_data (follows one redirect, without credentials, never to a private address unless the registry itself is
+ * on one), or appended to *body. on_data must hold its effect back until the call has returned true. */
+bool store_get_blob(struct store *store, const struct descriptor *blob, http_body_fn *on_data, void *context, struct error *err);
+bool store_read_blob(struct store *store, const struct descriptor *blob, struct bytes *body, struct error *err);
+
+bool store_has_blob(struct store *store, const char *digest, bool *has, struct error *err);
+
+/* Make the blob available here without moving it: already here, or mounted from another repository of the same registry
+ * (for a layout: hard-linked from another layout). *done false: it must be uploaded. */
+bool store_mount_blob(struct store *store, const struct descriptor *blob, const struct reference *from, bool *done, struct error *err);
+
+/* Upload unless it is there already. The digest of the bytes must be blob->digest. */
+bool store_put_blob(struct store *store, const struct descriptor *blob, struct span data, struct error *err);
+/* The same from a file opened for reading (from offset 0), streamed. */
+bool store_put_blob_file(struct store *store, const struct descriptor *blob, int fd, struct error *err);
+
+/* tag NULL: by digest only. Fills *out. Writing what is there already under this tag sends nothing. */
+bool store_put_manifest(struct store *store, const char *tag, const char *media_type, struct span body, struct descriptor *out, struct error *err);
+
+#endif
