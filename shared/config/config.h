@@ -103,6 +103,7 @@ struct config_registry {
     struct secret_reference password, docker_config;
     bool plain_http;
     const char *ca_file;
+    const char *layout; /* "layout": a directory that stands for the registry (registry_login) */
 };
 
 /* All that is wrong with a file, in order: line, column (from 1) and a sentence that says what, where and what to do. */

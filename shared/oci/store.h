@@ -30,6 +30,7 @@ struct registry_login {
     const struct secret *docker_config; /* a config.json / auth.json instead: "auths" by host or host/path prefix */
     bool plain_http;
     const char *ca_file;
+    const char *layout; /* the registry is a directory: a repository is the OCI layout below it of that name; NULL: not */
 };
 
 struct registry_options {
