@@ -1,0 +1,173 @@
+# How each dependency is built: sourced by deps.sh, which sets
+#   CC AR RANLIB     the compiler and its archive tools
+#   SMALL FAST       flags for code whose size, or whose speed, matters
+#   STAGE            where include/ and lib/ of this dependency go
+#   PREFIX           what was built before it
+#   WORK             folder for objects
+#   MACHINE JOBS VARIANT HERE
+#
+# A recipe build_NAME runs in a shell of its own, in the unpacked source.
+# Most libraries are compiled without their build systems: a list of files and
+# two or three definitions take seconds where "configure" takes longer than the
+# compiler.
+
+# compile GROUP "FLAGS" FILE...: objects for a later "archive".
+compile() {
+    local objects=$WORK/$1 source
+    export CC FLAGS=$2
+    shift 2
+    mkdir -p "$objects"
+    for source in "$@"; do
+        printf '%s\0%s\0' "$source" "$objects/${source//\//_}.o"
+    done | xargs -0 -n 2 -P "$JOBS" sh -c 'exec "$CC" $FLAGS -c "$1" -o "$2"' sh
+}
+
+# archive LIBRARY: from the objects compiled under that name.
+archive() {
+    mkdir -p "$STAGE/lib"
+    "$AR" rcs "$STAGE/lib/lib$1.a" "$WORK/$1"/*.o
+}
+
+# headers SUBFOLDER FILE...
+headers() {
+    mkdir -p "$STAGE/include/$1"
+    cp -r "${@:2}" "$STAGE/include/$1/"
+}
+
+build_zlib() {
+    local sources=(adler32 compress crc32 deflate gzclose gzlib gzread gzwrite infback
+        inffast inflate inftrees trees uncompr zutil)
+    compile z "$FAST -DHAVE_UNISTD_H -DHAVE_STDARG_H -D_LARGEFILE64_SOURCE=1" "${sources[@]/%/.c}"
+    archive z
+    headers . zlib.h zconf.h
+}
+
+build_cjson() {
+    compile cjson "$FAST" cJSON.c
+    archive cjson
+    headers cjson cJSON.h
+}
+
+build_libdeflate() {
+    compile deflate "$FAST" lib/*.c lib/x86/*.c lib/arm/*.c
+    archive deflate
+    headers . libdeflate.h
+}
+
+build_libzstd() {
+    local sources=(lib/common/*.c lib/compress/*.c lib/decompress/*.c)
+    [ "$MACHINE" != x86_64 ] || sources+=(lib/decompress/huf_decompress_amd64.S)
+    compile zstd "$FAST -DZSTD_MULTITHREAD -DZSTD_LEGACY_SUPPORT=0 -DXXH_NAMESPACE=ZSTD_
+        -DZSTDLIB_VISIBLE= -DZSTDERRORLIB_VISIBLE=" "${sources[@]}"
+    archive zstd
+    headers . lib/zstd.h lib/zstd_errors.h
+}
+
+build_llhttp() {
+    cd usr/src/llhttp
+    compile llhttp "$SMALL -Iinclude" src/*.c
+    archive llhttp
+    headers . include/llhttp.h
+}
+
+build_pcre2() {
+    local source sources=()
+    cp src/config.h.generic src/config.h
+    cp src/pcre2.h.generic src/pcre2.h
+    cp src/pcre2_chartables.c.dist src/pcre2_chartables.c
+    for source in src/pcre2_*.c; do
+        case ${source#src/pcre2_} in
+            dftables.c | fuzzsupport.c | jit_test.c) ;;             # programs
+            jit_match.c | jit_misc.c | printint.c | ucptables.c) ;; # included by others
+            *) sources+=("$source") ;;
+        esac
+    done
+    compile pcre2-8 "$SMALL -DHAVE_CONFIG_H -DPCRE2_CODE_UNIT_WIDTH=8 -DPCRE2_STATIC -DSUPPORT_UNICODE -Isrc" "${sources[@]}"
+    archive pcre2-8
+    headers . src/pcre2.h
+}
+
+build_mbedtls() {
+    local flags="-std=c11 -D_GNU_SOURCE -Iinclude -Ilibrary" tls x509 crypto hot
+    cat "$HERE/mbedtls_config.h" >>include/mbedtls/mbedtls_config.h
+    cp "$HERE"/mbedtls_{entropy.c,sha256_ni.c,sha256_ni.h,selfcheck.c} library/
+
+    tls=(library/{debug,mps_reader,mps_trace,net_sockets}.c library/ssl_*.c)
+    x509=(library/pkcs7.c library/x509*.c)
+    # What webhooks, digests of downloads and TLS records spend their time in.
+    hot=(library/{sha256,aes,aesni,aesce,gcm,chacha20,poly1305}.c)
+    [ "$MACHINE" != x86_64 ] || hot+=(library/mbedtls_sha256_ni.c)
+    mapfile -t crypto < <(
+        find library -name '*.c' ! -name mbedtls_sha256_ni.c ! -name mbedtls_selfcheck.c |
+            grep -vxF -f <(printf '%s\n' "${tls[@]}" "${x509[@]}" "${hot[@]}") | sort
+    )
+
+    compile mbedtls "$SMALL $flags" "${tls[@]}"
+    compile mbedx509 "$SMALL $flags" "${x509[@]}"
+    compile mbedcrypto "$SMALL $flags" "${crypto[@]}"
+    compile mbedcrypto "$FAST $flags" "${hot[@]}"
+    archive mbedtls
+    archive mbedx509
+    archive mbedcrypto
+    headers . include/mbedtls include/psa
+
+    "$CC" $SMALL $flags $LINK -o "$WORK/selfcheck" library/mbedtls_selfcheck.c "$STAGE/lib/libmbedcrypto.a" -lpthread
+    "$WORK/selfcheck"
+}
+
+build_cmocka() {
+    cmake_install . -DBUILD_SHARED_LIBS=OFF -DWITH_EXAMPLES=OFF -DUNIT_TESTING=OFF
+}
+
+build_curl() {
+    local option off=(ALTSVC AWS COOKIES DIGEST_AUTH DOH FORM_API GETOPTIONS HSTS HTTPSIG IPFS
+        KERBEROS_AUTH LIBCURL_OPTION MIME NEGOTIATE_AUTH NETRC NTLM SHA512_256 SRP WEBSOCKETS)
+    local options=()
+    for option in "${off[@]}"; do options+=("-DCURL_DISABLE_$option=ON"); done
+
+    cmake_install . "${options[@]}" -DHTTP_ONLY=ON -DCURL_USE_MBEDTLS=ON -DCURL_USE_OPENSSL=OFF \
+        -DUSE_NGHTTP2=OFF -DCURL_USE_LIBPSL=OFF -DCURL_USE_LIBSSH2=OFF -DUSE_LIBIDN2=OFF \
+        -DCURL_BROTLI=OFF -DCURL_ZSTD=OFF -DCURL_ZLIB=ON -DENABLE_THREADED_RESOLVER=ON \
+        -DENABLE_IPV6=ON -DENABLE_UNIX_SOCKETS=ON -DBUILD_CURL_EXE=OFF -DBUILD_TESTING=OFF \
+        -DBUILD_EXAMPLES=OFF -DBUILD_LIBCURL_DOCS=OFF -DBUILD_MISC_DOCS=OFF -DENABLE_CURL_MANUAL=OFF \
+        -DCURL_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt -DCURL_CA_PATH=none \
+        -DMBEDTLS_INCLUDE_DIR="$PREFIX/include" -DMBEDTLS_LIBRARY="$PREFIX/lib/libmbedtls.a" \
+        -DMBEDX509_LIBRARY="$PREFIX/lib/libmbedx509.a" -DMBEDCRYPTO_LIBRARY="$PREFIX/lib/libmbedcrypto.a" \
+        -DZLIB_INCLUDE_DIR="$PREFIX/include" -DZLIB_LIBRARY="$PREFIX/lib/libz.a"
+}
+
+build_libgit2() {
+    # A real CERT_LOCATION would be parsed in git_libgit2_init(), which costs
+    # every cold start 5 ms; the project sets the bundle before a first fetch.
+    cmake_install . -DBUILD_CLI=OFF -DBUILD_TESTS=OFF -DUSE_SSH=OFF -DUSE_HTTPS=mbedTLS \
+        -DUSE_SHA1=CollisionDetection -DUSE_SHA256=mbedTLS -DUSE_HTTP_PARSER=llhttp \
+        -DREGEX_BACKEND=regcomp -DUSE_BUNDLED_ZLIB=OFF -DUSE_GSSAPI=OFF -DUSE_NTLMCLIENT=OFF \
+        -DUSE_THREADS=ON -DDEPRECATE_HARD=ON -DCERT_LOCATION=/dev/null \
+        -DLLHTTP_INCLUDE_DIR="$PREFIX/include" -DLLHTTP_LIBRARY="$PREFIX/lib/libllhttp.a" \
+        -DMBEDTLS_ROOT_DIR="$PREFIX" -DZLIB_INCLUDE_DIR="$PREFIX/include" -DZLIB_LIBRARY="$PREFIX/lib/libz.a"
+}
+
+# cmake_install SOURCE OPTION...
+#
+# Told to be a cross build even for the host, so that nothing is found outside
+# the prefix. The archive tools must be absolute paths, or cmake's checks that
+# build a static library all fail.
+cmake_install() {
+    local source=$1 option
+    local where=()
+    for option in LIBRARY INCLUDE PACKAGE; do where+=("-DCMAKE_FIND_ROOT_PATH_MODE_$option=ONLY"); done
+    export PKG_CONFIG_LIBDIR=$PREFIX/lib/pkgconfig PKG_CONFIG_PATH=
+
+    cmake -G Ninja -Wno-dev -S "$source" -B "$WORK/cmake" "${where[@]}" \
+        -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR="$MACHINE" \
+        -DCMAKE_C_COMPILER="$CC" -DCMAKE_AR="$AR" -DCMAKE_RANLIB="$RANLIB" \
+        -DCMAKE_C_COMPILER_AR="$AR" -DCMAKE_C_COMPILER_RANLIB="$RANLIB" \
+        -DCMAKE_BUILD_TYPE=None -DCMAKE_C_FLAGS="$SMALL" -DCMAKE_EXE_LINKER_FLAGS="$LINK" \
+        -DCMAKE_INSTALL_PREFIX="$STAGE" -DCMAKE_INSTALL_LIBDIR=lib -DCMAKE_PREFIX_PATH="$PREFIX" \
+        -DCMAKE_FIND_ROOT_PATH="$PREFIX" -DCMAKE_FIND_ROOT_PATH_MODE_PROGRAM=NEVER \
+        -DBUILD_SHARED_LIBS=OFF "${@:2}"
+    cmake --build "$WORK/cmake" -j "$JOBS"
+    cmake --install "$WORK/cmake"
+    # These name the staging folder, and nothing here asks for them.
+    rm -rf "$STAGE/lib/pkgconfig" "$STAGE/lib/cmake"
+}
