@@ -1,0 +1,189 @@
+/* Dockerfiles: text in, stages of typed instructions out. Pure: no file, no network, no log.
+ *
+ * Right is what BuildKit's frontend 1.26 answers. The order of use:
+ *   dockerfile_parse()                                   this header
+ *   dockerfile_plan_new()       which stages are built   plan.h
+ *   dockerfile_scope_*()        expanding, stage by stage   scope.h
+ * Every text handed out is NUL-terminated (a Dockerfile with a NUL byte is refused); NULL is "absent", which is not "".
+ *
+ * Where BuildKit is odd, or its documents and its code disagree, this was decided:
+ *
+ *   an ARG behind an ENV of the same name wins          as BuildKit's code; the image's config keeps the ENV's value
+ *   a stage built on a stage sees ENV above ARG again   as BuildKit: the config's environment is laid over the inherited
+ *   FROM BUILD behind AS BUILD is an image, not a stage as BuildKit (names are lowered, FROM compares the written text)
+ *   several sources and a destination without "/"      accepted as BuildKit
+ *   a class holding a wildcard, such as qu[?].txt       matches as Go's filepath.Match says
+ *   --link together with --chmod                        reported as written; the builder decides
+ *   `**foo` in an ignore file matches a/xfoo            as moby/patternmatcher (ignore.h)
+ *   check= directives, in files and ONBUILD triggers    syntax is checked, no lint runs
+ *   syntax= directives                                  told (syntax), never loaded: the caller judges foreign ones
+ *   errors of the parser carry a line                   BuildKit tells the line only for some */
+#ifndef PUSHWRIGHT_DOCKERFILE_DOCKERFILE_H
+#define PUSHWRIGHT_DOCKERFILE_DOCKERFILE_H
+
+#include "shared/base/arena.h"
+#include "shared/base/auto.h"
+#include "shared/base/bytes.h"
+#include "shared/base/error.h"
+#include "shared/base/span.h"
+
+#include <stdint.h>
+
+enum {
+    DOCKERFILE_SIZE_MAX = 4 << 20,    /* bytes of text: the largest that BuildKit accepts is 2 MB                */
+    DOCKERFILE_MEMORY_MAX = 64 << 20, /* what one parsed file, one plan or one stage's expansion may take        */
+    DOCKERFILE_LINE_MAX = 65535,      /* bytes of one line                                                       */
+};
+
+enum dockerfile_op {
+    DOCKERFILE_ADD,
+    DOCKERFILE_ARG,
+    DOCKERFILE_CMD,
+    DOCKERFILE_COPY,
+    DOCKERFILE_ENTRYPOINT,
+    DOCKERFILE_ENV,
+    DOCKERFILE_EXPOSE,
+    DOCKERFILE_FROM,
+    DOCKERFILE_HEALTHCHECK,
+    DOCKERFILE_LABEL,
+    DOCKERFILE_MAINTAINER,
+    DOCKERFILE_ONBUILD,
+    DOCKERFILE_RUN,
+    DOCKERFILE_SHELL,
+    DOCKERFILE_STOPSIGNAL,
+    DOCKERFILE_USER,
+    DOCKERFILE_VOLUME,
+    DOCKERFILE_WORKDIR,
+    DOCKERFILE_OPS
+};
+
+struct dockerfile_words {
+    const char *const *items;
+    size_t count;
+};
+
+struct dockerfile_pair {
+    const char *key;
+    const char *value; /* NULL: `ARG name` without a default */
+};
+
+struct dockerfile_pairs {
+    const struct dockerfile_pair *items;
+    size_t count;
+};
+
+struct dockerfile_heredoc {
+    const char *name; /* the delimiter without quotes; the file's name for COPY and ADD */
+    const char *body; /* without the terminator line; leading tabs are gone when chomp */
+    int descriptor;   /* the number before "<<", 0 without one */
+    bool expand;      /* false: the delimiter was quoted */
+    bool chomp;       /* <<- */
+};
+
+struct dockerfile_heredocs {
+    const struct dockerfile_heredoc *items;
+    size_t count;
+};
+
+/* What CMD, ENTRYPOINT, SHELL, RUN and a health check run. */
+struct dockerfile_command {
+    bool shell;                   /* args holds one text for the shell (SHELL or /bin/sh -c) */
+    struct dockerfile_words args; /* the JSON array, or that text; may be empty for CMD [] and ENTRYPOINT [] */
+};
+
+/* COPY and ADD. Absent flags are NULL. */
+struct dockerfile_copy {
+    struct dockerfile_words sources;     /* paths, wildcards, URLs (ADD); heredocs are not among them */
+    struct dockerfile_heredocs heredocs; /* files of their own, written after the sources */
+    const char *dest;
+    const char *from;  /* COPY: see dockerfile_plan_source() */
+    const char *chown; /* "user[:group]" */
+    const char *chmod; /* see dockerfile_chmod_check() */
+    const char *checksum;
+    struct dockerfile_words excludes; /* patterns of ignore.h */
+    bool link;
+    bool parents;
+    bool keep_git_dir;
+    bool unpack;      /* ADD --unpack=..., meaningful when unpack_set */
+    bool unpack_set;  /* without it: local archives are unpacked, downloads are not */
+};
+
+struct dockerfile_run {
+    struct dockerfile_command command;
+    struct dockerfile_heredocs heredocs;
+    struct dockerfile_words mounts; /* the value of each --mount */
+    const char *network;            /* "default", "none", "host" */
+    const char *security;           /* "sandbox", "insecure" */
+};
+
+struct dockerfile_health {
+    bool none;                         /* HEALTHCHECK NONE */
+    struct dockerfile_command command; /* otherwise */
+    int64_t interval_ns, timeout_ns, start_period_ns, start_interval_ns; /* 0: not said */
+    int retries;                                                        /* 0: not said */
+};
+
+struct dockerfile_from {
+    const char *image;    /* as written */
+    const char *platform; /* as written */
+    const char *name;     /* lower case */
+};
+
+/* One instruction. As parsed, its texts hold variables; as dockerfile_expand() gives it, they are final. */
+struct dockerfile_instruction {
+    enum dockerfile_op op;
+    unsigned line;      /* its first line, from 1 */
+    unsigned last_line; /* its last, heredocs included */
+    const char *text;   /* in one line as written: continuations joined, heredoc bodies left out */
+    union {
+        struct dockerfile_copy copy;       /* ADD COPY                                                         */
+        struct dockerfile_pairs pairs;     /* ARG ENV LABEL                                                    */
+        struct dockerfile_command command; /* CMD ENTRYPOINT SHELL                                             */
+        struct dockerfile_words list;      /* VOLUME: paths; EXPOSE: once expanded "80/tcp", sorted, each once */
+        struct dockerfile_from from;       /* FROM                                                             */
+        struct dockerfile_health health;   /* HEALTHCHECK                                                      */
+        struct dockerfile_run run;         /* RUN                                                              */
+        const char *value; /* MAINTAINER, STOPSIGNAL, USER; WORKDIR: once expanded absolute; ONBUILD: the trigger's text */
+    };
+};
+
+struct dockerfile_stage {
+    struct dockerfile_from from;
+    unsigned line;
+    const struct dockerfile_instruction *instructions; /* without the FROM */
+    size_t count;
+};
+
+/* Freed as a whole by dockerfile_free(); the members are read-only for the caller. */
+struct dockerfile {
+    const struct dockerfile_instruction *globals; /* the ARGs before the first FROM */
+    size_t global_count;
+    const struct dockerfile_stage *stages;
+    size_t stage_count;
+    char escape;        /* '\\' or '`' */
+    const char *syntax; /* the value of the syntax directive, or NULL */
+    struct arena *arena;
+};
+
+/* NULL and ERROR_INVALID "dockerfile parse error on line N: ..." for whatever BuildKit refuses before it looks at images
+ * and arguments, with its sentence; ERROR_TOO_LARGE over DOCKERFILE_SIZE_MAX or DOCKERFILE_MEMORY_MAX. */
+struct dockerfile *dockerfile_parse(struct span text, struct error *err);
+void dockerfile_free(struct dockerfile *dockerfile);
+AUTO_FREE(struct dockerfile, dockerfile_free)
+
+/* One instruction by itself: the text of an ONBUILD trigger, which may not be ONBUILD, FROM or MAINTAINER. What *out
+ * refers to is in the arena. */
+bool dockerfile_parse_trigger(struct arena *arena, const char *text, struct dockerfile_instruction *out,
+                              struct error *err);
+
+/* "COPY" and the like. */
+const char *dockerfile_op_name(enum dockerfile_op op);
+
+/* Is it a valid --chmod: octal up to 07777, or symbolic as chmod(1) takes it? ERROR_INVALID with BuildKit's words. */
+bool dockerfile_chmod_check(const char *chmod, struct error *err);
+
+/* The permission bits (07777) of a file with `mode` under a valid --chmod. */
+unsigned dockerfile_chmod_apply(const char *chmod, unsigned mode, bool is_directory);
+bool dockerfile_chmod_is_octal(const char *chmod);
+
+#endif
