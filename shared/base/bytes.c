@@ -1,5 +1,6 @@
 #include "shared/base/bytes.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <string.h>
@@ -81,9 +82,15 @@ bool bytes_printf(struct bytes *bytes, struct error *err, const char *format, ..
 
 void bytes_clear(struct bytes *bytes)
 {
-    bytes->len = 0;
+    bytes_truncate(bytes, 0);
+}
+
+void bytes_truncate(struct bytes *bytes, size_t len)
+{
+    assert(len <= bytes->len);
+    bytes->len = len;
     if (bytes->data)
-        bytes->data[0] = '\0';
+        bytes->data[len] = '\0';
 }
 
 struct span bytes_span(const struct bytes *bytes)

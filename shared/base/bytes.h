@@ -32,6 +32,7 @@ bool bytes_reserve(struct bytes *bytes, size_t more, struct error *err);
 
 /* Forget the content, keep the memory. */
 void bytes_clear(struct bytes *bytes);
+void bytes_truncate(struct bytes *bytes, size_t len); /* what stands behind `len` (at most the present one) */
 
 struct span bytes_span(const struct bytes *bytes); /* never absent */
 const char *bytes_text(const struct bytes *bytes); /* "" when empty */
