@@ -1,4 +1,4 @@
-/* Release at the end of the scope, promised where the variable is born: AUTO(bytes) struct bytes body = ...;
+/* Release at the end of the scope, promised where the variable is born: AUTO(bytes_release) struct bytes body = ...;
  *
  * AUTO(NAME) calls auto_NAME(&variable). A module defines its own next to its _free or _release with AUTO_FREE (for a
  * pointer) or AUTO_RELEASE (for an embedded struct). TAKE(pointer) hands a pointer on and leaves NULL behind.
