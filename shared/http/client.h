@@ -65,7 +65,7 @@ AUTO_RELEASE(struct http_response, http_response_release)
 
 /* True when an answer of any status was received. Otherwise false and *err is ERROR_UNAVAILABLE (nothing was sent: no
  * such host, refused, TLS), ERROR_UNCERTAIN (sent, but no whole answer), ERROR_DENIED (refuse_private, certificate),
- * ERROR_TOO_LARGE, ERROR_INVALID, or what a callback said. response is (re)initialised by the call. */
+ * ERROR_TOO_LARGE, ERROR_INVALID, or what a callback said. response is zeroed or was used before; what it held goes. */
 bool http_call(struct http_client *client, const struct http_request *request, struct http_response *response, struct error *err);
 
 /* Value of a header, trimmed; absent when there is none. Names compare without case. */
