@@ -35,6 +35,19 @@ bool error_set(struct error *err, enum error_kind kind, const char *format, ...)
     return false;
 }
 
+/* ": text" behind the `written` characters of the message, as much as fits. */
+static void append(struct error *err, int written, const char *text)
+{
+    size_t at = written < 0 ? 0 : (size_t)written;
+    const char *const parts[] = { ": ", text };
+    for (size_t i = 0; i < 2 && at < sizeof err->message - 1; i++) {
+        size_t len = strnlen(parts[i], sizeof err->message - 1 - at);
+        memcpy(err->message + at, parts[i], len);
+        at += len;
+        err->message[at] = '\0';
+    }
+}
+
 /* What the machine says decides who tries again: a missing file stays missing, a full disk may be emptied. */
 static enum error_kind kind_of_errno(int errnum)
 {
@@ -42,10 +55,18 @@ static enum error_kind kind_of_errno(int errnum)
         int errnum;
         enum error_kind kind;
     } rows[] = {
-        { ENOENT, ERROR_NOT_FOUND },        { ENOTDIR, ERROR_NOT_FOUND },          { EACCES, ERROR_DENIED },
-        { EPERM, ERROR_DENIED },            { ECONNREFUSED, ERROR_UNAVAILABLE },   { ECONNRESET, ERROR_UNAVAILABLE },
-        { ETIMEDOUT, ERROR_UNAVAILABLE },   { EHOSTUNREACH, ERROR_UNAVAILABLE },   { ENETUNREACH, ERROR_UNAVAILABLE },
-        { ENAMETOOLONG, ERROR_INVALID },    { ELOOP, ERROR_INVALID },              { EFBIG, ERROR_TOO_LARGE },
+        { ENOENT, ERROR_NOT_FOUND },
+        { ENOTDIR, ERROR_NOT_FOUND },
+        { EACCES, ERROR_DENIED },
+        { EPERM, ERROR_DENIED },
+        { ECONNREFUSED, ERROR_UNAVAILABLE },
+        { ECONNRESET, ERROR_UNAVAILABLE },
+        { ETIMEDOUT, ERROR_UNAVAILABLE },
+        { EHOSTUNREACH, ERROR_UNAVAILABLE },
+        { ENETUNREACH, ERROR_UNAVAILABLE },
+        { ENAMETOOLONG, ERROR_INVALID },
+        { ELOOP, ERROR_INVALID },
+        { EFBIG, ERROR_TOO_LARGE },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (rows[i].errnum == errnum)
@@ -61,8 +82,7 @@ bool error_set_errno(struct error *err, int errnum, const char *format, ...)
     va_start(args, format);
     int n = vsnprintf(err->message, sizeof err->message, format, args);
     va_end(args);
-    if (n >= 0 && (size_t)n < sizeof err->message)
-        snprintf(err->message + n, sizeof err->message - (size_t)n, ": %s", strerror(errnum));
+    append(err, n, strerror(errnum));
     return false;
 }
 
@@ -74,8 +94,7 @@ bool error_wrap(struct error *err, const char *format, ...)
     va_start(args, format);
     int n = vsnprintf(err->message, sizeof err->message, format, args);
     va_end(args);
-    if (n >= 0 && (size_t)n < sizeof err->message)
-        snprintf(err->message + n, sizeof err->message - (size_t)n, ": %s", inner);
+    append(err, n, inner);
     return false;
 }
 

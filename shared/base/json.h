@@ -27,7 +27,7 @@ const char *json_type_name(enum json_type type); /* "a string", "an object", ...
 
 /* Each of these takes NULL for "absent" and answers NULL, false, 0 or the fallback, so that they can be chained. */
 const struct json *json_get(const struct json *object, const char *key); /* NULL: absent, or not an object */
-const char *json_string(const struct json *value);                        /* NULL: absent, or not a string  */
+const char *json_string(const struct json *value);                       /* NULL: absent, or not a string  */
 bool json_boolean(const struct json *value, bool fallback);
 bool json_integer(const struct json *value, int64_t *out); /* false: absent, not a whole number, or over 2^53 */
 size_t json_count(const struct json *array_or_object);

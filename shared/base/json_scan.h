@@ -24,7 +24,8 @@ struct json_path {
  *   raw    the value's text, quotes included
  *   index  position in the innermost array of the path, 0 when there is none
  * Return false with *err filled to stop the scan with that error. */
-typedef bool json_scan_fn(void *context, int field, enum json_type type, struct span raw, size_t index, struct error *err);
+typedef bool json_scan_fn(void *context, int field, enum json_type type, struct span raw, size_t index,
+                          struct error *err);
 
 /* False with ERROR_INVALID ("line 3 column 7: ...") for malformed text, trailing bytes, invalid UTF-8, nesting over
  * JSON_SCAN_DEPTH_MAX, or a picked member that stands twice in its object; or with the callback's error. */
@@ -41,5 +42,7 @@ void json_position(struct span text, size_t offset, size_t *line, size_t *column
 /* Offset of the value at a path whose elements are numbered ("builds[0].on.tags[2]"); of its nearest enclosing value
  * when that does not exist. The text must have passed json_scan or json_parse. */
 size_t json_locate(struct span text, const char *path);
+/* The same, but of the member's key where the path ends in one. */
+size_t json_locate_key(struct span text, const char *path);
 
 #endif

@@ -86,15 +86,15 @@ char *span_dup(struct span s)
     return copy;
 }
 
-/* How many bytes the sequence that starts at p takes, or 0 when it is malformed (Unicode 15, table 3-7). */
+/* Unicode 15, table 3-7. */
 static size_t utf8_sequence(const unsigned char *p, size_t left)
 {
     static const struct {
         unsigned char first_low, first_high, second_low, second_high, length;
     } rows[] = {
-        { 0x00, 0x7f, 0, 0, 1 },          { 0xc2, 0xdf, 0x80, 0xbf, 2 },    { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
-        { 0xe1, 0xec, 0x80, 0xbf, 3 },    { 0xed, 0xed, 0x80, 0x9f, 3 },    { 0xee, 0xef, 0x80, 0xbf, 3 },
-        { 0xf0, 0xf0, 0x90, 0xbf, 4 },    { 0xf1, 0xf3, 0x80, 0xbf, 4 },    { 0xf4, 0xf4, 0x80, 0x8f, 4 },
+        { 0x00, 0x7f, 0, 0, 1 },       { 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
+        { 0xe1, 0xec, 0x80, 0xbf, 3 }, { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 },
+        { 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (p[0] < rows[i].first_low || p[0] > rows[i].first_high)
@@ -108,6 +108,11 @@ static size_t utf8_sequence(const unsigned char *p, size_t left)
         return length;
     }
     return 0;
+}
+
+size_t span_utf8_sequence(struct span s)
+{
+    return s.len > 0 ? utf8_sequence((const unsigned char *)s.data, s.len) : 0;
 }
 
 bool span_is_utf8(struct span s)

@@ -36,4 +36,7 @@ char *span_dup(struct span s);
 /* Is it well-formed UTF-8 (no surrogates, no overlong forms, at most U+10FFFF)? */
 bool span_is_utf8(struct span s);
 
+/* How many bytes the character takes that it starts with; 0 when it is malformed, or none. */
+size_t span_utf8_sequence(struct span s);
+
 #endif

@@ -1,0 +1,150 @@
+#include "shared/base/json.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "shared/base/json_text.h"
+
+struct json_writer json_writer_on(struct bytes *out)
+{
+    return (struct json_writer){ .out = out };
+}
+
+static void put(struct json_writer *w, struct span text)
+{
+    if (!w->err.kind)
+        bytes_append_span(w->out, text, &w->err);
+}
+
+/* The longest front of `rest` that may stand in a string as it is. */
+static size_t plain_length(struct span rest)
+{
+    size_t len = 0;
+    while (len < rest.len) {
+        if (json_is_plain(rest.data[len])) {
+            len++;
+            continue;
+        }
+        size_t n = (unsigned char)rest.data[len] < 0x80
+                       ? 0
+                       : span_utf8_sequence((struct span){ rest.data + len, rest.len - len });
+        if (n == 0)
+            break;
+        len += n;
+    }
+    return len;
+}
+
+/* One byte that may not stand there. */
+static void put_escaped(struct json_writer *w, unsigned char c)
+{
+    static const char letters[] = "\"\\bfnrt", meanings[] = "\"\\\b\f\n\r\t";
+    const char *known = c == '\0' ? NULL : strchr(meanings, c);
+    char text[8];
+    if (known)
+        snprintf(text, sizeof text, "\\%c", letters[known - meanings]);
+    else if (c < 0x20)
+        snprintf(text, sizeof text, "\\u%04x", c);
+    else
+        snprintf(text, sizeof text, "\xef\xbf\xbd"); /* U+FFFD */
+    put(w, span_of(text));
+}
+
+static void put_string(struct json_writer *w, struct span text)
+{
+    put(w, SPAN("\""));
+    while (text.len > 0 && !w->err.kind) {
+        size_t plain = plain_length(text);
+        put(w, (struct span){ text.data, plain });
+        if (plain < text.len)
+            put_escaped(w, (unsigned char)text.data[plain++]);
+        text = (struct span){ text.data + plain, text.len - plain };
+    }
+    put(w, SPAN("\""));
+}
+
+/* What stands before every value. */
+static void begin(struct json_writer *w, const char *key)
+{
+    if (w->comma)
+        put(w, SPAN(","));
+    w->comma = true;
+    if (!key)
+        return;
+    put_string(w, span_of(key));
+    put(w, SPAN(":"));
+}
+
+static void open_with(struct json_writer *w, const char *key, struct span bracket)
+{
+    begin(w, key);
+    put(w, bracket);
+    w->comma = false;
+}
+
+static void close_with(struct json_writer *w, struct span bracket)
+{
+    put(w, bracket);
+    w->comma = true;
+}
+
+void json_open_object(struct json_writer *w, const char *key)
+{
+    open_with(w, key, SPAN("{"));
+}
+
+void json_close_object(struct json_writer *w)
+{
+    close_with(w, SPAN("}"));
+}
+
+void json_open_array(struct json_writer *w, const char *key)
+{
+    open_with(w, key, SPAN("["));
+}
+
+void json_close_array(struct json_writer *w)
+{
+    close_with(w, SPAN("]"));
+}
+
+void json_add_string(struct json_writer *w, const char *key, const char *text)
+{
+    if (text)
+        json_add_span(w, key, span_of(text));
+}
+
+void json_add_span(struct json_writer *w, const char *key, struct span text)
+{
+    begin(w, key);
+    put_string(w, text);
+}
+
+void json_add_integer(struct json_writer *w, const char *key, int64_t number)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%" PRId64, number);
+    json_add_raw(w, key, span_of(text));
+}
+
+void json_add_boolean(struct json_writer *w, const char *key, bool value)
+{
+    json_add_raw(w, key, value ? SPAN("true") : SPAN("false"));
+}
+
+void json_add_raw(struct json_writer *w, const char *key, struct span json)
+{
+    if (!json.data)
+        return;
+    begin(w, key);
+    put(w, json);
+}
+
+bool json_writer_end(struct json_writer *w, struct error *err)
+{
+    if (w->err.kind)
+        *err = w->err;
+    return !w->err.kind;
+}
