@@ -1,0 +1,43 @@
+/* Feeds a fuzz target every file named on the command line or found in the directories named there (and below), and says
+ * how many there were. None is a failure: a corpus that has gone missing must not pass for one that was replayed. */
+#include <ftw.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "shared/base/file.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { INPUT_MAX = 64 * 1024 * 1024, OPEN_DIRECTORIES_MAX = 16 };
+
+static size_t replayed;
+
+static int replay(const char *path, const struct stat *st, int type, struct FTW *where)
+{
+    (void)st;
+    (void)where;
+    if (type != FTW_F)
+        return 0;
+    AUTO(bytes_release) struct bytes input = BYTES(INPUT_MAX);
+    struct error err = { 0 };
+    if (!file_read(&input, path, &err)) {
+        fprintf(stderr, "%s\n", err.message);
+        return 1;
+    }
+    struct span span = bytes_span(&input);
+    LLVMFuzzerTestOneInput((const uint8_t *)span.data, span.len);
+    replayed++;
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (nftw(argv[i], replay, OPEN_DIRECTORIES_MAX, FTW_PHYS) != 0) {
+            fprintf(stderr, "cannot replay '%s'\n", argv[i]);
+            return 1;
+        }
+    }
+    printf("%zu inputs replayed\n", replayed);
+    return replayed > 0 ? 0 : 1;
+}
