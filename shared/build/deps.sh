@@ -9,6 +9,8 @@
 # sanitize/ (include/ and lib/ in each) and toolchain/bin/musl-gcc. Progress
 # goes to standard error. When everything is there this takes a moment; after
 # an interruption it goes on with the dependency it was at.
+#
+# README.md beside this file describes the cache.
 set -euo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -55,12 +57,20 @@ main() {
 
     set_paths
     if [ ! -e "$PREFIX/.done/all" ]; then
-        mkdir -p "$ROOT"
-        exec 9>"$ROOT/lock"
-        flock -n 9 || { say "waiting for another deps.sh on the same prefix" && flock 9; }
+        lock_cache
         [ -e "$PREFIX/.done/all" ] || build_all
     fi
     echo "$ROOT"
+}
+
+# Builders of the same cache take turns. What an interrupted run left running
+# inherits the lock, and is waited for too.
+lock_cache() {
+    mkdir -p "$CACHE"
+    exec 9>"$CACHE/lock"
+    flock -n 9 && return
+    say "waiting for another deps.sh"
+    flock 9
 }
 
 set_paths() {
@@ -77,6 +87,7 @@ set_paths() {
         *) die "x86_64 and aarch64 are supported, this is $MACHINE" ;;
     esac
     JOBS=$(nproc)
+    CACHE=$cache
     ROOT=$cache/$(cache_key)
     PREFIX=$ROOT/$VARIANT
     DOWNLOADS=$cache/downloads
@@ -94,16 +105,18 @@ cache_key() {
 
 build_all() {
     need_packages "${TOOLS[@]}"
-    mkdir -p "$DOWNLOADS" "$ROOT/src" "$PREFIX"/{include,lib,.done}
-    ln -sfn "$DOWNLOADS" "$ROOT/downloads"
-    find "$DOWNLOADS" "$ROOT" -maxdepth 1 -name '.partial.*' -mmin +120 -exec rm -rf {} +
+    mkdir -p "$DOWNLOADS" "$PREFIX"/{include,lib,licenses,versions,.done}
+    rm -f "$APT_STATE/updated"
 
     say "building $VARIANT in $ROOT"
     [ "$VARIANT" != musl ] || make_toolchain
     set_tools
 
-    local line
-    for line in "${DEPENDENCIES[@]}"; do build_side_by_side $line; done
+    local line names
+    for line in "${DEPENDENCIES[@]}"; do
+        read -ra names <<<"$line"
+        build_side_by_side "${names[@]}"
+    done
     rm -rf "$ROOT/work.$VARIANT"
     touch "$PREFIX/.done/all"
     say "$VARIANT is complete"
@@ -114,7 +127,7 @@ set_tools() {
     case $VARIANT in
         musl)
             # No paths of this machine in what we deploy.
-            common+=" -fno-asynchronous-unwind-tables -fstack-protector-strong -ffile-prefix-map=$ROOT=."
+            common+=" -fno-asynchronous-unwind-tables -fstack-protector-strong -ffile-prefix-map=$ROOT/work.musl=."
             SMALL="-Os $common" FAST="-O2 $common" LINK=-static
             CC=$ROOT/toolchain/bin/musl-gcc
             ;;
@@ -130,10 +143,10 @@ set_tools() {
 # without being root. Debian 12's cannot link static-pie programs, so the
 # lock's is used everywhere.
 make_toolchain() {
-    local final=$ROOT/toolchain partial=$ROOT/.partial.toolchain package began=$SECONDS
-    [ ! -e "$final/bin/musl-gcc" ] || return 0
-    local triple=$MACHINE-linux-musl
+    local final=$ROOT/toolchain partial=$ROOT/.partial.toolchain began=$SECONDS
+    local triple=$MACHINE-linux-musl package tool
     local specs=lib/$triple/musl-gcc.specs
+    [ ! -e "$PREFIX/.done/toolchain" ] || return 0
 
     rm -rf "$partial"
     mkdir -p "$partial/bin"
@@ -147,14 +160,15 @@ make_toolchain() {
     link_kernel_headers "$partial/include/$triple"
 
     rm -f "$partial"/bin/*
-    printf '#!/bin/sh\nexec "${REALGCC:-gcc}" "$@" -specs "%s"\n' "$final/$specs" >"$partial/bin/musl-gcc"
+    printf '#!/bin/sh\nexec gcc "$@" -specs "%s"\n' "$final/$specs" >"$partial/bin/musl-gcc"
     chmod +x "$partial/bin/musl-gcc"
     for tool in ar ranlib nm; do ln -s "$(command -v "gcc-$tool")" "$partial/bin/musl-$tool"; done
     ln -s "$(command -v strip)" "$partial/bin/musl-strip"
 
     rm -rf "$final"
     mv "$partial" "$final"
-    check_toolchain || { rm -rf "$final" && die "the musl compiler does not make static-pie programs"; }
+    check_toolchain || die "the musl compiler does not make static-pie programs"
+    touch "$PREFIX/.done/toolchain"
     say "toolchain ready ($((SECONDS - began)) s)"
 }
 
@@ -180,24 +194,26 @@ check_toolchain() {
 
 build_side_by_side() {
     local name names=() process processes=() status=0
+    local -A fetched
     for name in "$@"; do
         [ -e "$PREFIX/.done/$name" ] || names+=("$name")
     done
     # One after the other: downloads share one package client.
     for name in ${names[@]+"${names[@]}"}; do
         fetch "$name"
-        ln -sfn "$FETCHED" "$ROOT/src/$name.download"
+        fetched[$name]=$FETCHED
     done
     for name in ${names[@]+"${names[@]}"}; do
-        build_one "$name" &
+        build_one "$name" "${fetched[$name]}" &
         processes+=($!)
     done
     for process in ${processes[@]+"${processes[@]}"}; do wait "$process" || status=1; done
     [ "$status" -eq 0 ] || exit 1
 }
 
+# build_one NAME DOWNLOAD
 build_one() {
-    local name=$1 began=$SECONDS
+    local name=$1 download=$2 began=$SECONDS
     local log=$ROOT/$VARIANT.$name.log
     WORK=$ROOT/work.$VARIANT/$name STAGE=$WORK/stage
     rm -rf "$WORK"
@@ -207,10 +223,10 @@ build_one() {
     set +e
     (
         set -e
-        # Each variant unpacks for itself: recipes write into the source.
-        unpack "$ROOT/src/$name.download/" "$WORK/source"
+        unpack "$download" "$WORK/source"
         cd "$WORK/source"
         "build_$name"
+        keep_licenses "$name"
     ) >"$log" 2>&1
     local status=$?
     set -e
@@ -220,9 +236,19 @@ build_one() {
     fi
 
     cp -r "$STAGE/." "$PREFIX/"
+    cp "$download/taken" "$PREFIX/versions/$name"
     touch "$PREFIX/.done/$name"
     rm -rf "$WORK"
     say "built $name ($((SECONDS - began)) s)"
+}
+
+# Whoever ships a static program ships these texts with it.
+keep_licenses() {
+    local name=$1 text
+    mkdir -p "$STAGE/licenses/$name"
+    while read -r text; do
+        cp "$text" "$STAGE/licenses/$name/"
+    done < <(find . -maxdepth 5 -type f -not -path "./tests/*" \( -name 'COPYING*' -o -name 'LICEN[CS]E*' -o -name copyright \))
 }
 
 main "$@"

@@ -3,6 +3,8 @@
 #   DOWNLOADS  folder of verified downloads, shared by all prefixes
 #   APT_STATE  folder for a package client of our own: the lock's suites must
 #              not become those of the machine
+# and holds the cache's lock. Functions here report failure by status and are
+# called where "set -e" has no effect: each step that may fail says so itself.
 #
 # A download is a folder named by the lock's sha256, with the file itself,
 # Debian's patches if they came along, and "taken", the line that is printed.
@@ -43,28 +45,27 @@ fetch() {
 
 # download FOLDER VERSION SHA256 HOW WHERE: prints the reason when it fails.
 download() (
-    set -euo pipefail
     folder=$1 version=$2 sha256=$3 how=$4 where=$5
-    partial=$(mktemp -d "$DOWNLOADS/.partial.XXXXXX")
-    trap 'rm -rf "$partial"' EXIT
-    cd "$partial"
+    partial=$DOWNLOADS/.partial
+    rm -rf "$partial" && mkdir "$partial" && cd "$partial" || exit 1
 
     case $how in
         source) taken=$(get_source "$where" "$sha256") ;;
         deb) taken=$(get_deb "$where" "$version" "$sha256") ;;
         url) taken=$(get_url "$where") ;;
-        *) echo "deps.lock: no such way to get a file: $how" && exit 1 ;;
+        *) taken="deps.lock knows source, deb and url" && false ;;
     esac || { echo "$taken" && exit 1; }
+    [ "$sha256" = - ] || verify "$sha256" || exit 1
 
-    [ "$sha256" = - ] || verify_one_of_files "$sha256"
-    echo "$version, $taken" >taken
-    rm -rf "$folder"
-    mv "$partial" "$folder"
+    echo "$version, $taken" >taken && rm -rf "$folder" && mv "$partial" "$folder"
 )
 
-verify_one_of_files() {
-    sha256sum -- * | grep -q "^$1 " && return 0
-    echo "the sha256 is not the one in deps.lock but $(sha256sum -- * | cut -c1-64 | tr '\n' ' ')"
+# verify SHA256: one of the files here must have it.
+verify() {
+    local sums
+    sums=$(sha256sum -- *) || return 1
+    grep -q "^$1 " <<<"$sums" && return 0
+    echo "the sha256 is not the one in deps.lock, but ${sums%% *}"
     return 1
 }
 
@@ -81,9 +82,8 @@ get_url() {
 get_deb() {
     local package=$1 version=$2 sha256=$3 full
     full=$(deb_revision "$package" "$version" "$sha256")
-    [ -n "$full" ] || { not_in_suites "$package" && return 1; }
-    apt_get download "$package=$full" >apt.log 2>&1 || { apt_errors && return 1; }
-    rm apt.log
+    [ -n "$full" ] || { not_in_suites "$package" "$sha256"; return 1; }
+    apt_get download "$package=$full" || { apt_errors; return 1; }
     echo "Debian $package $full"
 }
 
@@ -100,24 +100,20 @@ deb_revision() {
 get_source() {
     local package=$1 sha256=$2 revision revisions=()
     mapfile -t revisions < <(source_revisions "$package" "$sha256")
-    [ "${#revisions[@]}" -gt 0 ] || { not_in_suites "$package" && return 1; }
+    [ "${#revisions[@]}" -gt 0 ] || { not_in_suites "$package" "$sha256"; return 1; }
 
     for revision in "${revisions[@]}"; do
-        if apt_get source --download-only "$package=$revision" >apt.log 2>&1; then
-            rm apt.log
-            echo "Debian $revision, patched"
-            return 0
-        fi
+        rm -rf ./*
+        apt_get source --download-only "$package=$revision" || continue
+        echo "Debian $revision, patched"
+        return 0
     done
     for revision in "${revisions[@]}"; do
-        # Without --tar-only: leftovers of an incomplete revision would look
-        # like patches to apply.
+        # An incomplete revision's files must not be taken for patches.
         rm -rf ./*
-        if apt_get source --download-only --tar-only "$package=$revision" >apt.log 2>&1; then
-            rm apt.log
-            echo "Debian $revision, orig only (its patches are not in the archive)"
-            return 0
-        fi
+        apt_get source --download-only --tar-only "$package=$revision" || continue
+        echo "Debian $revision, orig only (its patches are not in the archive)"
+        return 0
     done
     apt_errors
     return 1
@@ -131,20 +127,20 @@ source_revisions() {
     ' | sort -Vru
 }
 
+# not_in_suites PACKAGE SHA256
 not_in_suites() {
-    local log=$APT_STATE/update.log
-    echo "$1 is not in Debian's$(lock_setting suites)$(lock_setting security) with that sha256"
-    [ ! -s "$log" ] || sed -n 's/^[EW]: /    apt-get update: /p' "$log" | head -3
-}
-
-# Server names and addresses say nothing about why a file is missing.
-apt_errors() {
-    sed -n 's/^E: //p' apt.log | sed -E 's#https?://[^ ]*/##; s# *\[IP:[^]]*\]##' | head -3 | paste -sd ';'
+    echo "$1 is not in Debian's$(lock_setting suites)$(lock_setting security) with sha256 $2"
+    sed -n 's/^[EW]: /      apt-get update: /p' "$APT_STATE/update.log" | head -3
 }
 
 apt_get() {
     apt_state
-    apt-get "${APT_OPTIONS[@]}" -q "$@"
+    apt-get "${APT_OPTIONS[@]}" -q "$@" >"$APT_STATE/apt.log" 2>&1
+}
+
+# Of the last apt_get. The address says nothing about why a file is missing.
+apt_errors() {
+    sed -n 's/^E: //p' "$APT_STATE/apt.log" | sed -E 's# *\[IP:[^]]*\]##' | head -1
 }
 
 apt_cache() {
@@ -152,7 +148,8 @@ apt_cache() {
     apt-cache "${APT_OPTIONS[@]}" "$@"
 }
 
-# The lists are fetched when the first download asks for them, once a run.
+# The lists are fetched when the first download asks for them, once a run;
+# deps.sh removes the stamp.
 apt_state() {
     APT_OPTIONS=(
         -o Dir::Etc::sourcelist="$APT_STATE/debian.sources" -o Dir::Etc::sourceparts=/dev/null
@@ -162,16 +159,15 @@ apt_state() {
         -o Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled=false
         -o Acquire::Retries=2 -o APT::Sandbox::User="$(id -un)" -o APT::Get::AllowUnauthenticated=false
     )
-    [ ! -e "$APT_STATE/updated.$$" ] || return 0
+    [ ! -e "$APT_STATE/updated" ] || return 0
 
     mkdir -p "$APT_STATE/lists/partial" "$APT_STATE/archives/partial"
     write_sources >"$APT_STATE/debian.sources"
-    rm -f "$APT_STATE"/updated.*
     say "reading Debian's package lists"
     # A suite that cannot be read leaves its rows out; the message about a
     # missing package repeats why.
     apt-get "${APT_OPTIONS[@]}" -qq update >"$APT_STATE/update.log" 2>&1 || true
-    touch "$APT_STATE/updated.$$"
+    touch "$APT_STATE/updated"
 }
 
 write_sources() {
@@ -195,6 +191,7 @@ END
 # debian_uri debian|debian-security: where this machine has its Debian from.
 debian_uri() {
     local configured
+    # shellcheck disable=SC2016 # apt's syntax
     configured=$(apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | grep -m 1 "/$1/*$" || true)
     echo "${configured:-http://deb.debian.org/$1}"
 }

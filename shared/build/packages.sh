@@ -17,7 +17,7 @@ missing_packages() {
 }
 
 need_packages() {
-    local missing as_root=()
+    local missing apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=120)
     mapfile -t missing < <(missing_packages "$@")
     [ "${#missing[@]}" -gt 0 ] || return 0
 
@@ -31,22 +31,17 @@ need_packages() {
             echo "  apt-get install --no-install-recommends ${missing[*]}" >&2
             return 1
         fi
-        as_root=(sudo)
+        apt=(sudo "${apt[@]}")
     fi
 
     echo "installing ${missing[*]}" >&2
-    install_packages "${missing[@]}" >&2 && return 0
+    # A machine that has never run "apt-get update" knows no package at all, and
+    # an old list names versions the archive no longer has: refresh the list
+    # when the first try fails. An update may fail for a third party's source
+    # only; whether the packages can be had now is what counts.
+    "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >&2 2>/dev/null && return 0
+    "${apt[@]}" update >&2 || true
+    "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >&2 && return 0
     echo "apt-get could not install: ${missing[*]}" >&2
     return 1
-}
-
-# A machine that has never run "apt-get update" knows no package at all, and an
-# old list names versions the archive no longer has: when the first try fails,
-# refresh the list once and try again.
-install_packages() {
-    local apt=(${as_root[@]+"${as_root[@]}"} env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=120)
-    "${apt[@]}" install -y --no-install-recommends "$@" 2>/dev/null && return 0
-    # An unreachable third-party source must not keep Debian's from being used.
-    "${apt[@]}" update || true
-    "${apt[@]}" install -y --no-install-recommends "$@"
 }

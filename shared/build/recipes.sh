@@ -16,6 +16,7 @@ compile() {
     local objects=$WORK/$1 source
     export CC FLAGS=$2
     shift 2
+    # shellcheck disable=SC2016 # expanded by the inner shell
     mkdir -p "$objects"
     for source in "$@"; do
         printf '%s\0%s\0' "$source" "$objects/${source//\//_}.o"
@@ -64,10 +65,10 @@ build_libzstd() {
 }
 
 build_llhttp() {
-    cd usr/src/llhttp
-    compile llhttp "$SMALL -Iinclude" src/*.c
+    local source=usr/src/llhttp
+    compile llhttp "$SMALL -I$source/include" "$source"/src/*.c
     archive llhttp
-    headers . include/llhttp.h
+    headers . "$source/include/llhttp.h"
 }
 
 build_pcre2() {
@@ -111,6 +112,7 @@ build_mbedtls() {
     archive mbedcrypto
     headers . include/mbedtls include/psa
 
+    # shellcheck disable=SC2086 # lists of flags
     "$CC" $SMALL $flags $LINK -o "$WORK/selfcheck" library/mbedtls_selfcheck.c "$STAGE/lib/libmbedcrypto.a" -lpthread
     "$WORK/selfcheck"
 }
