@@ -1,6 +1,7 @@
 /* git repositories, as far as a build needs them: the tip of a ref, and the tree of exactly one commit (libgit2 behind it).
  *
- * Untrusted: everything that comes from the other side. Paths are checked by the reader of the tree, sizes have ceilings. */
+ * Untrusted: everything that comes from the other side. Names are checked by the walk of the tree, sizes have ceilings. Credentials go to
+ * the host of the URL and to no other: redirects away from it are refused. */
 #ifndef PUSHWRIGHT_GIT_GIT_H
 #define PUSHWRIGHT_GIT_GIT_H
 
@@ -23,37 +24,56 @@ struct git_remote_options {
     void *cancelled_context;
 };
 
-/* The commit that a full ref name ("refs/heads/main", "refs/tags/v1", annotated tags peeled) points to now. ERROR_NOT_FOUND: no such ref or repository;
- * ERROR_DENIED: authentication; ERROR_UNAVAILABLE. */
-bool git_tip(const struct git_remote_options *remote, const char *ref, char commit[static GIT_OID_TEXT_SIZE], struct error *err);
+/* url, checked: http, https or file (or an absolute path, the same as file), no user information in it. ERROR_INVALID. */
+bool git_url_check(const char *url, struct error *err);
 
-struct git_tree; /* a commit's tree, in a private temporary directory that goes with it */
+/* The commit that a full ref name ("refs/heads/main", "refs/tags/v1", annotated tags peeled) points to now. ERROR_NOT_FOUND: no
+ * such ref or repository; ERROR_DENIED: authentication; ERROR_UNAVAILABLE. */
+bool git_tip(const struct git_remote_options *remote, const char *ref, char commit[static GIT_OID_TEXT_SIZE],
+             struct error *err);
 
-/* Fetch exactly this commit (depth 1 by its id where the server allows it, else from the ref, deepened until it is found:
- * ERROR_NOT_FOUND "is not reachable from" otherwise). ref may be NULL with a commit id, commit NULL takes the ref's tip. */
-struct git_tree *git_fetch(const struct git_remote_options *remote, const char *ref, const char *commit, struct error *err);
-void git_tree_free(struct git_tree *tree);
-AUTO_FREE(struct git_tree, git_tree_free)
+/* One commit and its tree; fetched ones lie in a private temporary directory that goes with it, local ones are read where they are.
+ * One thread at a time. */
+struct git_snapshot;
 
-const char *git_tree_commit(const struct git_tree *tree);  /* 40 or 64 hex digits */
-int64_t git_tree_time_s(const struct git_tree *tree);       /* committer time, seconds since 1970 */
-const char *git_tree_message(const struct git_tree *tree);
+/* Fetch exactly this commit. With a ref the commit must be reachable from it: depth 1 when it is the ref's tip, else the ref's
+ * history, deepened until the commit shows up (ERROR_NOT_FOUND "is not reachable from" when it does not). commit NULL takes the
+ * ref's tip; ref NULL asks for the commit by its id, which a server may refuse (ERROR_UNSUPPORTED). ERROR_TOO_LARGE: over
+ * bytes_max. */
+struct git_snapshot *git_fetch(const struct git_remote_options *remote, const char *ref, const char *commit,
+                               struct error *err);
+void git_snapshot_free(struct git_snapshot *snapshot);
+AUTO_FREE(struct git_snapshot, git_snapshot_free)
 
-enum git_mode { GIT_MODE_FILE = 0100644, GIT_MODE_EXECUTABLE = 0100755, GIT_MODE_SYMLINK = 0120000, GIT_MODE_DIRECTORY = 0040000, GIT_MODE_SUBMODULE = 0160000 };
+const char *git_snapshot_commit(const struct git_snapshot *snapshot);  /* 40 hex digits */
+int64_t git_snapshot_time_s(const struct git_snapshot *snapshot);      /* committer time, seconds since 1970 */
+const char *git_snapshot_message(const struct git_snapshot *snapshot);
+
+enum git_mode {
+    GIT_MODE_FILE = 0100644,
+    GIT_MODE_EXECUTABLE = 0100755,
+    GIT_MODE_SYMLINK = 0120000,
+    GIT_MODE_DIRECTORY = 0040000,
+    GIT_MODE_SUBMODULE = 0160000
+};
+
+enum { GIT_PATH_MAX = 4096 };
 
 struct git_entry {
-    const char *path; /* from the tree's root, no leading slash; never "..", ".", "" or absolute: such trees are refused */
+    const char *path; /* from the root, no leading slash; no part of it is "", "." or "..", or ".git" in any case */
     enum git_mode mode;
     const char *oid;
 };
 
-/* Every entry below the root in git's order, directories before what they hold. Stops when the callback returns false. A tree with
- * more than entries_max entries is ERROR_TOO_LARGE. */
+/* Every entry below the root in git's order, directories before what they hold. Stops when the callback returns false. ERROR_INVALID
+ * names what is hostile in the tree: a name as above, a name that stands twice, a path over GIT_PATH_MAX, a mode that git does not
+ * know. More than entries_max entries are ERROR_TOO_LARGE. */
 typedef bool git_entry_fn(void *context, const struct git_entry *entry, struct error *err);
-bool git_tree_walk(struct git_tree *tree, size_t entries_max, git_entry_fn *on_entry, void *context, struct error *err);
+bool git_snapshot_walk(struct git_snapshot *snapshot, size_t entries_max, git_entry_fn *on_entry, void *context,
+                       struct error *err);
 
 /* A blob's size, and its content appended to *out (over its ceiling: ERROR_TOO_LARGE before it is read). */
-bool git_blob_size(struct git_tree *tree, const char *oid, int64_t *size, struct error *err);
-bool git_blob_read(struct git_tree *tree, const char *oid, struct bytes *out, struct error *err);
+bool git_snapshot_blob_size(struct git_snapshot *snapshot, const char *oid, int64_t *size, struct error *err);
+bool git_snapshot_blob_read(struct git_snapshot *snapshot, const char *oid, struct bytes *out, struct error *err);
 
 #endif
