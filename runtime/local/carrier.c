@@ -118,7 +118,7 @@ void carrier_free(struct carrier *carrier)
 {
     if (!carrier)
         return;
-    carrier_stop(carrier, 0);
+    carrier_stop(carrier);
     for (size_t i = 0; carrier->queues && i < carrier->options.receiver_count; i++)
         queue_free(carrier->queues[i]);
     free(carrier->queues);
@@ -154,18 +154,19 @@ static bool accept_new(struct carrier *carrier, const struct event *event, const
     return true;
 }
 
-static bool accept_event(struct carrier *carrier, const struct event *event, struct error *err)
+/* `again`: a person wants it once more (replay), known or not. */
+static bool accept_event(struct carrier *carrier, const struct event *event, bool again, struct error *err)
 {
     char key[SHA256_HEX_SIZE];
     event_key(event, key);
     pthread_mutex_lock(&carrier->lock);
-    bool ok = keyset_has(carrier->known, key) || accept_new(carrier, event, key, err);
+    bool ok = (!again && keyset_has(carrier->known, key)) || accept_new(carrier, event, key, err);
     pthread_mutex_unlock(&carrier->lock);
     return ok;
 }
 
 static bool accept_message(struct carrier *carrier, struct arena *arena, const struct event_header *headers,
-                           size_t count, struct span content_type, struct span body, struct error *err)
+                           size_t count, struct span content_type, struct span body, bool again, struct error *err)
 {
     struct event one;
     struct event *events = &one;
@@ -175,7 +176,7 @@ static bool accept_message(struct carrier *carrier, struct arena *arena, const s
               : mode == EVENT_STRUCTURED ? event_decode_structured(arena, body, &one, err)
                                          : event_decode_binary(arena, headers, count, body, &one, err);
     for (size_t i = 0; ok && i < event_count; i++)
-        ok = accept_event(carrier, &events[i], err);
+        ok = accept_event(carrier, &events[i], again, err);
     return ok;
 }
 
@@ -208,7 +209,8 @@ void carrier_handle(struct carrier *carrier, const struct request *request, stru
     struct span type = request_header(request, "content-type", NULL);
     if (!arena)
         error_set(&err, ERROR_INTERNAL, "out of memory");
-    else if (accept_message(carrier, arena, headers, count, type, request->body, &err)) {
+    else if (accept_message(carrier, arena, headers, count, type, request->body,
+                            request_header(request, CARRIER_AGAIN, NULL).data != NULL, &err)) {
         reply->status = 202;
         return;
     }
@@ -230,7 +232,7 @@ static bool accept_reply(struct courier *courier, const struct http_response *re
             headers[count++] = (struct event_header){ span_trim(name), span_trim(value) };
     }
     return accept_message(courier->carrier, courier->arena, headers, count,
-                          http_response_header(response, "content-type"), bytes_span(&response->body), err);
+                          http_response_header(response, "content-type"), bytes_span(&response->body), false, err);
 }
 
 static bool post(struct courier *courier, const struct parcel *parcel, struct http_response *response,
@@ -386,11 +388,8 @@ bool carrier_start(struct carrier *carrier, struct error *err)
     return true;
 }
 
-void carrier_stop(struct carrier *carrier, int64_t wait_ms)
+void carrier_stop(struct carrier *carrier)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += wait_ms / 1000;
     for (size_t i = 0; carrier->queues && i < carrier->options.receiver_count; i++)
         if (carrier->queues[i])
             queue_close(carrier->queues[i]);

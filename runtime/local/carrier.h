@@ -49,11 +49,14 @@ struct carrier *carrier_new(const struct carrier_options *options, struct error 
 void carrier_free(struct carrier *carrier);
 AUTO_FREE(struct carrier, carrier_free)
 
+/* A request with this header (any value) carries its event even when the same one was carried before. */
+#define CARRIER_AGAIN "pushwright-again"
+
 /* Handler for the server on the carrier's socket: POST an event (binary, structured or batched). */
 void carrier_handle(struct carrier *carrier, const struct request *request, struct reply *reply);
 
-/* Begin, and end, delivering. carrier_stop waits for running deliveries at most `wait_ms`. */
+/* Begin, and end, delivering. carrier_stop waits for the deliveries that run: stop the functions first. */
 bool carrier_start(struct carrier *carrier, struct error *err);
-void carrier_stop(struct carrier *carrier, int64_t wait_ms);
+void carrier_stop(struct carrier *carrier);
 
 #endif

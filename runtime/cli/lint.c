@@ -1,0 +1,37 @@
+#include "runtime/cli/command.h"
+
+#include "shared/base/file.h"
+#include "shared/config/config.h"
+
+static int lint(const char *path)
+{
+    struct error err = { 0 };
+    AUTO(bytes_release) struct bytes text = BYTES(CONFIG_MAX);
+    AUTO(config_mistakes_release) struct config_mistakes mistakes = { 0 };
+    if (!file_read(&text, path, &err))
+        return command_fail("lint", &err);
+    AUTO(config_free) struct config *config = config_parse(bytes_span(&text), &mistakes, &err);
+    for (size_t i = 0; i < mistakes.count; i++)
+        printf("%s:%zu:%zu: %s\n", path, mistakes.items[i].line, mistakes.items[i].column, mistakes.items[i].text);
+    if (!config)
+        return EXIT_REFUSED;
+    printf("%s: fine (%zu sources, %zu builds, %zu triggers)\n", path, config->source_count, config->build_count,
+           config->trigger_count);
+    return EXIT_DONE;
+}
+
+static int run(int argc, char **argv)
+{
+    if (argc != 2)
+        return command_usage(&command_lint, argc < 2 ? "no FILE was named" : "one FILE at a time");
+    return lint(argv[1]);
+}
+
+const struct command command_lint = {
+    .name = "lint",
+    .summary = "check a configuration file",
+    .help = "Usage: pushwright lint FILE\n\n"
+            "Checks a configuration (pushwright.json; '-' reads standard input) and prints every mistake as\n"
+            "FILE:LINE:COLUMN: what is wrong and what to do. Exit codes: 0 fine, 3 mistakes.\n",
+    .run = run,
+};

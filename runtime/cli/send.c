@@ -1,0 +1,132 @@
+#include "runtime/cli/command.h"
+
+#include "runtime/cli/post.h"
+#include "runtime/cli/push.h"
+#include "runtime/signature.h"
+#include "shared/base/clock.h"
+#include "shared/base/file.h"
+#include "shared/base/random.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct send_options {
+    const char *to, *state, *key, *file;
+    const char *type, *source, *id, *subject, *data;
+    bool push;
+    struct push_options push_options;
+};
+
+static bool take_option(struct send_options *o, const char *name, const char *value)
+{
+    const struct {
+        const char *name;
+        const char **target;
+    } rows[] = {
+        { "--to", &o->to },           { "--state", &o->state },
+        { "--key", &o->key },         { "--type", &o->type },
+        { "--source", &o->source },   { "--id", &o->id },
+        { "--subject", &o->subject }, { "--data", &o->data },
+        { "--repository", &o->push_options.repository },
+        { "--clone", &o->push_options.clone },
+        { "--secret-file", &o->push_options.secret_file },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (strcmp(name, rows[i].name) == 0) {
+            *rows[i].target = value;
+            return true;
+        }
+    return false;
+}
+
+/* NULL, or what is wrong. */
+static const char *parse(int argc, char **argv, struct send_options *o)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--push") == 0)
+            o->push = true;
+        else if (strncmp(argv[i], "--", 2) == 0) {
+            if (i + 1 == argc)
+                return "the last option has no value";
+            if (!take_option(o, argv[i], argv[i + 1]))
+                return "unknown option";
+            i++;
+        } else if (o->file)
+            return "one FILE at a time";
+        else
+            o->file = argv[i];
+    }
+    if (o->push)
+        return o->to && o->push_options.repository && o->push_options.secret_file && o->push_options.clone
+                   ? NULL
+                   : "--push needs --to, --repository, --clone and --secret-file";
+    return (o->file != NULL) != (o->type != NULL) ? NULL : "name either a FILE or a --type";
+}
+
+/* The event of the command line. Its id is random unless given: what a person sends again is a new event. */
+static bool make_event(struct arena *arena, const struct send_options *o, struct bytes *data, struct event *out,
+                       struct error *err)
+{
+    static char now[RFC3339_SIZE], id[UUID_SIZE];
+    uint8_t raw[16];
+    random_bytes(raw, sizeof raw);
+    uuid_format(id, raw);
+    rfc3339_format(now, clock_wall_ms());
+    if (o->file)
+        return file_read(data, o->file, err) && event_decode_structured(arena, bytes_span(data), out, err);
+    if (o->data && !file_read(data, o->data, err))
+        return false;
+    *out = (struct event){
+        .id = o->id ? o->id : id,
+        .source = o->source ? o->source : "/pushwright/cli",
+        .type = o->type,
+        .subject = o->subject,
+        .time = now,
+        .datacontenttype = o->data ? "application/json" : NULL,
+        .data = o->data ? bytes_span(data) : (struct span){ NULL, 0 },
+    };
+    return event_check(out, err);
+}
+
+static int send_event(const struct send_options *o)
+{
+    struct error err = { 0 };
+    struct event event;
+    AUTO(arena_free) struct arena *arena = arena_new(16 * EVENT_MAX);
+    AUTO(bytes_release) struct bytes data = BYTES(EVENT_MAX);
+    if (!arena || !make_event(arena, o, &data, &event, &err) ||
+        (!event_extension(&event, SIGNATURE_ATTRIBUTE) && !post_sign(arena, o->state, o->key, &event, &err)) ||
+        !post_event(o->to ? o->to : post_default_sink(arena, o->state), &event, false, &err))
+        return command_fail("send", &err);
+    printf("accepted: %s %s\n", event.type, event.id);
+    return EXIT_DONE;
+}
+
+static int run(int argc, char **argv)
+{
+    struct send_options options = { 0 };
+    const char *mistake = parse(argc, argv, &options);
+    if (mistake)
+        return command_usage(&command_send, mistake);
+    if (!options.push)
+        return send_event(&options);
+    struct error err = { 0 };
+    options.push_options.to = options.to;
+    return push_send(&options.push_options, stdin, &err) ? EXIT_DONE : command_fail("send", &err);
+}
+
+const struct command command_send = {
+    .name = "send",
+    .summary = "post an event, or tell the chain of a push to a plain git repository",
+    .help = "Usage: pushwright send [OPTIONS] FILE\n"
+            "       pushwright send [OPTIONS] --type TYPE [--source S] [--id ID] [--subject S] [--data FILE]\n"
+            "       pushwright send --push --to URL --repository NAME --clone URL --secret-file FILE\n\n"
+            "Posts a CloudEvent (FILE: structured JSON, '-' reads standard input) to the local chain, signed under its key\n"
+            "unless it is signed already.\n"
+            "  --state DIR  the chain's state directory (default: .pushwright)\n"
+            "  --to URL     another receiver: http(s)://... or unix:/path\n"
+            "  --key FILE   another key\n\n"
+            "With --push it reads the lines of git's post-receive hook (OLD NEW REF) and delivers each as Gitea would, signed\n"
+            "with the secret: a bare repository needs no git host. Exit codes: 0 accepted, 1 not accepted, try again, 3 refused.\n",
+    .run = run,
+};

@@ -1,0 +1,159 @@
+#include "runtime/cli/story.h"
+
+#include "shared/base/json.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* What a teller reads from: the CDEvent's parts. */
+struct facts {
+    struct arena *arena;
+    const struct json *content, *custom;
+    const char *subject;
+};
+
+static const char *custom(const struct facts *f, const char *key)
+{
+    return json_get_string(f->custom, key);
+}
+
+static const char *or_else(const char *text, const char *fallback)
+{
+    return text ? text : fallback;
+}
+
+static const char *short_ref(const char *ref)
+{
+    static const char *const prefixes[] = { "refs/heads/", "refs/tags/" };
+    for (size_t i = 0; ref && i < 2; i++)
+        if (strncmp(ref, prefixes[i], strlen(prefixes[i])) == 0)
+            return ref + strlen(prefixes[i]);
+    return or_else(ref, "?");
+}
+
+static void tell_push(const struct facts *f, struct story *s)
+{
+    s->text = arena_printf(f->arena, "push of %s (%.7s) to %s", short_ref(custom(f, "ref")), f->subject,
+                           or_else(json_get_string(json_get(f->content, "repository"), "id"), "?"));
+}
+
+static void tell_queued(const struct facts *f, struct story *s)
+{
+    s->about = custom(f, "build");
+    s->text = arena_printf(f->arena, "build '%s' of %s (%.7s) is queued", or_else(s->about, "?"),
+                           short_ref(custom(f, "ref")), or_else(custom(f, "commit"), "its tip"));
+}
+
+static void tell_published(const struct facts *f, struct story *s)
+{
+    const struct json *tag = json_first(json_get(f->custom, "tags"));
+    s->about = custom(f, "build");
+    s->text = arena_printf(f->arena, "image %s%s%s (%.19s)", or_else(custom(f, "image"), f->subject), tag ? ":" : "",
+                           tag ? or_else(json_string(tag), "") : "", or_else(custom(f, "digest"), ""));
+}
+
+static void tell_finished(const struct facts *f, struct story *s)
+{
+    const char *outcome = or_else(custom(f, "outcome"), "success");
+    s->about = custom(f, "build");
+    if (strcmp(outcome, "success") == 0)
+        return;
+    s->bad = true;
+    s->text = arena_printf(f->arena, "build '%s' ended with %s: %s", or_else(s->about, "?"), outcome,
+                           or_else(custom(f, "errors"), "no reason given"));
+}
+
+static void tell_matched(const struct facts *f, struct story *s)
+{
+    s->about = f->subject;
+    s->text = arena_printf(f->arena, "trigger '%s' matches: %s", f->subject,
+                           or_else(json_get_string(f->content, "constraint"), ""));
+}
+
+static void tell_requested(const struct facts *f, struct story *s)
+{
+    s->about = custom(f, "trigger");
+    s->text = arena_printf(f->arena, "%s shall run %s", f->subject, or_else(custom(f, "image"), "?"));
+}
+
+static void tell_service(const struct facts *f, struct story *s)
+{
+    s->about = f->subject;
+    s->url = custom(f, "url");
+    s->text = arena_printf(f->arena, "%s runs %s%s%s", f->subject, or_else(custom(f, "image"), "the new image"),
+                           s->url ? ", it answers at " : "", or_else(s->url, ""));
+}
+
+static void tell_rolledback(const struct facts *f, struct story *s)
+{
+    s->about = f->subject;
+    s->bad = true;
+    s->text = arena_printf(f->arena, "%s stays at %s", f->subject, or_else(json_get_string(f->content, "artifactId"), "?"));
+}
+
+static void tell_incident(const struct facts *f, struct story *s)
+{
+    s->about = f->subject;
+    s->bad = true;
+    s->text = arena_printf(f->arena, "%s: %s", f->subject, or_else(json_get_string(f->content, "description"), "?"));
+}
+
+static void tell_skipped(const struct facts *f, struct story *s)
+{
+    s->about = json_get_string(f->content, "rule");
+    s->text = arena_printf(f->arena, "nothing to do: %s", or_else(json_get_string(f->content, "reason"), "?"));
+}
+
+static void tell_nothing(const struct facts *f, struct story *s)
+{
+    s->about = custom(f, "build");
+}
+
+static const struct {
+    const char *type; /* up to the version */
+    const char *actor;
+    void (*tell)(const struct facts *f, struct story *s);
+} tellers[] = {
+    { "dev.cdevents.change.merged.", "webhook", tell_push },
+    { "dev.cdeventsx.pushwright-tag.created.", "webhook", tell_push },
+    { "dev.cdevents.build.queued.", "webhook", tell_queued },
+    { "dev.cdevents.build.started.", "build", tell_nothing },
+    { "dev.cdevents.build.finished.", "build", tell_finished },
+    { "dev.cdevents.taskrun.", "build", tell_nothing },
+    { "dev.cdevents.artifact.packaged.", "build", tell_nothing },
+    { "dev.cdevents.artifact.published.", "build", tell_published },
+    { "dev.cdeventsx.pushwright-trigger.matched.", "trigger", tell_matched },
+    { "dev.cdeventsx.pushwright-deploy.requested.", "trigger", tell_requested },
+    { "dev.cdevents.service.deployed.", "deploy", tell_service },
+    { "dev.cdevents.service.upgraded.", "deploy", tell_service },
+    { "dev.cdevents.service.rolledback.", "deploy", tell_rolledback },
+    { "dev.cdevents.incident.detected.", "deploy", tell_incident },
+    { "dev.cdeventsx.pushwright-decision.skipped.", NULL, tell_skipped },
+};
+
+/* The function that speaks is the last part of the source ("/pushwright/build"). */
+static const char *speaker(const char *source)
+{
+    const char *slash = strrchr(source, '/');
+    return slash && slash[1] ? slash + 1 : source;
+}
+
+void story_of(struct arena *arena, const struct event *event, struct story *out)
+{
+    struct error unreadable = { 0 };
+    const struct json *doc = event->data.data ? json_parse(arena, event->data, &unreadable) : NULL;
+    const struct facts facts = {
+        .arena = arena,
+        .content = json_get(json_get(doc, "subject"), "content"),
+        .custom = json_get(doc, "customData"),
+        .subject = or_else(event->subject, "?"),
+    };
+    *out = (struct story){ .actor = speaker(event->source), .text = event->type };
+    for (size_t i = 0; i < sizeof tellers / sizeof tellers[0]; i++)
+        if (strncmp(event->type, tellers[i].type, strlen(tellers[i].type)) == 0) {
+            out->actor = tellers[i].actor ? tellers[i].actor : out->actor;
+            out->text = NULL;
+            tellers[i].tell(&facts, out);
+            return;
+        }
+}

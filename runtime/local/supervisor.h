@@ -1,0 +1,37 @@
+/* Keeps the processes of the functions running: starts them, starts them again when they die, ends them with the chain. */
+#ifndef PUSHWRIGHT_RUNTIME_LOCAL_SUPERVISOR_H
+#define PUSHWRIGHT_RUNTIME_LOCAL_SUPERVISOR_H
+
+#include "shared/base/auto.h"
+#include "shared/base/error.h"
+
+#include <sys/types.h>
+
+struct supervisor;
+
+struct child {
+    const char *name;
+    char *const *argv;        /* argv[0] is the program's path */
+    char *const *environment;
+    const char *log;          /* file that takes standard output and error, appended */
+};
+
+struct supervisor_options {
+    const struct child *children; /* borrowed until freed */
+    size_t child_count;
+    /* From the supervisor's thread: a child ended by itself and will be started again in restart_in_ms. */
+    void (*ended)(void *context, const struct child *child, int wait_status, long restart_in_ms);
+    void *context;
+};
+
+/* Starts all of them; each dies with this process, whatever ends it. */
+struct supervisor *supervisor_new(const struct supervisor_options *options, struct error *err);
+
+/* SIGTERM to all, SIGKILL to those that are still there after grace_ms, and wait. */
+void supervisor_stop(struct supervisor *supervisor, long grace_ms);
+void supervisor_free(struct supervisor *supervisor); /* stops with a short grace if nobody did */
+AUTO_FREE(struct supervisor, supervisor_free)
+
+pid_t supervisor_pid(struct supervisor *supervisor, const char *name); /* -1: not running now */
+
+#endif
