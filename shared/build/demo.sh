@@ -1,0 +1,126 @@
+#!/usr/bin/env bash
+# `./build.sh up`: the demonstration. A bare repository with a hook, a configuration with one build and one trigger, a base image made
+# on this machine from a Debian package, and the chain in the foreground until Ctrl-C. What it makes stays in .pushwright/, so that
+# the next `up` continues.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+. shared/build/packages.sh
+. shared/build/webbase.sh
+
+root=$PWD
+home=${PUSHWRIGHT_DEMO_DIR:-$root/.pushwright}
+listen=${PUSHWRIGHT_LISTEN:-127.0.0.1:8787}
+port=${PUSHWRIGHT_DEMO_PORT:-8080}
+repository=$home/hello.git
+url=http://127.0.0.1:$port/
+
+write_configuration() {
+    cat >"$home/pushwright.json" <<TEXT
+{
+  "sources": [
+    { "name": "demo", "kind": "gitea", "secret": { "file": "$home/secret" } }
+  ],
+  "registries": [
+    { "host": "localhost", "layout": "$home/images" }
+  ],
+  "builds": [
+    { "name": "hello", "source": "demo", "repository": "demo/hello", "clone": "file://$repository",
+      "on": { "branches": ["main"] }, "image": "localhost/hello", "tag": "{branch}-{time}-{sha:7}", "also": ["latest"] }
+  ],
+  "triggers": [
+    { "name": "hello-web", "image": "localhost/hello", "when": { "glob": "main-*" },
+      "deploy": [{ "cluster": "local", "workload": "hello", "servicePort": "127.0.0.1:$port" }] }
+  ]
+}
+TEXT
+}
+
+make_secret() {
+    [ -s "$home/secret" ] && return
+    (umask 077 && od -An -N32 -tx1 /dev/urandom | tr -d ' \n' >"$home/secret")
+}
+
+# A git host of one directory: post-receive tells `webhook` of each push, signed as Gitea signs.
+make_repository() {
+    [ -d "$repository" ] || git init -q --bare -b main "$repository"
+    cat >"$repository/hooks/post-receive" <<TEXT
+#!/bin/sh
+exec "$root/out/pushwright" send --push --to "http://$listen/hooks/demo" --repository demo/hello \\
+    --clone "file://$repository" --secret-file "$home/secret" >/dev/null
+TEXT
+    chmod +x "$repository/hooks/post-receive"
+}
+
+first_commit() {
+    local work=$home/first
+    rm -rf "$work"
+    git clone -q "$repository" "$work" 2>/dev/null
+    cp templates/hello/* "$work/"
+    git -C "$work" add -A
+    git -C "$work" -c user.name=Pushwright -c user.email=hello@pushwright.dev commit -qm "hello world"
+    git -C "$work" push -q origin HEAD:main
+    rm -rf "$work"
+}
+
+# What was pushed while the chain was down is told now; what is built already is recognised and costs nothing.
+push_or_tell_again() {
+    local tip
+    if tip=$(git -C "$repository" rev-parse -q --verify refs/heads/main); then
+        (cd "$repository" && echo "0000000000000000000000000000000000000000 $tip refs/heads/main" | hooks/post-receive)
+    else
+        first_commit
+    fi
+}
+
+wait_for() {
+    local tries=$1
+    shift
+    until "$@"; do
+        tries=$((tries - 1))
+        [ "$tries" -gt 0 ] && kill -0 "$chain" 2>/dev/null || return 1
+        sleep 0.02
+    done
+}
+
+answers() {
+    curl -fs -o /dev/null --max-time 2 "$1"
+}
+
+say_how_to_push() {
+    cat <<TEXT
+
+  $url says:
+$(curl -fs "$url" | sed 's/^/    /')
+
+  Now push a change yourself:
+    git clone $repository hello && cd hello
+    echo '<h1>hello again</h1>' > index.html
+    git commit -am 'say it again' && git push
+  and look at $url again. What happened: out/pushwright history --state $home/state
+
+TEXT
+}
+
+mkdir -p "$home"
+make_web_base "$home/images/web"
+make_secret
+write_configuration
+make_repository
+
+out/pushwright up --config "$home/pushwright.json" --state "$home/state" --listen "$listen" &
+chain=$!
+# Ctrl-C reaches the chain too; it ends in order, and this script with it.
+trap : INT
+trap 'kill -TERM "$chain" 2>/dev/null || true' TERM HUP
+
+if wait_for 500 answers "http://$listen/healthz"; then
+    push_or_tell_again
+    wait_for 1500 answers "$url" && say_how_to_push ||
+        echo "  the page does not answer; out/pushwright history --state $home/state tells why" >&2
+fi
+status=0
+while kill -0 "$chain" 2>/dev/null; do
+    status=0
+    wait "$chain" || status=$?
+done
+exit "$status"
