@@ -43,6 +43,10 @@ bool event_decode_binary(struct arena *arena, const struct event_header *headers
 bool event_decode_structured(struct arena *arena, struct span body, struct event *out, struct error *err);
 bool event_decode_batch(struct arena *arena, struct span body, struct event **out, size_t *count, struct error *err);
 
+/* Any mode, by the message's own headers: a single event counts as a batch of one. */
+bool event_decode(struct arena *arena, const struct event_header *headers, size_t header_count, struct span body,
+                  struct event **out, size_t *count, struct error *err);
+
 /* Append "ce-id: ...\r\n" lines and Content-Type for binary mode; the body is event->data. */
 bool event_encode_headers(struct bytes *out, const struct event *event, struct error *err);
 /* Append application/cloudevents+json: JSON data keep their bytes, other data become text or base64. */

@@ -1,7 +1,9 @@
 /* Signed hops: HMAC-SHA256 over an event's attributes and data, in the extension attribute "pushwrightsig".
  *
- * value: v1,<base64>[ v1,<base64>...]. Covered: "v1", then every attribute but pushwrightsig, traceparent, tracestate and those whose names start with "knative", sorted by name, each as
- * name, '=', decimal length, ':', value, '\n'; then the length of the data, ':', the data. Several keys verify at once while rotating; the first signs. */
+ * value: v1,<base64>[ v1,<base64>...]. Covered: "v1", then every attribute but pushwrightsig, traceparent, tracestate and those
+ * whose names start with "knative", sorted by name, each as name, '=', decimal length, ':', value, '\n'; then the length of the
+ * data, ':', the data. `time` counts as its instant, written as rfc3339_format() does: brokers write it anew, with another
+ * offset or without the zeros behind the point. Several keys verify at once while rotating; the first signs. */
 #ifndef PUSHWRIGHT_RUNTIME_SIGNATURE_H
 #define PUSHWRIGHT_RUNTIME_SIGNATURE_H
 

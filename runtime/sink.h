@@ -5,6 +5,8 @@
 #include "runtime/event.h"
 #include "shared/base/auto.h"
 
+#include <stdint.h>
+
 struct sink; /* safe for several threads: each delivery takes one of its clients */
 
 struct sink_options {
@@ -16,15 +18,25 @@ struct sink_options {
     long budget_ms;             /* all attempts and pauses of one event; 0: 20 s */
 };
 
-/* From the environment; NULL with ERROR_NONE left alone when no sink is named there. */
+/* From the environment: K_SINK, else PUSHWRIGHT_SINK; K_CE_OVERRIDES, K_CA_CERTS, K_SINK_TIMEOUT (seconds), the certificates in
+ * /knative-custom-certs, the token in /oidc/token. NULL with ERROR_NONE left alone when no sink is named there. */
 struct sink *sink_from_environment(struct error *err);
 struct sink *sink_new(const struct sink_options *options, struct error *err);
 void sink_free(struct sink *sink);
 AUTO_FREE(struct sink, sink_free)
 
+/* Set the overrides' extensions on an event that is about to be signed; sink_deliver sends what it is given. */
+bool sink_override(const struct sink *sink, struct arena *arena, struct event *event, struct error *err);
+
 /* Deliver in binary mode. True: the sink answered 2xx, it has the event. 408, 409, 429, 5xx and failed connections are tried again with
  * exponential backoff, jitter and Retry-After within the budget; the receiver drops duplicates by source and id. Otherwise
- * false: ERROR_UNAVAILABLE (not accepted), ERROR_UNCERTAIN (it may have been), or by status for a final refusal. */
+ * false: ERROR_UNAVAILABLE (not accepted), ERROR_UNCERTAIN (it may have been), or by status for a final refusal.
+ * Each attempt has a span of its own in the HTTP header traceparent, in the trace that the event's attribute names. */
 bool sink_deliver(struct sink *sink, const struct event *event, struct error *err);
+/* The same within a budget that may be shorter than the sink's own: what is left of a call. */
+bool sink_deliver_within(struct sink *sink, const struct event *event, int64_t budget_ms, struct error *err);
+
+/* "https://host/path" or "unix:/path", for logs: no user information, no query. */
+const char *sink_name(const struct sink *sink);
 
 #endif

@@ -1,0 +1,281 @@
+#include "runtime/function.h"
+
+#include "runtime/call.h"
+#include "runtime/keys.h"
+#include "runtime/oneshot.h"
+#include "runtime/outcome.h"
+#include "runtime/platform.h"
+#include "runtime/report.h"
+#include "runtime/serve.h"
+#include "runtime/version.h"
+#include "shared/base/clock.h"
+#include "shared/base/file.h"
+
+#include <signal.h>
+#include <string.h>
+
+enum { DRAIN_DEFAULT_S = 30, DRAIN_MAX_S = 3600, SOURCE_MAX = 2048 };
+
+/* --- stopping ------------------------------------------------------------------------------------------------------------- */
+
+static _Atomic int64_t stop_ms;
+
+int64_t stop_requested_ms(void)
+{
+    return atomic_load(&stop_ms);
+}
+
+static void on_stop(int signal_number)
+{
+    (void)signal_number;
+    int64_t never = 0;
+    atomic_compare_exchange_strong(&stop_ms, &never, clock_monotonic_ms());
+    serve_stop();
+}
+
+/* Who presses Ctrl-C a second time means it. */
+static void catch_signals(void)
+{
+    struct sigaction action = { .sa_handler = on_stop, .sa_flags = SA_RESTART };
+    sigaction(SIGTERM, &action, NULL);
+    action.sa_flags |= SA_RESETHAND;
+    sigaction(SIGINT, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* --- setting up ----------------------------------------------------------------------------------------------------------- */
+
+static const char *environment(const char *name)
+{
+    const char *value = getenv(name);
+    return value && *value ? value : NULL;
+}
+
+static bool deliver_to_sink(void *context, const struct event *event, int64_t budget_ms, struct error *err)
+{
+    return sink_deliver_within(context, event, budget_ms, err);
+}
+
+static bool set_drain(struct shim *shim, struct error *err)
+{
+    const char *text = environment("PUSHWRIGHT_DRAIN_SECONDS");
+    char *end = NULL;
+    long seconds = text ? strtol(text, &end, 10) : DRAIN_DEFAULT_S;
+    if ((text && *end) || seconds < 1 || seconds > DRAIN_MAX_S)
+        return error_set(err, ERROR_INVALID, "PUSHWRIGHT_DRAIN_SECONDS '%.40s' is not a number of seconds from 1 to %d",
+                         text ? text : "", DRAIN_MAX_S);
+    shim->drain_ms = (int64_t)seconds * 1000;
+    return true;
+}
+
+static bool set_keys(struct shim *shim, struct error *err)
+{
+    const char *trust = environment("PUSHWRIGHT_TRUST_PLATFORM");
+    shim->trust_platform = trust && strcmp(trust, "1") == 0;
+    AUTO(keyring_free) struct keyring *keyring = keys_load(shim->manifest, err);
+    if (!keyring)
+        return false;
+    if (keyring_count(keyring) > 0)
+        shim->keyring = TAKE(keyring);
+    if (shim->manifest->is_signed && !shim->keyring && !shim->trust_platform)
+        return error_set(err, ERROR_INVALID,
+                         "no chain key to verify events with: set PUSHWRIGHT_CHAIN_KEY_FILE, PUSHWRIGHT_CHAIN_KEY or "
+                         "\"chain\" in the configuration; or PUSHWRIGHT_TRUST_PLATFORM=1 where the platform "
+                         "authenticates every sender");
+    return true;
+}
+
+static bool set_sink(struct shim *shim, struct error *err)
+{
+    struct error failed = { 0 };
+    shim->sink = sink_from_environment(&failed);
+    if (shim->sink)
+        shim->outlet = (struct outlet){ deliver_to_sink, shim->sink };
+    else if (failed.kind != ERROR_NONE)
+        *err = failed;
+    return failed.kind == ERROR_NONE;
+}
+
+static bool set_source(struct shim *shim, struct error *err)
+{
+    static const char prefix[] = "/pushwright/";
+    static const char *const probe_type = "probe";
+    const char *given = environment("PUSHWRIGHT_SOURCE");
+    shim->source = given ? given : arena_printf(shim->manifest->arena, "%s%s", prefix, shim->manifest->name);
+    if (!shim->source)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    const struct event probe = { .id = "1", .source = shim->source, .type = probe_type };
+    return event_check(&probe, err) || error_wrap(err, "PUSHWRIGHT_SOURCE");
+}
+
+static bool check_handler(const struct shim *shim, struct error *err)
+{
+    const struct function *function = shim->function;
+    if (shim->manifest->serves_http ? !function->serve : !function->handle)
+        return error_set(err, ERROR_INTERNAL, "the function has no %s, which its fn.json asks for",
+                         shim->manifest->serves_http ? "serve" : "handle");
+    return true;
+}
+
+static bool shim_fill(struct shim *shim, struct error *err)
+{
+    return check_handler(shim, err) && set_drain(shim, err) && set_source(shim, err) && set_keys(shim, err) &&
+           set_sink(shim, err) && (!shim->function->start || shim->function->start(&shim->state, err));
+}
+
+static void shim_release(struct shim *shim)
+{
+    for (size_t i = 0; i < shim->arena_count; i++)
+        arena_free(shim->arenas[i]);
+    sink_free(shim->sink);
+    keyring_free(shim->keyring);
+    pthread_mutex_destroy(&shim->lock);
+}
+AUTO_RELEASE(struct shim, shim_release)
+
+/* --- running -------------------------------------------------------------------------------------------------------------- */
+
+/* Event NULL: what the platform says. */
+static int run_once(struct shim *shim, const struct platform *platform, const char *path)
+{
+    struct error err = { 0 };
+    AUTO(bytes_release) struct bytes text = BYTES(EVENT_MAX);
+    if (shim->manifest->serves_http)
+        error_set(&err, ERROR_UNSUPPORTED, "the function serves HTTP and takes no events");
+    else if (path ? file_read(&text, path, &err) : platform_read_event(platform, &text, &err))
+        return oneshot_run(shim, bytes_span(&text));
+    error_wrap(&err, "event");
+    report_fatal(shim->manifest->name, &err);
+    return outcome_exit_code(&err);
+}
+
+static int run(struct shim *shim, const struct platform *platform, const char *event_path)
+{
+    struct error err = { 0 };
+    if (event_path || platform->mode != PLATFORM_HTTP) {
+        if (!shim->outlet.deliver)
+            shim->outlet = (struct outlet){ oneshot_print, NULL };
+        return run_once(shim, platform, event_path);
+    }
+    if (serve_run(shim, platform_listen(platform), &err))
+        return EXIT_SUCCESS;
+    report_fatal(shim->manifest->name, &err);
+    return EXIT_FAILURE;
+}
+
+static int start_and_run(const struct function *function, struct manifest *manifest, const char *event_path)
+{
+    struct error err = { 0 };
+    const struct platform *platform = platform_detect(&err);
+    AUTO(shim_release) struct shim shim = { .function = function, .manifest = manifest };
+    pthread_mutex_init(&shim.lock, NULL);
+    catch_signals();
+    if (!platform || !shim_fill(&shim, &err)) {
+        report_fatal(manifest->name, &err);
+        return EXIT_FAILURE;
+    }
+    shim.platform = platform->name;
+    int code = run(&shim, platform, event_path);
+    if (function->stop)
+        function->stop(shim.state);
+    return code;
+}
+
+/* --- command line --------------------------------------------------------------------------------------------------------- */
+
+enum command { RUN, RUN_EVENT, PRINT_HELP, PRINT_VERSION, PRINT_MANIFEST, CHECK_EVENT };
+
+static const struct option {
+    const char *name;
+    const char *argument; /* NULL: none */
+    enum command command;
+    const char *help;
+} options[] = {
+    { "--event", "FILE", RUN_EVENT, "handle the structured CloudEvent in FILE (-: standard input), then end" },
+    { "--manifest", NULL, PRINT_MANIFEST, "print fn.json: the events it takes and gives, and its limits" },
+    { "--check-event", "FILE", CHECK_EVENT, "for developers: decode an event or a batch and print it encoded again" },
+    { "--version", NULL, PRINT_VERSION, "print the version" },
+    { "--help", NULL, PRINT_HELP, "print this" },
+};
+
+static const struct {
+    const char *name, *help;
+} variables[] = {
+    { "PUSHWRIGHT_LISTEN", "where to listen: 127.0.0.1:8080, 8080, unix:/path; else the platform's port, else 8080" },
+    { "PUSHWRIGHT_SINK", "where events go, http(s)://... or unix:/path; K_SINK comes first" },
+    { "PUSHWRIGHT_CONFIG", "the configuration; else /etc/pushwright/pushwright.json" },
+    { "PUSHWRIGHT_CHAIN_KEY_FILE", "file with the chain's keys, one a line: the first signs, all verify" },
+    { "PUSHWRIGHT_CHAIN_KEY", "the keys themselves" },
+    { "PUSHWRIGHT_TRUST_PLATFORM", "1: events need no signature, the platform authenticates their senders" },
+    { "PUSHWRIGHT_SOURCE", "source of the events it gives; else /pushwright/<function>" },
+    { "PUSHWRIGHT_PLATFORM", "name of the platform, where its environment does not tell" },
+    { "PUSHWRIGHT_DRAIN_SECONDS", "time between SIGTERM and the end, for what has begun; else 30" },
+};
+
+static void print_list(const char *title, const struct manifest_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        printf("%-7s%s\n", i == 0 ? title : "", list->items[i]);
+}
+
+static void print_help(const struct manifest *manifest)
+{
+    printf("%s: %s\n\n", manifest->name, manifest->summary);
+    printf("Without an option it serves %s, on the platform that its environment shows.\n\n",
+           manifest->serves_http ? "HTTP" : "CloudEvents over HTTP, or handles the one event of a job");
+    print_list("takes", &manifest->in);
+    print_list("gives", &manifest->out);
+    puts("\noptions");
+    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
+        printf("  %-14s %-5s %s\n", options[i].name, options[i].argument ? options[i].argument : "", options[i].help);
+    puts("\nenvironment");
+    for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++)
+        printf("  %-26s %s\n", variables[i].name, variables[i].help);
+    puts("\nexit codes of one event: 0 done or ignored, 42 refused for good, 1 try again later");
+}
+
+static const struct option *find_option(const char *name)
+{
+    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
+        if (strcmp(options[i].name, name) == 0)
+            return &options[i];
+    return NULL;
+}
+
+static int wrong_usage(const char *name, const char *argument)
+{
+    fprintf(stderr, "%s: cannot understand '%s'; see %s --help\n", name, argument, name);
+    return 2;
+}
+
+int function_main(int argc, char **argv, const struct function *function)
+{
+    struct error err = { 0 };
+    AUTO(manifest_free) struct manifest *manifest = manifest_parse(function->manifest, &err);
+    if (!manifest) {
+        report_fatal(argc > 0 ? argv[0] : "function", &err);
+        return EXIT_FAILURE;
+    }
+    const struct option *option = argc > 1 ? find_option(argv[1]) : NULL;
+    int expected = !option ? 1 : option->argument ? 3 : 2;
+    if (argc > 1 && (!option || argc != expected))
+        return wrong_usage(manifest->name, option && argc > expected ? argv[expected] : argv[1]);
+    switch (option ? option->command : RUN) {
+    case PRINT_HELP:
+        print_help(manifest);
+        return EXIT_SUCCESS;
+    case PRINT_VERSION:
+        printf("%s %s\n", manifest->name, PUSHWRIGHT_VERSION);
+        return EXIT_SUCCESS;
+    case PRINT_MANIFEST:
+        fputs(function->manifest, stdout);
+        return EXIT_SUCCESS;
+    case CHECK_EVENT:
+        return oneshot_check(manifest->name, argv[2]);
+    case RUN_EVENT:
+        return start_and_run(function, manifest, argv[2]);
+    case RUN:
+        break;
+    }
+    return start_and_run(function, manifest, NULL);
+}

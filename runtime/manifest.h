@@ -1,0 +1,37 @@
+/* fn.json: what a function takes, gives and needs. Compiled into each function; manifests and subscriptions are rendered from it.
+ *
+ *   {"name": "trigger", "summary": "…", "in": ["dev.cdevents.artifact.published.0.3.0"], "out": ["…"], "signed": true,
+ *    "concurrency": 4, "timeoutSeconds": 60, "bodyBytes": 1048576, "secrets": ["chain", "registry"]}
+ *
+ * "serves": "http" instead of "in" for a function that faces the outside. Members not known here are for other readers. */
+#ifndef PUSHWRIGHT_RUNTIME_MANIFEST_H
+#define PUSHWRIGHT_RUNTIME_MANIFEST_H
+
+#include "shared/base/auto.h"
+#include "shared/base/error.h"
+
+struct manifest_list {
+    const char **items;
+    size_t count;
+};
+
+struct manifest {
+    const char *name;    /* [a-z0-9-]+ */
+    const char *summary; /* one sentence; "" when absent */
+    struct manifest_list in, out, secrets;
+    bool serves_http;    /* "serves": "http" */
+    bool is_signed;      /* refuses events without a good signature */
+    unsigned concurrency; /* calls at once; default 4 */
+    long timeout_s;       /* of a call; default 60 */
+    size_t body_max;      /* default EVENT_MAX */
+    struct arena *arena;
+};
+
+/* ERROR_INVALID names the member and what is wrong with it. */
+struct manifest *manifest_parse(const char *text, struct error *err);
+void manifest_free(struct manifest *manifest);
+AUTO_FREE(struct manifest, manifest_free)
+
+bool manifest_lists(const struct manifest_list *list, const char *item);
+
+#endif

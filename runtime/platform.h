@@ -1,0 +1,41 @@
+/* Where the process runs, found out from its environment: a table of rows, not a program each. */
+#ifndef PUSHWRIGHT_RUNTIME_PLATFORM_H
+#define PUSHWRIGHT_RUNTIME_PLATFORM_H
+
+#include "shared/base/bytes.h"
+#include "shared/base/error.h"
+
+#include "runtime/function.h"
+
+enum platform_mode {
+    PLATFORM_HTTP,        /* listen on the port that the environment names */
+    PLATFORM_EVENT_FILE,  /* one event, in a file of a directory that a variable names */
+    PLATFORM_EVENT_VALUE, /* one event, in a variable */
+};
+
+struct platform {
+    const char *name;
+    const char *signal;  /* variable that gives the platform away; NULL: the last row, any */
+    enum platform_mode mode;
+    const char *ports[3]; /* variables that name the port, the first that is set counts */
+    const char *port;     /* when none is set */
+    const char *event;    /* variable of the directory or of the event itself */
+};
+
+/* $PUSHWRIGHT_PLATFORM names a row; else the first row whose signal is set. NULL with ERROR_INVALID for an unknown name. */
+const struct platform *platform_detect(struct error *err);
+
+/* What to listen on: $PUSHWRIGHT_LISTEN, else the port. */
+const char *platform_listen(const struct platform *platform);
+
+/* The event of a one-shot platform, structured. */
+bool platform_read_event(const struct platform *platform, struct bytes *out, struct error *err);
+
+/* A GET or HEAD that asks whether the process is well, on any platform: the paths they use, and any path for Kubernetes'
+ * own probes. *readiness: the question is whether it takes work. */
+bool platform_is_health_check(const struct request *request, bool *readiness);
+
+/* OpenFaaS without its HTTP probe looks for this file. Failing to write it hurts nobody else. */
+void platform_mark_ready(bool ready);
+
+#endif

@@ -1,0 +1,177 @@
+#include "runtime/serve.h"
+
+#include "runtime/metrics.h"
+#include "runtime/outcome.h"
+#include "runtime/platform.h"
+#include "runtime/report.h"
+#include "runtime/server.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+enum { REPLY_MAX = 8 * 1024 * 1024, REPLY_HEADERS_MAX = 256 * 1024 };
+
+static const char EVENT_METHODS[] = "POST, OPTIONS";
+
+/* The signal handler's only way to the server. */
+static _Atomic(struct server *) running;
+
+static void fail(struct reply *reply, const struct error *err)
+{
+    bytes_clear(&reply->headers);
+    reply->allow = NULL;
+    outcome_reply(reply, err);
+}
+
+/* CloudEvents webhook specification section 4: who asks may send, as much as it likes; what it sends must still be signed. */
+static void answer_options(const struct request *request, struct reply *reply)
+{
+    struct error ignored = { 0 };
+    reply->status = 200;
+    reply->allow = EVENT_METHODS;
+    if (request_header(request, "WebHook-Request-Origin", NULL).len > 0)
+        bytes_append_text(&reply->headers, "WebHook-Allowed-Origin: *\r\nWebHook-Allowed-Rate: *\r\n", &ignored);
+}
+
+static bool decode(struct arena *arena, const struct request *request, struct event **events, size_t *count,
+                   struct error *err)
+{
+    struct event_header *headers = arena_take(arena, (request->header_count + 1) * sizeof *headers);
+    if (!headers)
+        return error_set(err, ERROR_TOO_LARGE, "too many headers");
+    for (size_t i = 0; i < request->header_count; i++)
+        headers[i] = (struct event_header){ request->headers[i].name, request->headers[i].value };
+    return event_decode(arena, headers, request->header_count, request->body, events, count, err);
+}
+
+/* The one event of a call is the answer when there is no sink to take it. */
+static bool answer_with_event(const struct call *call, struct reply *reply, struct error *err)
+{
+    struct event event = call->undelivered->event;
+    reply->content_type = event.datacontenttype; /* static text: the runtime's own events are all of one type */
+    event.datacontenttype = NULL;
+    reply->status = 200;
+    return event_encode_headers(&reply->headers, &event, err) && bytes_append_span(&reply->body, event.data, err);
+}
+
+static bool finish(struct call *call, struct reply *reply, bool alone, struct error *err)
+{
+    reply->status = 202;
+    if (alone && call->queued == 1 && call->undelivered && !call->shim->outlet.deliver)
+        return answer_with_event(call, reply, err);
+    return call_deliver(call, err);
+}
+
+static bool handle_event(struct shim *shim, struct arena *arena, const struct request *request,
+                         const struct event *event, bool alone, struct reply *reply)
+{
+    struct error err = { 0 };
+    struct call call;
+    call_begin(&call, shim, arena, event, request_header(request, "traceparent", NULL),
+               request_header(request, "tracestate", NULL));
+    bool good = call_handle(&call, &err) && finish(&call, reply, alone, &err);
+    if (!good)
+        fail(reply, &err);
+    report_outcome(&call, reply->status, good ? NULL : &err);
+    return good;
+}
+
+static void handle_events(struct shim *shim, struct arena *arena, const struct request *request, struct reply *reply)
+{
+    struct error err = { 0 };
+    if (span_is(request->method, "OPTIONS")) {
+        answer_options(request, reply);
+        return;
+    }
+    if (!span_is(request->method, "POST")) {
+        outcome_wrong_method(reply, EVENT_METHODS);
+        return;
+    }
+    struct event *events;
+    size_t count;
+    if (!decode(arena, request, &events, &count, &err)) {
+        fail(reply, &err);
+        report_refusal(shim, reply->status, &err);
+        return;
+    }
+    reply->status = 202; /* what an empty batch is told */
+    for (size_t i = 0; i < count; i++)
+        if (!handle_event(shim, arena, request, &events[i], count == 1, reply))
+            return;
+}
+
+/* For functions that face the outside. */
+static void handle_http(struct shim *shim, struct arena *arena, const struct request *request, struct reply *reply)
+{
+    struct error err = { 0 };
+    struct call call;
+    call_begin(&call, shim, arena, NULL, request_header(request, "traceparent", NULL),
+               request_header(request, "tracestate", NULL));
+    bool good = shim->function->serve(&call, request, reply, &err);
+    if (good && !call_deliver(&call, &err)) {
+        good = false;
+        /* Whatever kept the event from being accepted, the sender is not the one who did something wrong. */
+        if (!error_is_temporary(&err) || err.kind == ERROR_INTERNAL)
+            err.kind = ERROR_UNAVAILABLE;
+    }
+    if (!good)
+        fail(reply, &err);
+    report_outcome(&call, reply->status ? reply->status : 200, good ? NULL : &err);
+}
+
+void serve_request(struct shim *shim, const struct request *request, struct reply *reply)
+{
+    struct error err = { 0 };
+    if (reply->body.max == 0)
+        bytes_init(&reply->body, REPLY_MAX);
+    if (reply->headers.max == 0)
+        bytes_init(&reply->headers, REPLY_HEADERS_MAX);
+    struct arena *arena = shim_take_arena(shim, &err);
+    if (!arena) {
+        fail(reply, &err);
+        report_refusal(shim, reply->status, &err);
+        return;
+    }
+    if (shim->manifest->serves_http)
+        handle_http(shim, arena, request, reply);
+    else
+        handle_events(shim, arena, request, reply);
+    shim_return_arena(shim, arena);
+}
+
+static void handle(void *context, const struct request *request, struct reply *reply)
+{
+    serve_request(context, request, reply);
+}
+
+void serve_stop(void)
+{
+    struct server *server = atomic_load(&running);
+    if (server)
+        server_stop(server);
+}
+
+bool serve_run(struct shim *shim, const char *listen, struct error *err)
+{
+    const struct server_options options = {
+        .listen = listen,
+        .workers = shim->manifest->concurrency,
+        .body_max = shim->manifest->body_max,
+        .drain_timeout_ms = (long)shim->drain_ms,
+        .handle = handle,
+        .answer = answer,
+        .context = shim,
+    };
+    AUTO(server_free) struct server *server = server_new(&options, err);
+    if (!server)
+        return false;
+    atomic_store(&running, server);
+    if (stop_requested_ms() != 0)
+        server_stop(server);
+    report_listening(shim, listen, server_port(server));
+    platform_mark_ready(true);
+    bool good = server_run(server, err);
+    platform_mark_ready(false);
+    atomic_store(&running, NULL);
+    return good;
+}

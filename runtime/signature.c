@@ -1,0 +1,199 @@
+#include "runtime/signature.h"
+
+#include "runtime/event_build.h"
+#include "shared/base/clock.h"
+#include "shared/base/digest.h"
+#include "shared/base/encode.h"
+
+#include <string.h>
+
+enum {
+    KEY_MIN = 16,
+    KEYS_MAX = 16,       /* a rotation needs two */
+    SIGNATURES_MAX = 16, /* in one attribute */
+    CORE_ATTRIBUTES = 8,
+    MAC_TEXT_SIZE = 45, /* 32 bytes in base64, terminated */
+};
+static const char SCHEME[] = "v1";
+
+struct keyring {
+    struct secret *keys[KEYS_MAX];
+    size_t count;
+};
+
+struct keyring *keyring_new(void)
+{
+    return calloc(1, sizeof(struct keyring));
+}
+
+void keyring_free(struct keyring *keyring)
+{
+    if (!keyring)
+        return;
+    for (size_t i = 0; i < keyring->count; i++)
+        secret_free(keyring->keys[i]);
+    free(keyring);
+}
+
+bool keyring_add(struct keyring *keyring, struct secret *key, struct error *err)
+{
+    AUTO(secret_free) struct secret *owned = key;
+    if (secret_reveal(owned).len < KEY_MIN)
+        return error_set(err, ERROR_INVALID, "a chain key needs at least %d bytes", KEY_MIN);
+    if (keyring->count == KEYS_MAX)
+        return error_set(err, ERROR_TOO_LARGE, "more than %d chain keys", KEYS_MAX);
+    keyring->keys[keyring->count++] = TAKE(owned);
+    return true;
+}
+
+size_t keyring_count(const struct keyring *keyring)
+{
+    return keyring->count;
+}
+
+/* --- what is covered ------------------------------------------------------------------------------------------------------ */
+
+struct covered {
+    const char *name, *value;
+};
+
+static bool is_covered(const char *name)
+{
+    return strcmp(name, SIGNATURE_ATTRIBUTE) != 0 && strcmp(name, "traceparent") != 0 &&
+           strcmp(name, "tracestate") != 0 && strncmp(name, "knative", 7) != 0;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(((const struct covered *)a)->name, ((const struct covered *)b)->name);
+}
+
+/* The covered attributes, sorted; `time` is room for the canonical time. */
+static size_t collect(const struct event *event, char time[static RFC3339_SIZE],
+                      struct covered list[static CORE_ATTRIBUTES + EVENT_ATTRIBUTES_MAX])
+{
+    const char *when = event->time;
+    int64_t instant;
+    if (when && rfc3339_parse(span_of(when), &instant)) {
+        rfc3339_format(time, instant);
+        when = time;
+    }
+    const struct covered core[] = {
+        { "specversion", "1.0" },
+        { "id", event->id },
+        { "source", event->source },
+        { "type", event->type },
+        { "subject", event->subject },
+        { "time", when },
+        { "datacontenttype", event->datacontenttype },
+        { "dataschema", event->dataschema },
+    };
+    size_t count = 0;
+    for (size_t i = 0; i < sizeof core / sizeof core[0]; i++)
+        if (core[i].value)
+            list[count++] = core[i];
+    for (size_t i = 0; i < event->extension_count; i++)
+        if (is_covered(event->extensions[i].name))
+            list[count++] = (struct covered){ event->extensions[i].name, event->extensions[i].value };
+    qsort(list, count, sizeof *list, compare_names);
+    return count;
+}
+
+static void cover_attribute(struct hmac_sha256 *hmac, const struct covered *attribute)
+{
+    char length[32];
+    int n = snprintf(length, sizeof length, "=%zu:", strlen(attribute->value));
+    hmac_sha256_update(hmac, attribute->name, strlen(attribute->name));
+    hmac_sha256_update(hmac, length, (size_t)n);
+    hmac_sha256_update(hmac, attribute->value, strlen(attribute->value));
+    hmac_sha256_update(hmac, "\n", 1);
+}
+
+static void make_mac(const struct secret *key, const struct event *event, const struct covered *list, size_t count,
+                     uint8_t mac[static SHA256_SIZE])
+{
+    struct hmac_sha256 hmac;
+    hmac_sha256_init(&hmac, secret_reveal(key));
+    hmac_sha256_update(&hmac, SCHEME, strlen(SCHEME));
+    for (size_t i = 0; i < count; i++)
+        cover_attribute(&hmac, &list[i]);
+    char length[32];
+    int n = snprintf(length, sizeof length, "%zu:", event->data.len);
+    hmac_sha256_update(&hmac, length, (size_t)n);
+    if (event->data.len > 0)
+        hmac_sha256_update(&hmac, event->data.data, event->data.len);
+    hmac_sha256_final(&hmac, mac);
+}
+
+static bool check_attribute_count(const struct event *event, struct error *err)
+{
+    if (event->extension_count > EVENT_ATTRIBUTES_MAX)
+        return error_set(err, ERROR_TOO_LARGE, "more than %d extension attributes", EVENT_ATTRIBUTES_MAX);
+    return true;
+}
+
+/* --- making and verifying ------------------------------------------------------------------------------------------------- */
+
+const char *signature_make(const struct keyring *keyring, struct arena *arena, const struct event *event,
+                           struct error *err)
+{
+    if (keyring->count == 0) {
+        error_set(err, ERROR_INTERNAL, "no chain key to sign with");
+        return NULL;
+    }
+    if (!check_attribute_count(event, err))
+        return NULL;
+    char time[RFC3339_SIZE];
+    struct covered list[CORE_ATTRIBUTES + EVENT_ATTRIBUTES_MAX];
+    size_t count = collect(event, time, list);
+    uint8_t mac[SHA256_SIZE];
+    make_mac(keyring->keys[0], event, list, count, mac);
+    AUTO(bytes_release) struct bytes text = BYTES(MAC_TEXT_SIZE);
+    if (!base64_encode(&text, (struct span){ (const char *)mac, sizeof mac }, err))
+        return NULL;
+    const char *value = arena_printf(arena, "%s,%s", SCHEME, bytes_text(&text));
+    if (!value)
+        event_no_room(err);
+    return value;
+}
+
+/* The MACs of an attribute's value that are of our scheme; others are of a scheme to come. */
+static size_t read_macs(struct span value, uint8_t macs[static SIGNATURES_MAX][SHA256_SIZE])
+{
+    size_t count = 0;
+    while (value.data && count < SIGNATURES_MAX) {
+        struct span text = span_cut(&value, ' ');
+        struct span scheme = span_cut(&text, ',');
+        AUTO(bytes_release) struct bytes mac = BYTES(SHA256_SIZE);
+        struct error ignored = { 0 };
+        if (!span_is(scheme, SCHEME) || !text.data || !base64_decode(&mac, text, &ignored) || mac.len != SHA256_SIZE)
+            continue;
+        memcpy(macs[count++], mac.data, SHA256_SIZE);
+    }
+    return count;
+}
+
+bool signature_verify(const struct keyring *keyring, const struct event *event, struct error *err)
+{
+    const char *value = event_extension(event, SIGNATURE_ATTRIBUTE);
+    if (!value)
+        return error_set(err, ERROR_DENIED, "the event is not signed: attribute '%s' is missing", SIGNATURE_ATTRIBUTE);
+    if (!check_attribute_count(event, err))
+        return false;
+    uint8_t macs[SIGNATURES_MAX][SHA256_SIZE];
+    size_t mac_count = read_macs(span_of(value), macs);
+    if (mac_count == 0)
+        return error_set(err, ERROR_DENIED, "attribute '%s' holds no signature of the form v1,<base64>",
+                         SIGNATURE_ATTRIBUTE);
+    char time[RFC3339_SIZE];
+    struct covered list[CORE_ATTRIBUTES + EVENT_ATTRIBUTES_MAX];
+    size_t count = collect(event, time, list);
+    for (size_t k = 0; k < keyring->count; k++) {
+        uint8_t expected[SHA256_SIZE];
+        make_mac(keyring->keys[k], event, list, count, expected);
+        for (size_t m = 0; m < mac_count; m++)
+            if (constant_time_equal(expected, macs[m], SHA256_SIZE))
+                return true;
+    }
+    return error_set(err, ERROR_DENIED, "the event's signature was made under none of the chain's keys");
+}
