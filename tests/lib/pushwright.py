@@ -1,0 +1,167 @@
+"""What the tests against real peers share: TAP output, free ports, processes that are ended by whom started them, a chain."""
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+import urllib.error
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ.get("PUSHWRIGHT_BIN", ROOT / "out/musl/bin")).resolve()
+CONFORMANCE = pathlib.Path(os.environ.get("CONFORMANCE_DATA", ROOT / "../shared/conformance")).resolve()
+
+
+class Skip(Exception):
+    """Raised by a test that cannot run here; the text says why."""
+
+
+def run_tests(tests):
+    """Runs functions as TAP tests, names taken from theirs, and exits."""
+    failed = 0
+    print(f"1..{len(tests)}")
+    for number, test in enumerate(tests, 1):
+        name = test.__name__.replace("_", " ")
+        try:
+            test()
+            print(f"ok {number} - {name}", flush=True)
+        except Skip as why:
+            print(f"ok {number} - {name} # SKIP {why}", flush=True)
+        except BaseException as error:  # an interrupt is a failure too
+            failed += 1
+            print(f"not ok {number} - {name}")
+            for line in traceback.format_exc().splitlines():
+                print(f"# {line}", flush=True)
+            if isinstance(error, KeyboardInterrupt):
+                break
+    sys.exit(1 if failed else 0)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def need(program):
+    if not shutil.which(program):
+        raise Skip(f"{program} is not installed")
+
+
+@contextlib.contextmanager
+def temporary_directory():
+    path = tempfile.mkdtemp(prefix="pw-")
+    try:
+        yield pathlib.Path(path)
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def wait_until(condition, seconds=10, what="a condition"):
+    """Polls; returns the first true answer. Fails with the last error."""
+    end = time.monotonic() + seconds
+    last = None
+    while time.monotonic() < end:
+        try:
+            answer = condition()
+            if answer:
+                return answer
+        except (OSError, ValueError, AssertionError) as error:
+            last = error
+        time.sleep(0.005)
+    raise AssertionError(f"{what} did not come true within {seconds} s" + (f": {last}" if last else ""))
+
+
+@contextlib.contextmanager
+def process(argv, ready=None, seconds=10, **options):
+    """Starts a program, waits until ready() is true, and ends it by its id."""
+    child = subprocess.Popen([str(a) for a in argv], **options)
+    try:
+        if ready:
+            def alive_and_ready():
+                if child.poll() is not None:
+                    raise RuntimeError(f"{argv[0]} ended with {child.returncode}")
+                return ready()
+            wait_until(alive_and_ready, seconds, f"{argv[0]} to be ready")
+        yield child
+    finally:
+        if child.poll() is None:
+            child.send_signal(signal.SIGTERM)
+            try:
+                child.wait(15)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+
+def port_open(port):
+    with contextlib.closing(socket.socket()) as s:
+        s.settimeout(1)
+        return s.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Answer:
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+
+    @property
+    def text(self):
+        return self.body.decode("utf-8", "replace")
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+
+def http(method, url, body=None, headers=None, seconds=30):
+    """One request; every status is an answer, redirects are not followed."""
+    class NoRedirect(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, *_):
+            return None
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), NoRedirect)
+    request = urllib.request.Request(url, data=body, headers=headers or {}, method=method)
+    try:
+        with opener.open(request, timeout=seconds) as answer:
+            return Answer(answer.status, answer.headers, answer.read())
+    except urllib.error.HTTPError as error:
+        return Answer(error.code, error.headers, error.read())
+
+
+@contextlib.contextmanager
+def registry(directory, port=None, extra="", environment=None):
+    """Debian's docker-registry on loopback; gives "127.0.0.1:PORT"."""
+    need("docker-registry")
+    port = port or free_port()
+    directory = pathlib.Path(directory)
+    (directory / "data").mkdir(parents=True, exist_ok=True)
+    config = directory / "registry.yml"
+    config.write_text(
+        "version: 0.1\nlog: { level: error }\n"
+        f"storage: {{ filesystem: {{ rootdirectory: {directory}/data }}, delete: {{ enabled: true }} }}\n"
+        f"http: {{ addr: '127.0.0.1:{port}' }}\n" + extra)
+    log = open(directory / "registry.log", "ab")
+    with process(["docker-registry", "serve", config], ready=lambda: port_open(port), stdout=log, stderr=log,
+                 env={**os.environ, **(environment or {})}):
+        yield f"127.0.0.1:{port}"
+
+
+def git(*arguments, cwd=None, **options):
+    environment = {**os.environ, "GIT_CONFIG_NOSYSTEM": "1", "HOME": "/nonexistent",
+                   "GIT_AUTHOR_NAME": "Ann", "GIT_AUTHOR_EMAIL": "ann@example.com",
+                   "GIT_COMMITTER_NAME": "Ann", "GIT_COMMITTER_EMAIL": "ann@example.com",
+                   "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
+    return subprocess.run(["git", *map(str, arguments)], cwd=cwd, env=environment, check=True, capture_output=True,
+                          text=True, **options).stdout.strip()
+
+
+def web_base(layout):
+    """The demonstration's web server base as an OCI layout."""
+    subprocess.run(["bash", "-c", ". shared/build/packages.sh; . shared/build/webbase.sh; make_web_base \"$1\"", "-", str(layout)],
+                   cwd=ROOT, check=True, capture_output=True)
