@@ -1,6 +1,6 @@
 #include "runtime/local/chain.h"
 
-#include "runtime/local/manifest.h"
+#include "runtime/local/program.h"
 #include "runtime/local/services.h"
 #include "runtime/local/supervisor.h"
 #include "runtime/server.h"
@@ -42,7 +42,8 @@ struct chain {
     struct arena *arena;
     struct config *config;
     struct registry_logins *logins;
-    struct manifest manifests[FUNCTION_COUNT];
+    const char *programs[FUNCTION_COUNT];
+    struct manifest *manifests[FUNCTION_COUNT];
     struct receiver receivers[FUNCTION_COUNT];
     struct child children[FUNCTION_COUNT];
     struct carrier *carrier;
@@ -109,19 +110,19 @@ static void door_close(struct door *door)
 static bool ask_manifests(struct chain *chain, struct error *err)
 {
     for (size_t i = 0; i < FUNCTION_COUNT; i++) {
-        const char *program = arena_printf(chain->arena, "%s/%s", chain->options.program_dir, function_names[i]);
-        if (!program)
+        chain->programs[i] = arena_printf(chain->arena, "%s/%s", chain->options.program_dir, function_names[i]);
+        if (!chain->programs[i])
             return out_of_memory(err);
-        struct manifest *m = &chain->manifests[i];
-        if (!manifest_ask(chain->arena, program, m, err))
+        const struct manifest *m = chain->manifests[i] = program_manifest(chain->programs[i], err);
+        if (!m)
             return false;
         chain->receivers[i] = (struct receiver){
-            .name = m->name,
-            .socket = arena_printf(chain->arena, "%s/run/%s.sock", chain->options.state_dir, m->name),
-            .types = m->types,
-            .type_count = m->type_count,
+            .name = function_names[i],
+            .socket = arena_printf(chain->arena, "%s/run/%s.sock", chain->options.state_dir, function_names[i]),
+            .types = m->in.items,
+            .type_count = m->in.count,
             .concurrency = m->concurrency < COURIERS_MAX ? m->concurrency : COURIERS_MAX,
-            .timeout_ms = m->timeout_ms + 5000, /* the function gives up first, and says why */
+            .timeout_ms = m->timeout_s * 1000 + 5000, /* the function gives up first, and says why */
         };
         if (!chain->receivers[i].socket)
             return out_of_memory(err);
@@ -146,7 +147,7 @@ static bool chain_key(struct chain *chain, const char **path, struct error *err)
 
 /* Everything a function is told stands in its environment; PATH and HOME are not among it. Variables that the configuration
  * names for its secrets, proxies and certificates come from ours. */
-static char **environment_of(struct chain *chain, const struct manifest *m, const char *key_path)
+static char **environment_of(struct chain *chain, size_t function, const char *key_path)
 {
     extern char **environ;
     size_t inherited = 0, count = 0;
@@ -160,9 +161,9 @@ static char **environment_of(struct chain *chain, const struct manifest *m, cons
         if (strncmp(environ[i], "PUSHWRIGHT_", 11) != 0 && strncmp(environ[i], "K_", 2) != 0 &&
             strncmp(environ[i], "PORT=", 5) != 0)
             out[count++] = environ[i];
-    out[count++] = m->serves_http
+    out[count++] = chain->manifests[function]->serves_http
                        ? arena_printf(chain->arena, "PUSHWRIGHT_LISTEN=%s", chain->options.listen)
-                       : arena_printf(chain->arena, "PUSHWRIGHT_LISTEN=unix:%s/run/%s.sock", state, m->name);
+                       : arena_printf(chain->arena, "PUSHWRIGHT_LISTEN=unix:%s", chain->receivers[function].socket);
     out[count++] = arena_printf(chain->arena, "PUSHWRIGHT_CONFIG=%s", chain->options.config_path);
     out[count++] = arena_printf(chain->arena, "PUSHWRIGHT_CHAIN_KEY_FILE=%s", key_path);
     out[count++] = arena_printf(chain->arena, "PUSHWRIGHT_SINK=unix:%s/run/sink.sock", state);
@@ -179,10 +180,10 @@ static bool prepare_children(struct chain *chain, struct error *err)
     for (size_t i = 0; i < FUNCTION_COUNT; i++) {
         char **argv = arena_take(chain->arena, 2 * sizeof *argv);
         char *log = arena_printf(chain->arena, "%s/log/%s.log", chain->options.state_dir, function_names[i]);
-        char **environment = environment_of(chain, &chain->manifests[i], key_path);
+        char **environment = environment_of(chain, i, key_path);
         if (!argv || !log || !environment)
             return out_of_memory(err);
-        argv[0] = arena_dup(chain->arena, span_of(chain->manifests[i].program));
+        argv[0] = arena_dup(chain->arena, span_of(chain->programs[i]));
         chain->children[i] = (struct child){ function_names[i], argv, environment, log };
     }
     return true;
@@ -201,7 +202,7 @@ static void child_ended(void *context, const struct child *child, int status, lo
 static bool answers(struct chain *chain, struct http_client *client, size_t i, struct error *err)
 {
     AUTO(http_response_release) struct http_response response = { 0 };
-    bool outside = chain->manifests[i].serves_http;
+    bool outside = chain->manifests[i]->serves_http;
     const struct http_request request = {
         .method = "GET",
         .url = arena_printf(chain->arena, "http://%s/healthz", outside ? chain->options.listen : "localhost"),
@@ -325,6 +326,8 @@ void chain_free(struct chain *chain)
     supervisor_free(chain->supervisor);
     carrier_free(chain->carrier);
     registry_logins_free(chain->logins);
+    for (size_t i = 0; i < FUNCTION_COUNT; i++)
+        manifest_free(chain->manifests[i]);
     config_free(chain->config);
     arena_free(chain->arena);
     free(chain);

@@ -1,12 +1,10 @@
-#include "runtime/local/manifest.h"
+#include "runtime/local/program.h"
 
 #include "shared/base/bytes.h"
-#include "shared/base/json.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
-#include <string.h>
 #include <sys/wait.h>
 
 enum { MANIFEST_MAX = 64 * 1024 };
@@ -54,39 +52,13 @@ static bool run(const char *program, struct bytes *out, struct error *err)
     return ok;
 }
 
-static bool read_types(struct arena *arena, const struct json *in, struct manifest *out, struct error *err)
-{
-    const char **types = arena_take(arena, (json_count(in) + 1) * sizeof *types);
-    if (!types)
-        return error_set(err, ERROR_INTERNAL, "out of memory");
-    for (const struct json *type = json_first(in); type; type = json_next(type))
-        if (!(types[out->type_count++] = json_string(type)))
-            return error_set(err, ERROR_INVALID, "\"in\" holds something that is not a string");
-    out->types = types;
-    return true;
-}
-
-bool manifest_ask(struct arena *arena, const char *program, struct manifest *out, struct error *err)
+struct manifest *program_manifest(const char *program, struct error *err)
 {
     AUTO(bytes_release) struct bytes text = BYTES(MANIFEST_MAX);
     if (!run(program, &text, err))
-        return false;
-    char *copy = arena_dup(arena, bytes_span(&text)); /* names point into the document, which lives in the arena */
-    const struct json *doc = copy ? json_parse(arena, span_of(copy), err) : NULL;
-    if (!doc)
-        return error_wrap(err, "manifest of '%s'", program);
-    int64_t concurrency = 1, timeout_s = 60;
-    (void)json_integer(json_get(doc, "concurrency"), &concurrency);
-    (void)json_integer(json_get(doc, "timeoutSeconds"), &timeout_s);
-    const char *serves = json_get_string(doc, "serves");
-    *out = (struct manifest){
-        .name = json_get_string(doc, "name"),
-        .program = program,
-        .concurrency = (unsigned)concurrency,
-        .timeout_ms = (long)timeout_s * 1000,
-        .serves_http = serves && strcmp(serves, "http") == 0,
-    };
-    if (!out->name)
-        return error_set(err, ERROR_INVALID, "manifest of '%s' has no name", program);
-    return read_types(arena, json_get(doc, "in"), out, err);
+        return NULL;
+    struct manifest *manifest = manifest_parse(bytes_text(&text), err);
+    if (!manifest)
+        error_wrap(err, "manifest of '%s'", program);
+    return manifest;
 }
