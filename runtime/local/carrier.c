@@ -373,7 +373,7 @@ static struct courier *courier_new(struct carrier *carrier, size_t index, struct
 bool carrier_start(struct carrier *carrier, struct error *err)
 {
     for (size_t i = 0; i < carrier->options.receiver_count; i++)
-        for (unsigned k = 0; k < carrier->options.receivers[i].concurrency; k++) {
+        for (unsigned k = 0; k < carrier->options.receivers[i].concurrency && carrier->options.receivers[i].type_count > 0; k++) {
             if (carrier->thread_count == THREADS_MAX)
                 return true;
             AUTO(courier_free) struct courier *courier = courier_new(carrier, i, err);
