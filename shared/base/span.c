@@ -22,13 +22,13 @@ bool span_is(struct span s, const char *text)
 bool span_starts(struct span s, const char *prefix)
 {
     size_t n = strlen(prefix);
-    return s.len >= n && memcmp(s.data, prefix, n) == 0;
+    return s.len >= n && (n == 0 || memcmp(s.data, prefix, n) == 0);
 }
 
 bool span_ends(struct span s, const char *suffix)
 {
     size_t n = strlen(suffix);
-    return s.len >= n && memcmp(s.data + s.len - n, suffix, n) == 0;
+    return s.len >= n && (n == 0 || memcmp(s.data + s.len - n, suffix, n) == 0);
 }
 
 static bool is_blank(char c)

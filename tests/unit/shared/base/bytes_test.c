@@ -45,7 +45,7 @@ static void an_arena_keeps_its_ceiling_and_alignment(void **state)
     AUTO(arena_free) struct arena *arena = arena_new(100000);
     size_t taken = 0;
     for (const char *piece; (piece = arena_take(arena, 1001)); taken += 1001) {
-        assert_int_equal((uintptr_t)piece % sizeof(max_align_t), 0);
+        assert_int_equal((uintptr_t)piece % _Alignof(max_align_t), 0);
         for (size_t i = 0; i < 1001; i++)
             assert_int_equal(piece[i], 0);
     }
