@@ -1,0 +1,183 @@
+#include "shared/oci/compress.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+
+/* "hello hello hello hello\n" by the zstd command, with checksum. */
+static const char zstd_hello[] = "\x28\xb5\x2f\xfd\x04\x58\x6d\x00\x00\x38\x68\x65\x6c\x6c\x6f\x20\x0a"
+                                 "\x01\x00\x99\x4b\x11\xa8\x7c\x2e\xa8";
+
+static bool take(void *context, const void *data, size_t len, struct error *err)
+{
+    return bytes_append(context, data, len, err);
+}
+
+/* Feed in pieces of `step` bytes. */
+static bool inflate_all(struct span data, size_t step, int64_t max, struct bytes *out, struct error *err)
+{
+    AUTO(inflater_free) struct inflater *inflater = inflater_new(take, out, max, err);
+    assert_non_null(inflater);
+    for (size_t at = 0; at < data.len; at += step)
+        if (!inflater_feed(inflater, data.data + at, data.len - at < step ? data.len - at : step, err))
+            return false;
+    return inflater_end(inflater, err);
+}
+
+static void fill(struct bytes *plain, size_t len)
+{
+    struct error err = { 0 };
+    for (size_t i = 0; plain->len < len; i++)
+        assert_true(bytes_printf(plain, &err, "%zu ", i * 7919));
+}
+
+static void gzip_there_and_back_in_any_pieces(void **state)
+{
+    (void)state;
+    static const size_t steps[] = { 1, 2, 3, 5, 1000, 65536, 1000000 };
+    struct error err = { 0 };
+    AUTO(bytes_release) struct bytes plain = BYTES(1000000);
+    AUTO(bytes_release) struct bytes packed = BYTES(1000000);
+    fill(&plain, 400000);
+    assert_true(gzip_append(&packed, bytes_span(&plain), 6, &err));
+    assert_true(packed.len < plain.len / 2);
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        AUTO(bytes_release) struct bytes back = BYTES(1000000);
+        assert_true(inflate_all(bytes_span(&packed), steps[i], 1000000, &back, &err));
+        assert_true(span_equal(bytes_span(&back), bytes_span(&plain)));
+    }
+}
+
+static void gzip_holds_no_name_and_no_time(void **state)
+{
+    (void)state;
+    struct error err = { 0 };
+    AUTO(bytes_release) struct bytes packed = BYTES(1000);
+    assert_true(gzip_append(&packed, SPAN("x"), 6, &err));
+    assert_memory_equal(packed.data, "\x1f\x8b\x08\x00\x00\x00\x00\x00", 8);
+}
+
+static void members_follow_each_other(void **state)
+{
+    (void)state;
+    struct error err = { 0 };
+    AUTO(bytes_release) struct bytes packed = BYTES(1000);
+    AUTO(bytes_release) struct bytes back = BYTES(1000);
+    assert_true(gzip_append(&packed, SPAN("one "), 6, &err));
+    assert_true(gzip_append(&packed, SPAN(""), 6, &err));
+    assert_true(gzip_append(&packed, SPAN("two"), 1, &err));
+    assert_true(inflate_all(bytes_span(&packed), 7, 1000, &back, &err));
+    assert_string_equal(bytes_text(&back), "one two");
+}
+
+static void zstd_and_plain_are_told_apart(void **state)
+{
+    (void)state;
+    static const struct {
+        struct span data;
+        const char *want;
+    } rows[] = {
+        { { zstd_hello, sizeof zstd_hello - 1 }, "hello hello hello hello\n" },
+        { SPAN("plain text"), "plain text" },
+        { SPAN("abc"), "abc" },
+        { SPAN(""), "" },
+        { SPAN("\x28\xb5"), "\x28\xb5" },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        for (size_t step = 1; step < 40; step += 4) {
+            struct error err = { 0 };
+            AUTO(bytes_release) struct bytes back = BYTES(1000);
+            assert_true(inflate_all(rows[i].data, step, 1000, &back, &err));
+            assert_string_equal(bytes_text(&back), rows[i].want);
+        }
+}
+
+static void bombs_are_stopped(void **state)
+{
+    (void)state;
+    struct error err = { 0 };
+    AUTO(bytes_release) struct bytes plain = BYTES(10 * 1024 * 1024);
+    AUTO(bytes_release) struct bytes packed = BYTES(1024 * 1024);
+    AUTO(bytes_release) struct bytes back = BYTES(10 * 1024 * 1024);
+    assert_true(bytes_reserve(&plain, plain.max, &err));
+    memset(plain.data, 0, plain.max);
+    plain.len = plain.max;
+    assert_true(gzip_append(&packed, bytes_span(&plain), 9, &err));
+    assert_false(inflate_all(bytes_span(&packed), packed.len, 1000000, &back, &err));
+    assert_int_equal(err.kind, ERROR_TOO_LARGE);
+    assert_non_null(strstr(err.message, "a bomb of compressed data: more than the 1000000 bytes allowed"));
+    assert_true(back.len <= 1000000);
+    assert_false(inflate_all((struct span){ zstd_hello, sizeof zstd_hello - 1 }, 100, 23, &back, &err));
+    assert_int_equal(err.kind, ERROR_TOO_LARGE);
+    assert_false(inflate_all(SPAN("plain"), 100, 4, &back, &err));
+    assert_int_equal(err.kind, ERROR_TOO_LARGE);
+}
+
+static void damage_is_found(void **state)
+{
+    (void)state;
+    struct error err = { 0 };
+    AUTO(bytes_release) struct bytes packed = BYTES(1000);
+    AUTO(bytes_release) struct bytes back = BYTES(100000);
+    assert_true(gzip_append(&packed, SPAN("some text that is packed"), 6, &err));
+    for (size_t len = 2; len < packed.len; len++) {
+        assert_false(inflate_all((struct span){ packed.data, len }, 9, 1000, &back, &err));
+        assert_int_equal(err.kind, ERROR_INVALID);
+        assert_non_null(strstr(err.message, "truncated"));
+    }
+    packed.data[packed.len - 6] ^= 1; /* the checksum */
+    assert_false(inflate_all(bytes_span(&packed), 9, 1000, &back, &err));
+    assert_string_equal(err.message, "malformed gzip data");
+    packed.data[packed.len - 6] ^= 1;
+    assert_true(bytes_append_text(&packed, "garbage", &err));
+    assert_false(inflate_all(bytes_span(&packed), 9, 1000, &back, &err));
+    assert_string_equal(err.message, "malformed gzip data");
+    for (size_t len = 4; len < sizeof zstd_hello - 1; len++) {
+        assert_false(inflate_all((struct span){ zstd_hello, len }, 9, 1000, &back, &err));
+        assert_int_equal(err.kind, ERROR_INVALID);
+    }
+}
+
+static void a_small_ceiling_is_respected(void **state)
+{
+    (void)state;
+    struct error err = { 0 };
+    AUTO(bytes_release) struct bytes packed = BYTES(30);
+    assert_true(gzip_append(&packed, SPAN("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"), 6, &err));
+    size_t before = packed.len;
+    assert_false(gzip_append(&packed, SPAN("more"), 6, &err));
+    assert_int_equal(err.kind, ERROR_TOO_LARGE);
+    assert_int_equal(packed.len, before);
+}
+
+static bool refuse(void *context, const void *data, size_t len, struct error *err)
+{
+    (void)context, (void)data, (void)len;
+    return error_set(err, ERROR_CONFLICT, "not wanted");
+}
+
+static void the_sinks_error_is_passed_on(void **state)
+{
+    (void)state;
+    struct error err = { 0 };
+    AUTO(inflater_free) struct inflater *inflater = inflater_new(refuse, NULL, 100, &err);
+    assert_false(inflater_feed(inflater, "plain", 5, &err));
+    assert_int_equal(err.kind, ERROR_CONFLICT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gzip_there_and_back_in_any_pieces),
+        cmocka_unit_test(gzip_holds_no_name_and_no_time),
+        cmocka_unit_test(members_follow_each_other),
+        cmocka_unit_test(zstd_and_plain_are_told_apart),
+        cmocka_unit_test(bombs_are_stopped),
+        cmocka_unit_test(damage_is_found),
+        cmocka_unit_test(a_small_ceiling_is_respected),
+        cmocka_unit_test(the_sinks_error_is_passed_on),
+    };
+    return cmocka_run_group_tests_name("shared/oci/compress", tests, NULL, NULL);
+}
