@@ -38,7 +38,7 @@ static void catch_signals(void)
 {
     struct sigaction action = { .sa_handler = on_stop, .sa_flags = SA_RESTART };
     sigaction(SIGTERM, &action, NULL);
-    action.sa_flags |= SA_RESETHAND;
+    action.sa_flags |= (int)SA_RESETHAND;
     sigaction(SIGINT, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
 }
@@ -183,19 +183,46 @@ static int start_and_run(const struct function *function, struct manifest *manif
 
 /* --- command line --------------------------------------------------------------------------------------------------------- */
 
-enum command { RUN, RUN_EVENT, PRINT_HELP, PRINT_VERSION, PRINT_MANIFEST, CHECK_EVENT };
+struct context {
+    const struct function *function;
+    struct manifest *manifest;
+};
+
+static int command_event(const struct context *context, const char *path)
+{
+    return start_and_run(context->function, context->manifest, path);
+}
+
+static int command_check(const struct context *context, const char *path)
+{
+    return oneshot_check(context->manifest->name, path);
+}
+
+static int command_manifest(const struct context *context, const char *none)
+{
+    (void)none;
+    return fputs(context->function->manifest, stdout) < 0;
+}
+
+static int command_version(const struct context *context, const char *none)
+{
+    (void)none;
+    return printf("%s %s\n", context->manifest->name, PUSHWRIGHT_VERSION) < 0;
+}
+
+static int command_help(const struct context *context, const char *none);
 
 static const struct option {
     const char *name;
     const char *argument; /* NULL: none */
-    enum command command;
+    int (*run)(const struct context *context, const char *argument); /* returns the exit code */
     const char *help;
 } options[] = {
-    { "--event", "FILE", RUN_EVENT, "handle the structured CloudEvent in FILE (-: standard input), then end" },
-    { "--manifest", NULL, PRINT_MANIFEST, "print fn.json: the events it takes and gives, and its limits" },
-    { "--check-event", "FILE", CHECK_EVENT, "for developers: decode an event or a batch and print it encoded again" },
-    { "--version", NULL, PRINT_VERSION, "print the version" },
-    { "--help", NULL, PRINT_HELP, "print this" },
+    { "--event", "FILE", command_event, "handle the structured CloudEvent in FILE (-: standard input), then end" },
+    { "--manifest", NULL, command_manifest, "print fn.json: the events it takes and gives, and its limits" },
+    { "--check-event", "FILE", command_check, "for developers: decode an event or a batch, print it encoded again" },
+    { "--version", NULL, command_version, "print the version" },
+    { "--help", NULL, command_help, "print this" },
 };
 
 static const struct {
@@ -218,8 +245,10 @@ static void print_list(const char *title, const struct manifest_list *list)
         printf("%-7s%s\n", i == 0 ? title : "", list->items[i]);
 }
 
-static void print_help(const struct manifest *manifest)
+static int command_help(const struct context *context, const char *none)
 {
+    (void)none;
+    const struct manifest *manifest = context->manifest;
     printf("%s: %s\n\n", manifest->name, manifest->summary);
     printf("Without an option it serves %s, on the platform that its environment shows.\n\n",
            manifest->serves_http ? "HTTP" : "CloudEvents over HTTP, or handles the one event of a job");
@@ -231,7 +260,7 @@ static void print_help(const struct manifest *manifest)
     puts("\nenvironment");
     for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++)
         printf("  %-26s %s\n", variables[i].name, variables[i].help);
-    puts("\nexit codes of one event: 0 done or ignored, 42 refused for good, 1 try again later");
+    return puts("\nexit codes of one event: 0 done or ignored, 42 refused for good, 1 try again later") < 0;
 }
 
 static const struct option *find_option(const char *name)
@@ -260,22 +289,7 @@ int function_main(int argc, char **argv, const struct function *function)
     int expected = !option ? 1 : option->argument ? 3 : 2;
     if (argc > 1 && (!option || argc != expected))
         return wrong_usage(manifest->name, option && argc > expected ? argv[expected] : argv[1]);
-    switch (option ? option->command : RUN) {
-    case PRINT_HELP:
-        print_help(manifest);
-        return EXIT_SUCCESS;
-    case PRINT_VERSION:
-        printf("%s %s\n", manifest->name, PUSHWRIGHT_VERSION);
-        return EXIT_SUCCESS;
-    case PRINT_MANIFEST:
-        fputs(function->manifest, stdout);
-        return EXIT_SUCCESS;
-    case CHECK_EVENT:
-        return oneshot_check(manifest->name, argv[2]);
-    case RUN_EVENT:
-        return start_and_run(function, manifest, argv[2]);
-    case RUN:
-        break;
-    }
-    return start_and_run(function, manifest, NULL);
+    if (!option)
+        return start_and_run(function, manifest, NULL);
+    return option->run(&(struct context){ function, manifest }, option->argument ? argv[2] : NULL);
 }
