@@ -1,0 +1,403 @@
+/* One connection's way: read, hand over, answer, and back to idle. */
+#include "runtime/server_internal.h"
+
+#include "shared/base/clock.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+enum {
+    REPLY_HEADERS_MAX = 8 * 1024,
+    BODY_STEP =
+        64 *
+        1024, /* a body's memory grows by this or by what it has, whichever is more: never by what its sender claims */
+};
+
+static void list_remove(struct connection_list *list, struct connection *connection)
+{
+    *(connection->previous ? &connection->previous->next : &list->first) = connection->next;
+    *(connection->next ? &connection->next->previous : &list->last) = connection->previous;
+    connection->next = connection->previous = NULL;
+}
+
+static void list_append(struct connection_list *list, struct connection *connection)
+{
+    connection->previous = list->last;
+    *(list->last ? &list->last->next : &list->first) = connection;
+    list->last = connection;
+}
+
+void connection_move_locked(struct server *server, struct connection *connection, enum connection_state state)
+{
+    list_remove(&server->lists[connection->state], connection);
+    connection->state = state;
+    connection->since_ms = clock_monotonic_ms();
+    list_append(&server->lists[state], connection);
+}
+
+static void connection_move(struct server *server, struct connection *connection, enum connection_state state)
+{
+    server_lock(server);
+    connection_move_locked(server, connection, state);
+    server_unlock(server);
+}
+
+bool connection_add(struct server *server, int fd)
+{
+    struct connection *connection = calloc(1, sizeof *connection);
+    if (!connection) {
+        close(fd);
+        return false;
+    }
+    connection->fd = fd;
+    connection->since_ms = clock_monotonic_ms();
+    server_lock(server);
+    list_append(&server->lists[CONNECTION_IDLE], connection);
+    server_unlock(server);
+    server->connections++;
+    connection_read(server, connection); /* often the request is there already */
+    return true;
+}
+
+/* A descriptor that cannot be armed would never be heard of again: lingering ends by itself. */
+static void connection_arm(struct server *server, struct connection *connection, uint32_t events, bool locked)
+{
+    struct epoll_event event = { .events = events | EPOLLONESHOT, .data.ptr = connection };
+    int how = connection->registered ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    connection->registered = true;
+    if (epoll_ctl(server->epoll_fd, how, connection->fd, &event) == 0)
+        return;
+    connection->registered = how == EPOLL_CTL_MOD;
+    if (locked)
+        connection_move_locked(server, connection, CONNECTION_LINGER);
+    else
+        connection_move(server, connection, CONNECTION_LINGER);
+}
+
+/* Those who wait for memory, in their order; the first may go over the limit when nobody else does. */
+static void resume_starved_locked(struct server *server)
+{
+    struct connection *connection;
+    while ((connection = server->lists[CONNECTION_STARVED].first) != NULL) {
+        if (server->memory_used >= server->options.memory_max) {
+            if (server->privileged)
+                return;
+            server->privileged = connection;
+        }
+        connection_move_locked(server, connection, CONNECTION_BODY);
+        connection_arm(server, connection, EPOLLIN, true);
+    }
+}
+
+static void uncharge_locked(struct server *server, struct connection *connection, size_t charged)
+{
+    server->memory_used -= charged;
+    if (server->privileged == connection)
+        server->privileged = NULL;
+    if (server->lists[CONNECTION_STARVED].first)
+        resume_starved_locked(server);
+}
+
+/* Count the memory that the body holds now. */
+static void charge(struct server *server, struct exchange *exchange)
+{
+    size_t capacity = exchange->message.body.capacity;
+    if (capacity == exchange->charged)
+        return;
+    server_lock(server);
+    server->memory_used += capacity - exchange->charged;
+    server_unlock(server);
+    exchange->charged = capacity;
+}
+
+static void exchange_free(struct exchange *exchange)
+{
+    message_release(&exchange->message);
+    bytes_release(&exchange->reply.body);
+    bytes_release(&exchange->reply.headers);
+    free(exchange);
+}
+
+static bool exchange_begin(struct server *server, struct connection *connection)
+{
+    struct exchange *exchange = malloc(sizeof *exchange);
+    if (!exchange)
+        return false;
+    *exchange = (struct exchange){ .reply = { .body = BYTES(SERVER_REPLY_MAX), .headers = BYTES(REPLY_HEADERS_MAX) } };
+    message_init(&exchange->message, server->options.body_max);
+    connection->exchange = exchange;
+    return true;
+}
+
+static void report(struct server *server, const struct exchange *exchange, int status)
+{
+    if (server->options.finished)
+        server->options.finished(server->options.context, &exchange->message.request, status,
+                                 clock_monotonic_us() - exchange->begun_us);
+}
+
+void connection_close(struct server *server, struct connection *connection)
+{
+    struct exchange *exchange = TAKE(connection->exchange);
+    if (exchange && exchange->message.request.method.data)
+        report(server, exchange, 0);
+    /* A child between fork and exec may hold a copy of the descriptor: closing alone would not end the registration. */
+    if (connection->registered)
+        epoll_ctl(server->epoll_fd, EPOLL_CTL_DEL, connection->fd, NULL);
+    close(connection->fd);
+    server_lock(server);
+    uncharge_locked(server, connection, exchange ? exchange->charged : 0);
+    connection_move_locked(server, connection, CONNECTION_CLOSED);
+    server_unlock(server);
+    server->connections--;
+    if (exchange)
+        exchange_free(exchange);
+    free(TAKE(connection->pending));
+}
+
+/* The exchange is over: the connection goes back to the epoll thread, which sees it at its next event. */
+static void hand_back(struct server *server, struct connection *connection)
+{
+    struct exchange *exchange = TAKE(connection->exchange);
+    const size_t charged = exchange->charged;
+    const bool close_after = exchange->close_after;
+    exchange_free(exchange);
+    connection->served = true;
+    if (close_after)
+        shutdown(connection->fd, SHUT_WR);
+    server_lock(server);
+    uncharge_locked(server, connection, charged);
+    connection_move_locked(server, connection, close_after ? CONNECTION_LINGER : CONNECTION_IDLE);
+    /* Being writable comes at once: that is how the epoll thread is told to look at what is there already. */
+    bool look_now = !close_after && (connection->pending || server->draining);
+    connection_arm(server, connection, look_now ? EPOLLIN | EPOLLOUT : EPOLLIN, true);
+    server_unlock(server);
+}
+
+void connection_write(struct server *server, struct connection *connection)
+{
+    enum sent sent = exchange_send(connection->exchange, connection->fd);
+    if (sent == SENT_PART) {
+        server_lock(server);
+        connection_move_locked(server, connection, CONNECTION_WRITING);
+        connection_arm(server, connection, EPOLLOUT, true);
+        server_unlock(server);
+        return;
+    }
+    if (sent == SENT_FAILED)
+        connection->exchange->close_after = true;
+    report(server, connection->exchange, sent == SENT_ALL ? connection->exchange->reply.status : 0);
+    hand_back(server, connection);
+}
+
+/* Has the next request begun to arrive? */
+static bool has_more_input(const struct connection *connection)
+{
+    char byte;
+    return connection->pending || recv(connection->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+}
+
+void connection_respond(struct server *server, struct connection *connection)
+{
+    struct exchange *exchange = connection->exchange;
+    exchange->close_after = !exchange->message.keep_alive || (server_stopping(server) && !has_more_input(connection));
+    exchange_render(exchange);
+    connection_write(server, connection);
+}
+
+void connection_refuse(struct server *server, struct connection *connection, int status, const char *reason)
+{
+    struct exchange *exchange = connection->exchange;
+    message_refuse(&exchange->message, status, reason);
+    exchange->message.keep_alive = false;
+    exchange_refuse(exchange, status, reason);
+    connection_respond(server, connection);
+}
+
+static void dispatch(struct server *server, struct connection *connection)
+{
+    struct exchange *exchange = connection->exchange;
+    const struct server_options *options = &server->options;
+    if (options->answer && options->answer(options->context, &exchange->message.request, &exchange->reply))
+        connection_respond(server, connection);
+    else if (!server_enqueue(server, connection))
+        connection_refuse(server, connection, 503, "no thread can be started");
+}
+
+/* Tell the peer to send the body it announced. When nothing can be written now, it sends after a while without being told. */
+static bool send_continue(struct connection *connection)
+{
+    static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    ssize_t n = send(connection->fd, line, sizeof line - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return n == (ssize_t)(sizeof line - 1) || (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK));
+}
+
+static bool keep_pending(struct connection *connection, const char *data, size_t len)
+{
+    connection->pending = malloc(len);
+    if (!connection->pending)
+        return false;
+    memcpy(connection->pending, data, len);
+    connection->pending_len = len;
+    return true;
+}
+
+/* The message is not complete: the time limits of its part apply. */
+static bool await_more(struct server *server, struct connection *connection)
+{
+    const struct message *message = &connection->exchange->message;
+    enum connection_state state = message->state == MESSAGE_HEAD ? CONNECTION_HEAD : CONNECTION_BODY;
+    if (connection->state == state)
+        return true;
+    connection_move(server, connection, state);
+    if (state == CONNECTION_HEAD || !message->expects_continue || message->body.len > 0 || send_continue(connection))
+        return true;
+    connection_close(server, connection);
+    return false;
+}
+
+/* False when nothing is to be read now: the request is complete or refused, or the connection is gone. */
+static bool connection_feed(struct server *server, struct connection *connection, const char *data, size_t len)
+{
+    /* Some senders end a body with a line end that is not part of it (RFC 9112 section 2.2). */
+    if (!connection->exchange && len == 2 && memcmp(data, "\r\n", 2) == 0)
+        return true;
+    if (!connection->exchange && !exchange_begin(server, connection)) {
+        connection_close(server, connection);
+        return false;
+    }
+    struct exchange *exchange = connection->exchange;
+    struct message *message = &exchange->message;
+    if (message->state == MESSAGE_HEAD)
+        exchange->begun_us = clock_monotonic_us();
+    size_t used = message_feed(message, data, len);
+    charge(server, exchange);
+    if (message->state == MESSAGE_REFUSED) {
+        connection_refuse(server, connection, message->status, message->reason);
+        return false;
+    }
+    if (used < len && !keep_pending(connection, data + used, len - used)) {
+        connection_refuse(server, connection, 503, "out of memory");
+        return false;
+    }
+    if (message->state != MESSAGE_COMPLETE)
+        return await_more(server, connection);
+    dispatch(server, connection);
+    return false;
+}
+
+static bool feed_pending(struct server *server, struct connection *connection)
+{
+    AUTO(free) char *data = TAKE(connection->pending);
+    return connection_feed(server, connection, data, connection->pending_len);
+}
+
+/* May the body grow by `more`? When not, the connection waits for the memory of others. */
+static bool may_grow(struct server *server, struct connection *connection, size_t more)
+{
+    server_lock(server);
+    bool fits = more <= server->options.memory_max && server->memory_used <= server->options.memory_max - more;
+    if (!fits && !server->privileged)
+        server->privileged = connection;
+    fits = fits || server->privileged == connection;
+    if (!fits)
+        connection_move_locked(server, connection, CONNECTION_STARVED);
+    server_unlock(server);
+    return fits;
+}
+
+/* Memory for the next bytes of a body, before they are read: what is not read yet costs its sender, not us. */
+static bool make_room(struct server *server, struct connection *connection, size_t want)
+{
+    struct exchange *exchange = connection->exchange;
+    struct bytes *body = &exchange->message.body;
+    struct error err = { 0 };
+    if (body->len + want < body->capacity)
+        return true;
+    if (!may_grow(server, connection, body->len + want + 1 - body->capacity))
+        return false;
+    if (!bytes_reserve(body, want, &err)) {
+        connection_refuse(server, connection, 503, "out of memory");
+        return false;
+    }
+    charge(server, exchange);
+    return true;
+}
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Where the next bytes go: into the body itself when its length is known, else through the scratch buffer. */
+static bool choose_room(struct server *server, struct connection *connection, char **at, size_t *room)
+{
+    *at = server->scratch;
+    *room = SERVER_SCRATCH;
+    if (!connection->exchange || connection->exchange->message.state == MESSAGE_HEAD)
+        return true;
+    struct message *message = &connection->exchange->message;
+    size_t remaining = message_plain_remaining(message);
+    if (remaining == 0)
+        return make_room(server, connection, smaller(SERVER_SCRATCH, message->body.max - message->body.len));
+    size_t step = message->body.len > BODY_STEP ? message->body.len : BODY_STEP;
+    *room = smaller(remaining, step);
+    if (!make_room(server, connection, *room))
+        return false;
+    *at = message->body.data + message->body.len;
+    return true;
+}
+
+/* While stopping, a connection between requests is closed; a new one has a moment for its first. */
+static void await_input(struct server *server, struct connection *connection)
+{
+    if (server->draining && connection->state == CONNECTION_IDLE && connection->served)
+        connection_close(server, connection);
+    else
+        connection_arm(server, connection, EPOLLIN, false);
+}
+
+void connection_read(struct server *server, struct connection *connection)
+{
+    for (int turn = 0; turn < SERVER_READS_A_TURN; turn++) {
+        if (connection->pending) {
+            if (!feed_pending(server, connection))
+                return;
+            continue;
+        }
+        char *at;
+        size_t room;
+        if (!choose_room(server, connection, &at, &room))
+            return;
+        ssize_t n = recv(connection->fd, at, room, 0);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            break;
+        if (n <= 0) {
+            connection_close(server, connection);
+            return;
+        }
+        if (!connection_feed(server, connection, at, (size_t)n))
+            return;
+        if ((size_t)n < room)
+            break; /* there is no more for now: asking again would only tell so */
+    }
+    await_input(server, connection);
+}
+
+void connection_linger(struct server *server, struct connection *connection)
+{
+    for (int turn = 0; turn < SERVER_READS_A_TURN; turn++) {
+        ssize_t n = recv(connection->fd, server->scratch, SERVER_SCRATCH, 0);
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            break;
+        if (n <= 0 && !(n < 0 && errno == EINTR)) {
+            connection_close(server, connection);
+            return;
+        }
+    }
+    /* connection_arm would begin the time limit anew on failure, which does no harm. */
+    connection_arm(server, connection, EPOLLIN, false);
+}

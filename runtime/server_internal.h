@@ -1,0 +1,133 @@
+/* The server's inside: who owns what, between the epoll thread and the workers.
+ *
+ * A connection stands in exactly one list, the one of its state, oldest first; since every state has one time limit, the head of a list is
+ * the first to run out. The epoll thread owns a connection in every state but RUNNING, and it alone makes and frees them. A
+ * worker takes the head of QUEUED, runs the handler, writes the answer itself and hands the connection back by listing it again and arming
+ * its descriptor (EPOLLONESHOT): no message to the epoll thread is needed. Everything marked [lock] is read and written under server->lock. */
+#ifndef PUSHWRIGHT_RUNTIME_SERVER_INTERNAL_H
+#define PUSHWRIGHT_RUNTIME_SERVER_INTERNAL_H
+
+#include "runtime/server_message.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+enum connection_state {
+    CONNECTION_IDLE,    /* between requests, or new */
+    CONNECTION_HEAD,    /* the first byte of a request has come */
+    CONNECTION_BODY,    /* its headers have come */
+    CONNECTION_STARVED, /* its body waits for memory; not armed */
+    CONNECTION_QUEUED,  /* complete, waits for a worker; not armed */
+    CONNECTION_RUNNING, /* a worker has it; not armed */
+    CONNECTION_WRITING, /* the peer does not take the answer as fast as it is given */
+    CONNECTION_LINGER, /* answered and half closed: what still comes in is dropped, so that the answer is not lost to a reset */
+    CONNECTION_CLOSED, /* freed at the end of the round */
+    CONNECTION_STATES
+};
+
+enum {
+    SERVER_SCRATCH = 16 * 1024, /* one read of a head and what follows it */
+    SERVER_STACK = 1024 * 1024, /* of a worker; only what is used takes memory */
+    SERVER_HEAD_ROOM = 512,     /* the part of an answer's head that the server writes */
+    SERVER_READS_A_TURN = 16,   /* then the other connections have their turn */
+    LINGER_MS = 2000,
+    LINGER_DRAIN_MS = 250,     /* while stopping */
+    FRESH_DRAIN_MS = 250,      /* for the first request of a connection that was made just before the stop */
+    BODY_GRACE_MS = 10 * 1000, /* then a body must have come with at least: */
+    BODY_BYTES_PER_SECOND = 1024,
+    ACCEPT_PAUSE_MS = 100, /* when the system has no descriptor left */
+};
+
+/* A request in progress and its answer; idle connections have none. */
+struct exchange {
+    struct message message;
+    struct reply reply;
+    char head[SERVER_HEAD_ROOM]; /* status line and the fields of the server */
+    size_t head_len, sent;
+    int64_t begun_us;
+    size_t charged; /* memory of the body counted in server->memory_used */
+    bool close_after;
+};
+
+struct connection {
+    struct connection *next, *previous; /* [lock] */
+    enum connection_state state;        /* [lock] */
+    int64_t since_ms;                   /* [lock] when it came into this state */
+    int fd;
+    bool registered; /* with epoll */
+    bool served;     /* has had an answer */
+    struct exchange *exchange;
+    char *pending; /* what came behind the request that is being served */
+    size_t pending_len;
+};
+
+struct connection_list {
+    struct connection *first, *last;
+};
+
+struct server {
+    struct server_options options;
+    pthread_mutex_t lock;
+    pthread_cond_t work;
+    struct connection_list lists[CONNECTION_STATES]; /* [lock] */
+    size_t memory_used;                              /* [lock] */
+    struct connection *privileged; /* [lock] the one that may exceed memory_max, so that at least one body gets on */
+    pthread_t *workers;
+    unsigned workers_started, workers_waiting; /* [lock] */
+    unsigned queued;                           /* [lock] length of the list QUEUED */
+    bool quit;                                 /* [lock] workers end */
+    bool draining;                             /* [lock] */
+    atomic_bool stopping;
+    int epoll_fd, wake_fd, listen_fd;
+    bool listening;          /* the listener is registered with epoll */
+    int64_t accept_again_ms; /* 0: not paused */
+    int64_t slow_check_ms;   /* when bodies are looked at for their speed next */
+    unsigned connections;    /* open ones */
+    unsigned port;
+    char *unix_path;
+    char *scratch;
+};
+
+/* server_listen.c: bind as options.listen says; fills listen_fd, port and unix_path. */
+bool server_bind(struct server *server, struct error *err);
+
+/* server_worker.c */
+bool server_enqueue(struct server *server, struct connection *connection); /* false: no thread can be had */
+void server_join_workers(struct server *server);
+
+/* server_reply.c */
+void exchange_refuse(struct exchange *exchange, int status, const char *reason);
+void exchange_render(struct exchange *exchange);
+enum sent { SENT_ALL, SENT_PART, SENT_FAILED };
+enum sent exchange_send(struct exchange *exchange, int fd);
+bool reply_headers_are_safe(struct span lines);
+
+/* server_connection.c: [lock] is taken inside, unless the name says so. */
+void connection_move_locked(struct server *server, struct connection *connection, enum connection_state state);
+bool connection_add(struct server *server, int fd); /* takes the descriptor */
+void connection_read(struct server *server, struct connection *connection);
+void connection_write(struct server *server, struct connection *connection);
+void connection_linger(struct server *server, struct connection *connection);
+void connection_respond(struct server *server, struct connection *connection); /* in either thread */
+void connection_refuse(struct server *server, struct connection *connection, int status, const char *reason);
+void connection_close(struct server *server, struct connection *connection); /* only in the epoll thread */
+
+/* Is a body of which `received` bytes came in `age_ms` slower than is allowed? */
+static inline bool body_is_too_slow(size_t received, int64_t age_ms)
+{
+    return age_ms >= BODY_GRACE_MS && (int64_t)received < age_ms * BODY_BYTES_PER_SECOND / 1000;
+}
+
+static inline void server_lock(struct server *server)
+{
+    pthread_mutex_lock(&server->lock);
+}
+
+static inline void server_unlock(struct server *server)
+{
+    pthread_mutex_unlock(&server->lock);
+}
+
+#endif
