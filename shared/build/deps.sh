@@ -29,7 +29,8 @@ DEPENDENCIES=(
     "llhttp"
     "pcre2"
     "mbedtls"
-    "cmocka curl libgit2"
+    "cmocka"
+    "curl libgit2"
 )
 
 TOOLS=(gcc libc6-dev linux-libc-dev binutils make cmake ninja-build dpkg-dev patch

@@ -105,14 +105,14 @@ get_source() {
     for revision in "${revisions[@]}"; do
         rm -rf ./*
         apt_get source --download-only "$package=$revision" || continue
-        echo "Debian $revision, patched"
+        echo "Debian $package $revision, patched"
         return 0
     done
     for revision in "${revisions[@]}"; do
         # An incomplete revision's files must not be taken for patches.
         rm -rf ./*
         apt_get source --download-only --tar-only "$package=$revision" || continue
-        echo "Debian $revision, orig only (its patches are not in the archive)"
+        echo "Debian $package $revision, orig only (its patches are not in the archive)"
         return 0
     done
     apt_errors
@@ -150,6 +150,9 @@ apt_cache() {
 
 # The lists are fetched when the first download asks for them, once a run;
 # deps.sh removes the stamp.
+#
+# An archive frozen at some day serves expired lists; they are signed all the
+# same, and what matters is pinned in the lock.
 apt_state() {
     APT_OPTIONS=(
         -o Dir::Etc::sourcelist="$APT_STATE/debian.sources" -o Dir::Etc::sourceparts=/dev/null
@@ -157,7 +160,7 @@ apt_state() {
         -o Dir::Cache::pkgcache=pkgcache.bin -o Dir::Cache::srcpkgcache=srcpkgcache.bin
         -o Acquire::Languages=none -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false
         -o Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled=false
-        -o Acquire::Retries=2 -o APT::Sandbox::User="$(id -un)" -o APT::Get::AllowUnauthenticated=false
+        -o Acquire::Check-Valid-Until=false -o Acquire::Retries=2 -o APT::Sandbox::User="$(id -un)" -o APT::Get::AllowUnauthenticated=false
     )
     [ ! -e "$APT_STATE/updated" ] || return 0
 
@@ -200,14 +203,15 @@ debian_uri() {
 unpack() {
     local fetched=$1 folder=$2 dsc file
     dsc=$(find "$fetched" -name '*.dsc')
-    file=$(find "$fetched" -type f ! -name taken ! -name '*.asc' | head -1)
+    # Some source packages have more tarballs, .orig-COMPONENT.tar.*
+    file=$(find "$fetched" -type f ! -name taken ! -name '*.asc' ! -name '*.orig-*' | head -1)
     rm -rf "$folder"
 
     if [ -n "$dsc" ]; then
         # The signer's key need not be on this machine: apt has checked the
         # .dsc, and dpkg-source checks the other files against it.
         dpkg-source -x "$dsc" "$folder"
-    elif [ "$(head -c 7 "$file")" = '!<arch>' ]; then
+    elif [ "$(head -c 7 "$file" | tr -d '\0')" = '!<arch>' ]; then
         dpkg-deb -x "$file" "$folder"
     else
         mkdir -p "$folder"

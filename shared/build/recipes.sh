@@ -19,7 +19,7 @@ compile() {
     # shellcheck disable=SC2016 # expanded by the inner shell
     mkdir -p "$objects"
     for source in "$@"; do
-        printf '%s\0%s\0' "$source" "$objects/${source//\//_}.o"
+        printf '%s\0%s\0' "$source" "$objects/${source//[\/.]/_}.o"
     done | xargs -0 -n 2 -P "$JOBS" sh -c 'exec "$CC" $FLAGS -c "$1" -o "$2"' sh
 }
 
@@ -65,7 +65,10 @@ build_libzstd() {
 }
 
 build_llhttp() {
-    local source=usr/src/llhttp
+    local source
+    # Debian's llhttp package, or the copy inside nodejs.
+    source=$(find . -path '*/llhttp/src/llhttp.c')
+    source=${source%/src/llhttp.c}
     compile llhttp "$SMALL -I$source/include" "$source"/src/*.c
     archive llhttp
     headers . "$source/include/llhttp.h"
@@ -118,7 +121,24 @@ build_mbedtls() {
 }
 
 build_cmocka() {
-    cmake_install . -DBUILD_SHARED_LIBS=OFF -DWITH_EXAMPLES=OFF -DUNIT_TESTING=OFF
+    local have flags="-std=gnu99 -D_GNU_SOURCE -DCMOCKA_STATIC -Iinclude"
+    for have in INTTYPES_H MALLOC_H SIGNAL_H STRINGS_H CLOCK_REALTIME GCC_THREAD_LOCAL_STORAGE \
+        SIGLONGJMP SNPRINTF VSNPRINTF STRSIGNAL STRUCT_TIMESPEC UINTPTR_T; do
+        flags+=" -DHAVE_$have=1"
+    done
+    [ ! -e include/cmocka_version.h.cmake ] || write_cmocka_version
+    compile cmocka "$SMALL $flags" src/cmocka.c
+    archive cmocka
+    headers . include/cmocka*.h
+    rm "$STAGE/include/cmocka_private.h"
+}
+
+# Since 2.0 a header that cmake would write.
+write_cmocka_version() {
+    local major minor patch
+    IFS=. read -r major minor patch < <(sed -nE 's/^project\(cmocka VERSION ([0-9.]+).*/\1/p' CMakeLists.txt)
+    sed "s/@cmocka_VERSION_MAJOR@/$major/; s/@cmocka_VERSION_MINOR@/$minor/; s/@cmocka_VERSION_PATCH@/$patch/" \
+        include/cmocka_version.h.cmake >include/cmocka_version.h
 }
 
 build_curl() {
@@ -130,7 +150,7 @@ build_curl() {
     cmake_install . "${options[@]}" -DHTTP_ONLY=ON -DCURL_USE_MBEDTLS=ON -DCURL_USE_OPENSSL=OFF \
         -DUSE_NGHTTP2=OFF -DCURL_USE_LIBPSL=OFF -DCURL_USE_LIBSSH2=OFF -DUSE_LIBIDN2=OFF \
         -DCURL_BROTLI=OFF -DCURL_ZSTD=OFF -DCURL_ZLIB=ON -DENABLE_THREADED_RESOLVER=ON \
-        -DENABLE_IPV6=ON -DENABLE_UNIX_SOCKETS=ON -DBUILD_CURL_EXE=OFF -DBUILD_TESTING=OFF \
+        -DCMAKE_UNITY_BUILD=ON -DENABLE_IPV6=ON -DENABLE_UNIX_SOCKETS=ON -DBUILD_CURL_EXE=OFF -DBUILD_TESTING=OFF \
         -DBUILD_EXAMPLES=OFF -DBUILD_LIBCURL_DOCS=OFF -DBUILD_MISC_DOCS=OFF -DENABLE_CURL_MANUAL=OFF \
         -DCURL_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt -DCURL_CA_PATH=none \
         -DMBEDTLS_INCLUDE_DIR="$PREFIX/include" -DMBEDTLS_LIBRARY="$PREFIX/lib/libmbedtls.a" \
