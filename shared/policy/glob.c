@@ -89,8 +89,8 @@ static size_t stars_at(struct span pattern, size_t p)
 }
 
 /* Stars may stand for nothing. They only lead forward, so one pass in order finds every state. A double star between
- * slashes takes its slash along: "a/" + "**" + "/b" is also "a/b". */
-static void follow_stars(struct span pattern, struct states *states)
+ * slashes takes its slash along where a part of the name begins: "a/" + "**" + "/b" is also "a/b", but never "a/xb". */
+static void follow_stars(struct span pattern, struct states *states, bool part_begins)
 {
     for (size_t p = 0; p < pattern.len; p++) {
         size_t stars = has(states, p) ? stars_at(pattern, p) : 0;
@@ -98,7 +98,7 @@ static void follow_stars(struct span pattern, struct states *states)
             continue;
         add(states, p + stars);
         bool whole_part = stars == 2 && (p == 0 || pattern.data[p - 1] == '/');
-        if (whole_part && p + 2 < pattern.len && pattern.data[p + 2] == '/')
+        if (part_begins && whole_part && p + 2 < pattern.len && pattern.data[p + 2] == '/')
             add(states, p + 3);
     }
 }
@@ -133,7 +133,7 @@ bool glob_match(struct span pattern, struct span name)
         return false;
     struct states now = { { 0 } };
     add(&now, 0);
-    follow_stars(pattern, &now);
+    follow_stars(pattern, &now, true);
     while (name.len > 0) {
         struct states next = { { 0 } };
         size_t n;
@@ -141,7 +141,7 @@ bool glob_match(struct span pattern, struct span name)
         for (size_t p = 0; p < pattern.len; p++)
             if (has(&now, p))
                 follow_character(pattern, p, character, &next);
-        follow_stars(pattern, &next);
+        follow_stars(pattern, &next, character == '/');
         now = next;
         name = behind(name, n);
     }

@@ -52,9 +52,11 @@ bool patterns_add_glob(struct patterns *patterns, struct span glob, struct error
         glob = (struct span){ glob.data + 1, glob.len - 1 };
     if (!glob_check(glob, err))
         return false;
+    if (span_find(glob, '\0') >= 0)
+        return error_set(err, ERROR_INVALID, "a glob with a NUL byte");
     AUTO(free) char *copy = span_dup(glob);
     if (!copy)
-        return error_set(err, ERROR_INVALID, "a glob with a NUL byte");
+        return error_set(err, ERROR_INTERNAL, "out of memory");
     if (!add(patterns, (struct pattern){ .glob = copy, .takes_back = takes_back }, err))
         return false;
     TAKE(copy);
