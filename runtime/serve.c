@@ -1,6 +1,5 @@
 #include "runtime/serve.h"
 
-#include "runtime/metrics.h"
 #include "runtime/outcome.h"
 #include "runtime/platform.h"
 #include "runtime/report.h"
@@ -142,6 +141,17 @@ void serve_request(struct shim *shim, const struct request *request, struct repl
 static void handle(void *context, const struct request *request, struct reply *reply)
 {
     serve_request(context, request, reply);
+}
+
+/* In the thread that owns the sockets: what is answered whatever the handlers are doing. */
+static bool answer(void *context, const struct request *request, struct reply *reply)
+{
+    (void)context;
+    bool readiness;
+    if (!platform_is_health_check(request, &readiness))
+        return false;
+    reply->status = readiness && stop_requested_ms() != 0 ? 503 : 200;
+    return true;
 }
 
 void serve_stop(void)
