@@ -1,0 +1,163 @@
+#include "functions/webhook/images.h"
+
+#include "shared/oci/reference.h"
+
+#include <string.h>
+
+enum { TEXT_MAX = 16 * 1024 };
+
+static bool is_manifest(const char *media_type)
+{
+    static const char *const types[] = { MEDIA_OCI_INDEX, MEDIA_OCI_MANIFEST, MEDIA_DOCKER_INDEX, MEDIA_DOCKER_MANIFEST };
+    for (size_t i = 0; media_type && i < sizeof types / sizeof types[0]; i++)
+        if (strcmp(media_type, types[i]) == 0)
+            return true;
+    return false;
+}
+
+/* Signatures, attestations and SBOMs travel as tags of their own ("sha256-<hex>.sig"): building on them would loop. */
+static bool is_attachment(const char *tag)
+{
+    return strncmp(tag, "sha256-", 7) == 0;
+}
+
+/* Older registries tell the tag only by the manifest's URL. */
+static const char *tag_of(const struct json *target)
+{
+    const char *tag = json_get_string(target, "tag");
+    const char *url = json_get_string(target, "url");
+    const char *tail = url ? strrchr(url, '/') : NULL;
+    if (tag && *tag)
+        return tag;
+    bool by_tag = tail && tail - url > 10 && strncmp(tail - 10, "/manifests", 10) == 0 && !strchr(tail, ':');
+    return by_tag ? tail + 1 : NULL;
+}
+
+static const char *host_of(const struct config_source *source, const struct json *event)
+{
+    const char *told = json_get_string(json_get(event, "request"), "host");
+    return source->host ? source->host : told && *told ? told : NULL;
+}
+
+/* What one event of the envelope is about. */
+struct notice {
+    const char *id, *host, *repository, *tag, *digest, *media_type, *actor;
+};
+
+static bool write_purl(struct bytes *out, const struct notice *n, struct error *err)
+{
+    AUTO(bytes_release) struct bytes name = BYTES(TEXT_MAX);
+    AUTO(reference_release) struct reference reference = { 0 };
+    bool whole = n->digest && digest_is_legal(span_of(n->digest));
+    return bytes_printf(&name, err, "%s/%s", n->host ? n->host : "registry.invalid", n->repository) &&
+           reference_parse(bytes_span(&name), &reference, err) &&
+           reference_purl(out, &reference, whole ? n->digest : NULL, n->tag, err);
+}
+
+static bool write_custom(struct bytes *out, const struct notice *n, struct error *err)
+{
+    struct json_writer w = json_writer_on(out);
+    json_open_object(&w, NULL);
+    json_add_string(&w, "origin", "registry-notification");
+    json_add_string(&w, "registry", n->host);
+    json_add_string(&w, "repository", n->repository);
+    json_add_string(&w, "digest", n->digest);
+    json_add_string(&w, "mediaType", n->media_type);
+    json_open_array(&w, "tags");
+    json_add_string(&w, NULL, n->tag);
+    json_close_array(&w);
+    json_close_object(&w);
+    return json_writer_end(&w, err);
+}
+
+static bool emit_image(struct call *call, const struct notice *n, const char *type, struct error *err)
+{
+    AUTO(bytes_release) struct bytes purl = BYTES(TEXT_MAX);
+    AUTO(bytes_release) struct bytes content = BYTES(TEXT_MAX);
+    AUTO(bytes_release) struct bytes custom = BYTES(TEXT_MAX);
+    struct json_writer w = json_writer_on(&content);
+    json_open_object(&w, NULL);
+    json_add_string(&w, "user", n->actor && *n->actor ? n->actor : NULL);
+    json_close_object(&w);
+    if (!json_writer_end(&w, err) || !write_purl(&purl, n, err) || !write_custom(&custom, n, err))
+        return false;
+    const struct attribute attributes[] = {
+        { .name = "imageref", .value = n->repository },
+        { .name = "imagetag", .value = n->tag ? n->tag : "none" },
+    };
+    const struct draft draft = {
+        .type = type,
+        .subject = bytes_text(&purl),
+        .content = bytes_span(&content),
+        .custom = bytes_span(&custom),
+        .target = n->id ? n->id : bytes_text(&purl),
+        .attributes = attributes,
+        .attribute_count = sizeof attributes / sizeof attributes[0],
+    };
+    return call_emit(call, &draft, err);
+}
+
+/* NULL: `notice` is of interest as `*type`; else why it is not. */
+static const char *why_ignored(const char *action, const struct notice *n, const char **type)
+{
+    if (!action || !n->repository)
+        return "the event names no action or no repository";
+    if (strcmp(action, "delete") == 0) {
+        *type = "dev.cdevents.artifact.deleted.0.2.0";
+        return NULL;
+    }
+    if (strcmp(action, "push") != 0)
+        return "only pushed and deleted images are of interest";
+    if (!is_manifest(n->media_type))
+        return "not an image but a part of one";
+    if (!n->tag)
+        return "pushed without a tag";
+    if (is_attachment(n->tag))
+        return "a signature or attestation";
+    *type = "dev.cdevents.artifact.published.0.3.0";
+    return NULL;
+}
+
+static bool take_event(struct call *call, const struct config_source *source, const struct json *event, struct verdict *verdict,
+                       struct error *err)
+{
+    const struct json *target = json_get(event, "target");
+    const struct notice notice = {
+        .id = json_get_string(event, "id"),
+        .host = host_of(source, event),
+        .repository = json_get_string(target, "repository"),
+        .tag = tag_of(target),
+        .digest = json_get_string(target, "digest"),
+        .media_type = json_get_string(target, "mediaType"),
+        .actor = json_get_string(json_get(event, "actor"), "name"),
+    };
+    const char *type = NULL;
+    const char *reason = why_ignored(json_get_string(event, "action"), &notice, &type);
+    if (reason) {
+        verdict->reason = reason;
+        return true;
+    }
+    verdict->published++;
+    return emit_image(call, &notice, type, err);
+}
+
+bool images_notified(struct call *call, const struct config_source *source, struct span json, struct verdict *verdict,
+                     struct error *err)
+{
+    const struct json *doc = json_parse(call_arena(call), json, err);
+    const struct json *events = json_get(doc, "events");
+    if (!doc)
+        return error_wrap(err, "the body");
+    if (!events || json_type(events) != JSON_ARRAY)
+        return error_set(err, ERROR_INVALID, "the body has no list \"events\": is this a registry's notification?");
+    if (json_count(events) > IMAGES_EVENTS_MAX)
+        return error_set(err, ERROR_INVALID, "more than %d events in one envelope", IMAGES_EVENTS_MAX);
+    for (const struct json *event = json_first(events); event; event = json_next(event))
+        if (!take_event(call, source, event, verdict, err))
+            return false;
+    if (verdict->published > 0)
+        verdict->reason = NULL;
+    else if (!verdict->reason)
+        verdict->reason = "the envelope is empty";
+    return true;
+}

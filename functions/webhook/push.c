@@ -1,0 +1,347 @@
+#include "functions/webhook/push.h"
+
+#include "shared/base/clock.h"
+#include "shared/base/json_scan.h"
+
+#include <string.h>
+
+enum field {
+    REF, REF_TYPE, BEFORE, AFTER, CHECKOUT, SHA, FORCED, HEAD_ID, HEAD_MESSAGE, HEAD_TIME, FULL_NAME, NAME, OWNER, URL,
+    PUSHED_AT, SENDER, TOTAL, EVENT_NAME, COMMIT, COMMIT_ID, COMMIT_MESSAGE, COMMIT_TIME, PATH, FIELDS
+};
+
+/* GitHub lists at most 2048 commits, GitLab 20 and says how many there are, Gitea 15 and says so too. */
+enum { GITHUB_COMMITS_MAX = 2048, COMMIT_PATHS_MAX = 3000 };
+
+static const struct json_path github_paths[] = {
+    { "ref", REF }, { "before", BEFORE }, { "after", AFTER }, { "forced", FORCED }, { "head_commit.id", HEAD_ID },
+    { "head_commit.message", HEAD_MESSAGE }, { "head_commit.timestamp", HEAD_TIME },
+    { "repository.full_name", FULL_NAME }, { "repository.name", NAME }, { "repository.owner.name", OWNER },
+    { "repository.html_url", URL }, { "repository.pushed_at", PUSHED_AT }, { "sender.login", SENDER },
+    { "commits[]", COMMIT },
+};
+
+static const struct json_path gitlab_paths[] = {
+    { "ref", REF }, { "before", BEFORE }, { "after", AFTER }, { "checkout_sha", CHECKOUT }, { "event_name", EVENT_NAME },
+    { "project.path_with_namespace", FULL_NAME }, { "project.web_url", URL }, { "user_username", SENDER },
+    { "total_commits_count", TOTAL }, { "commits[]", COMMIT },
+};
+
+static const struct json_path gitea_paths[] = {
+    { "ref", REF }, { "ref_type", REF_TYPE }, { "before", BEFORE }, { "after", AFTER }, { "sha", SHA },
+    { "head_commit.id", HEAD_ID }, { "head_commit.message", HEAD_MESSAGE }, { "head_commit.timestamp", HEAD_TIME },
+    { "repository.full_name", FULL_NAME }, { "repository.html_url", URL }, { "sender.login", SENDER },
+    { "total_commits", TOTAL }, { "commits[]", COMMIT },
+};
+
+static const struct json_path commit_paths[] = {
+    { "commits[].id", COMMIT_ID }, { "commits[].message", COMMIT_MESSAGE }, { "commits[].timestamp", COMMIT_TIME },
+    { "commits[]", COMMIT },
+};
+
+static const struct json_path changed_paths[] = {
+    { "commits[].added[]", PATH }, { "commits[].modified[]", PATH }, { "commits[].removed[]", PATH },
+};
+
+/* What a body holds of interest, before it is understood. */
+struct push_facts {
+    struct arena *arena;
+    const char *text[FIELDS];
+    int64_t number[FIELDS]; /* -1: absent */
+    int64_t commits;
+    bool forced;
+};
+
+static size_t longest(int field)
+{
+    bool is_message = field == HEAD_MESSAGE || field == COMMIT_MESSAGE;
+    return is_message ? MESSAGE_MAX : field == URL ? URL_MAX : REF_MAX;
+}
+
+/* A message may be longer than we care to read: its beginning decides nothing less. Names that are too long are refused. */
+static bool keep_text(struct push_facts *f, int field, struct span raw, struct error *err)
+{
+    AUTO(bytes_release) struct bytes text = BYTES(longest(field));
+    if (!json_unquote(&text, raw, err)) {
+        if (err->kind != ERROR_TOO_LARGE || longest(field) != MESSAGE_MAX)
+            return false;
+        *err = (struct error){ 0 };
+        return true;
+    }
+    f->text[field] = arena_dup(f->arena, bytes_span(&text));
+    return f->text[field] || error_set(err, ERROR_TOO_LARGE, "the delivery's names take too much memory");
+}
+
+static bool keep(void *context, int field, enum json_type type, struct span raw, size_t index, struct error *err)
+{
+    struct push_facts *f = context;
+    (void)index;
+    if (field == COMMIT)
+        f->commits++;
+    else if (type == JSON_STRING)
+        return keep_text(f, field, raw, err);
+    else if (type == JSON_NUMBER && raw.len < 19)
+        f->number[field] = strtoll(raw.data, NULL, 10);
+    else if (type == JSON_BOOLEAN && field == FORCED)
+        f->forced = span_is(raw, "true");
+    return true;
+}
+
+static bool is_zero(const char *oid)
+{
+    return strspn(oid, "0") == strlen(oid);
+}
+
+static bool is_oid(const char *oid)
+{
+    size_t n = strlen(oid);
+    return (n == 40 || n == 64) && strspn(oid, "0123456789abcdef") == n;
+}
+
+/* An object's name, NULL for none. ERROR_INVALID when it is not one. */
+static bool read_oid(const char *text, const char **out, const char *what, struct error *err)
+{
+    *out = NULL;
+    if (!text || !*text || is_zero(text))
+        return true;
+    if (!is_oid(text))
+        return error_set(err, ERROR_INVALID, "'%s' is not a commit: \"%s\"", text, what);
+    *out = text;
+    return true;
+}
+
+static bool read_ref(struct arena *arena, const struct push_facts *f, struct change *out, struct error *err)
+{
+    const char *ref = f->text[REF];
+    const char *type = f->text[REF_TYPE];
+    if (!ref || !*ref)
+        return error_set(err, ERROR_INVALID, "the push names no ref");
+    if (type && strncmp(ref, "refs/", 5) != 0)
+        ref = arena_printf(arena, "refs/%s/%s", strcmp(type, "tag") == 0 ? "tags" : "heads", ref);
+    if (!ref)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    for (const char *p = ref; *p; p++)
+        if ((unsigned char)*p <= ' ' || *p == 0x7f || strchr("~^:?*[\\", *p) || strncmp(p, "..", 2) == 0)
+            return error_set(err, ERROR_INVALID, "'%s' is not the name of a ref", ref);
+    out->ref = ref;
+    out->is_tag = strncmp(ref, "refs/tags/", 10) == 0;
+    if (!out->is_tag && strncmp(ref, "refs/heads/", 11) != 0) {
+        out->ignored = arena_printf(arena, "'%s' is neither a branch nor a tag", ref);
+        return true;
+    }
+    out->name = ref + (out->is_tag ? 10 : 11);
+    return *out->name || error_set(err, ERROR_INVALID, "the push names no ref");
+}
+
+static bool read_repository(struct arena *arena, const struct push_facts *f, struct change *out, struct error *err)
+{
+    out->repository = f->text[FULL_NAME];
+    if (!out->repository && f->text[NAME] && f->text[OWNER]) /* GitHub's form of 2012 */
+        out->repository = arena_printf(arena, "%s/%s", f->text[OWNER], f->text[NAME]);
+    out->url = f->text[URL];
+    return out->repository || error_set(err, ERROR_INVALID, "the push names no repository");
+}
+
+/* For an annotated tag "after" is the tag object; each host has its own member for the commit. */
+static bool read_commit(enum source_kind kind, const struct push_facts *f, struct change *out, struct error *err)
+{
+    const char *pointed = kind == SOURCE_GITLAB ? f->text[CHECKOUT] : out->is_tag ? f->text[HEAD_ID] : NULL;
+    if (!read_oid(f->text[BEFORE], &out->before, "before", err) ||
+        !read_oid(f->text[AFTER] ? f->text[AFTER] : f->text[SHA], &out->after, "after", err) ||
+        !read_oid(pointed, &out->commit, "commit", err))
+        return false;
+    if (!out->commit)
+        out->commit = out->after;
+    out->created = !out->before && out->after;
+    out->deleted = !out->after;
+    if (out->deleted)
+        out->commit = NULL;
+    return out->before || out->after || f->text[REF_TYPE] || error_set(err, ERROR_INVALID, "the push names no commit");
+}
+
+static void read_commit_list(enum source_kind kind, const struct push_facts *f, struct change *out)
+{
+    int64_t total = f->number[TOTAL];
+    out->commits = total >= 0 ? total : f->commits;
+    bool all_listed = kind == SOURCE_GITHUB ? f->commits < GITHUB_COMMITS_MAX : total == f->commits;
+    /* A new branch lists what is new to the repository, a forced push what the branch had not: neither is "what changed". */
+    out->list_complete = all_listed && f->commits > 0 && !out->created && !out->forced;
+}
+
+static void read_times(const struct push_facts *f, struct change *out)
+{
+    if (f->number[PUSHED_AT] > 0)
+        out->pushed_ms = f->number[PUSHED_AT] * 1000;
+    if (f->text[HEAD_TIME])
+        (void)rfc3339_parse(span_of(f->text[HEAD_TIME]), &out->commit_ms);
+}
+
+/* GitLab tells message and time only in the list of commits: those of the one that is the head. */
+struct head {
+    struct push_facts facts;
+    struct change *change;
+};
+
+static bool keep_head(void *context, int field, enum json_type type, struct span raw, size_t index, struct error *err)
+{
+    struct head *h = context;
+    if (field != COMMIT)
+        return keep(&h->facts, field, type, raw, index, err);
+    if (h->facts.text[COMMIT_ID] && h->change->commit && strcmp(h->facts.text[COMMIT_ID], h->change->commit) == 0) {
+        h->change->message = h->facts.text[COMMIT_MESSAGE];
+        if (h->facts.text[COMMIT_TIME])
+            (void)rfc3339_parse(span_of(h->facts.text[COMMIT_TIME]), &h->change->commit_ms);
+    }
+    memset(h->facts.text, 0, sizeof h->facts.text);
+    return true;
+}
+
+static bool read_head(struct arena *arena, struct span json, struct change *out, struct error *err)
+{
+    struct head head = { .facts = { .arena = arena }, .change = out };
+    return json_scan(json, commit_paths, sizeof commit_paths / sizeof commit_paths[0], keep_head, &head, err);
+}
+
+static bool understand(struct arena *arena, enum source_kind kind, struct span json, const struct push_facts *f,
+                       struct change *out, struct error *err)
+{
+    if (!read_repository(arena, f, out, err) || !read_ref(arena, f, out, err) || out->ignored)
+        return out->ignored != NULL;
+    if (!read_commit(kind, f, out, err))
+        return false;
+    out->forced = f->forced;
+    out->message = f->text[HEAD_MESSAGE];
+    out->sender = f->text[SENDER];
+    read_commit_list(kind, f, out);
+    read_times(f, out);
+    return kind != SOURCE_GITLAB || f->commits == 0 || read_head(arena, json, out, err);
+}
+
+/* Which of a host's events tell a push, and what the others are to us. */
+enum meaning { MEANS_PUSH, MEANS_BY_NAME, MEANS_CREATION, MEANS_DELETION };
+
+static const struct {
+    enum source_kind kind;
+    const char *event;
+    enum meaning meaning;
+} events[] = {
+    { SOURCE_GITHUB, "push", MEANS_PUSH },          { SOURCE_GITLAB, "Push Hook", MEANS_PUSH },
+    { SOURCE_GITLAB, "Tag Push Hook", MEANS_PUSH }, { SOURCE_GITLAB, "System Hook", MEANS_BY_NAME },
+    { SOURCE_GITEA, "push", MEANS_PUSH },           { SOURCE_GITEA, "create", MEANS_CREATION },
+    { SOURCE_GITEA, "delete", MEANS_DELETION },
+};
+
+static const struct {
+    enum source_kind kind;
+    const char *event, *reason;
+} uninteresting[] = {
+    { SOURCE_GITHUB, "ping", "pong: the hook works" },
+    { SOURCE_GITHUB, "create", "the push event tells of new branches and tags" },
+    { SOURCE_GITHUB, "delete", "the push event tells of deleted branches and tags" },
+};
+
+static const char *why_ignored(struct arena *arena, enum source_kind kind, struct span event)
+{
+    for (size_t i = 0; i < sizeof uninteresting / sizeof uninteresting[0]; i++)
+        if (uninteresting[i].kind == kind && span_is(event, uninteresting[i].event))
+            return uninteresting[i].reason;
+    return arena_printf(arena, "'%.*s' is not a push", event.len < 100 ? (int)event.len : 100, event.data ? event.data : "");
+}
+
+static const struct {
+    const struct json_path *paths;
+    size_t count;
+} readers[SOURCE_KINDS] = {
+    [SOURCE_GITHUB] = { github_paths, sizeof github_paths / sizeof github_paths[0] },
+    [SOURCE_GITLAB] = { gitlab_paths, sizeof gitlab_paths / sizeof gitlab_paths[0] },
+    [SOURCE_GITEA] = { gitea_paths, sizeof gitea_paths / sizeof gitea_paths[0] },
+};
+
+/* Gitea tells a new tag twice, as "create" and as "push": both get one identity. A new branch is told as "push" too. */
+static bool settle_gitea(struct arena *arena, enum meaning meaning, const struct push_facts *f, struct change *out, struct error *err)
+{
+    if (meaning == MEANS_CREATION && !out->is_tag) {
+        out->ignored = "the push event tells of new branches";
+        return true;
+    }
+    if (meaning == MEANS_CREATION)
+        out->created = true;
+    if (meaning == MEANS_CREATION && !out->commit)
+        return error_set(err, ERROR_INVALID, "the new tag '%s' names no commit", f->text[REF]);
+    if (out->is_tag && out->after)
+        out->delivery = arena_printf(arena, "%s %s", out->ref, out->after);
+    return true;
+}
+
+static size_t row_of(enum source_kind kind, struct span event)
+{
+    size_t i = 0;
+    while (i < sizeof events / sizeof events[0] && !(events[i].kind == kind && span_is(event, events[i].event)))
+        i++;
+    return i;
+}
+
+bool push_read(struct arena *arena, enum source_kind kind, struct span event, struct span json, struct change *out,
+               struct error *err)
+{
+    if (kind == SOURCE_FORGEJO)
+        kind = SOURCE_GITEA;
+    *out = (struct change){ 0 };
+    size_t row = row_of(kind, event);
+    struct push_facts facts = { .arena = arena };
+    for (size_t i = 0; i < FIELDS; i++)
+        facts.number[i] = -1;
+    /* Checked whatever the event is: a body that is not JSON is told so. */
+    if (!json_scan(json, readers[kind].paths, readers[kind].count, keep, &facts, err))
+        return error_wrap(err, "the body");
+    if (row == sizeof events / sizeof events[0]) {
+        out->ignored = why_ignored(arena, kind, event);
+        return true;
+    }
+    if (events[row].meaning == MEANS_BY_NAME) {
+        const char *name = facts.text[EVENT_NAME];
+        if (!name || (strcmp(name, "push") != 0 && strcmp(name, "tag_push") != 0)) {
+            out->ignored = arena_printf(arena, "the system hook '%s' is not a push", name ? name : "");
+            return true;
+        }
+    }
+    return understand(arena, kind, json, &facts, out, err) &&
+           (kind != SOURCE_GITEA || out->ignored || settle_gitea(arena, events[row].meaning, &facts, out, err));
+}
+
+const char *change_kind(const struct change *change)
+{
+    static const char *const names[2][3] = {
+        { "branch-push", "branch-create", "branch-delete" },
+        { "tag-push", "tag-create", "tag-delete" },
+    };
+    return names[change->is_tag][change->deleted ? 2 : change->created ? 1 : 0];
+}
+
+struct path_search {
+    const struct patterns *paths;
+    bool found;
+};
+
+static bool match_path(void *context, int field, enum json_type type, struct span raw, size_t index, struct error *err)
+{
+    struct path_search *search = context;
+    (void)field;
+    if (index + 1 >= COMMIT_PATHS_MAX) /* GitHub cuts a commit's list here: what else changed is not told */
+        search->found = true;
+    if (search->found || type != JSON_STRING)
+        return true;
+    AUTO(bytes_release) struct bytes path = BYTES(64 * 1024);
+    return json_unquote(&path, raw, err) && patterns_match(search->paths, bytes_span(&path), &search->found, err);
+}
+
+bool push_touches(struct span json, const struct change *change, const struct patterns *paths,
+                  bool *touches, struct error *err)
+{
+    struct path_search search = { .paths = paths, .found = !change->list_complete };
+    if (!search.found &&
+        !json_scan(json, changed_paths, sizeof changed_paths / sizeof changed_paths[0], match_path, &search, err))
+        return false;
+    *touches = search.found;
+    return true;
+}
