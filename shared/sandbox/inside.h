@@ -1,0 +1,78 @@
+/* What the parts that run inside share: between clone and exec nothing may allocate, because the process that was cloned has
+ * other threads, which may have held the allocator's lock. */
+#ifndef PUSHWRIGHT_SANDBOX_INSIDE_H
+#define PUSHWRIGHT_SANDBOX_INSIDE_H
+
+#include "shared/base/error.h"
+#include "shared/base/span.h"
+#include "shared/sandbox/sandbox.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Messages over the channel, a sequenced-packet socket. Events have the numbers of sandbox_event_kind. */
+enum order { ORDER_GO = 100, ORDER_CONNECT, ORDER_CHECK, ORDER_DRAIN, ORDER_STOP };
+
+struct message {
+    uint32_t kind;
+    int32_t value;
+    char text[SANDBOX_TEXT_MAX];
+};
+
+/* The whole message or nothing, never blocking; fd -1: none goes along. False with errno. */
+bool message_send(int channel, const struct message *message, int fd);
+/* 1: one was read, *fd is -1 or a descriptor that came along; 0: the other side is gone; -1: errno. flags as for recvmsg. */
+int message_receive(int channel, struct message *message, int *fd, int flags);
+
+/* What was made ready before the clone. */
+struct plan {
+    const struct sandbox_spec *spec;
+    const char **argv;  /* NULL-terminated */
+    const char **check; /* NULL-terminated */
+    const char **env;   /* env_count entries, then room for four more */
+    size_t env_count;
+};
+
+/* The supervisor; never returns. */
+_Noreturn void monitor_main(const struct plan *plan, int channel);
+
+/* Stack the layers, make them the root, lay out /dev and /sys. Afterwards every path is the image's: links in it lead nowhere else. */
+bool root_enter(const struct plan *plan, struct error *err);
+/* Let go of the machine's own root, opened as `machine` before root_enter(); nothing of it can be reached any more. */
+bool root_forget_machine(int machine, struct error *err);
+/* /proc, by a process of the inner process namespace. */
+bool root_mount_proc(struct error *err);
+/* /etc/hosts, hostname, resolv.conf */
+bool root_write_names(const char *hostname, struct error *err);
+bool root_make_directory(const char *path, struct error *err);
+
+/* Become the image's user with its limits, then exec; returns only on failure. */
+void program_run(const struct plan *plan, const char *const *argv, int output, struct error *err);
+/* The first process: lays out what only it can, then as above. */
+void program_first(const struct plan *plan, int machine, int output, struct error *err);
+
+/* Every signal unblocked and with its default effect: handlers of the process we were cloned from mean nothing here. */
+void signals_reset(void);
+
+struct relays; /* connections being carried; see relay.c */
+struct source {
+    enum { SOURCE_CHANNEL, SOURCE_PROGRAM, SOURCE_CHILDREN, SOURCE_CLIENT, SOURCE_SERVER } kind;
+};
+struct relays *relays_new(int epoll, unsigned port);
+/* Takes the client's socket. False: no memory; it is closed. */
+bool relays_add(struct relays *relays, int client);
+void relays_handle(struct relays *relays, struct source *source);
+void relays_drain(struct relays *relays);
+size_t relays_count(const struct relays *relays);
+/* After each round: frees what has ended, tries again what was refused. Milliseconds until it wants to be called again, -1: no need. */
+int relays_tend(struct relays *relays, int64_t now_ms);
+/* A client that the program has seen nothing of (or, draining, one that begins a new exchange); -1: none. The caller owns it. */
+int relays_take_returned(struct relays *relays);
+/* The program is gone: untouched clients are returned, the others closed. */
+void relays_abandon(struct relays *relays);
+
+/* A connection attempt to the program's port: 1 accepted, 0 not yet. */
+int port_probe(unsigned port);
+int port_connect(unsigned port, int family); /* nonblocking socket, connecting; -1 with errno */
+
+#endif

@@ -1,0 +1,396 @@
+/* The supervisor of one sandbox: init of the outer process namespace. Lays out the inside, starts the program, carries its
+ * connections, and tells the outside what happens. It gives its own privileges up once the program runs. */
+#include "shared/base/clock.h"
+#include "shared/sandbox/inside.h"
+#include "shared/sandbox/kernel.h"
+#include "shared/sandbox/privilege.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+
+enum { CHANNEL = 3, OUTPUT = 4, MACHINE = 5, FIRST_OTHER = 6 };
+enum { PROBES_FAST = 200, PROBE_FAST_MS = 1, PROBE_SLOW_MS = 20, CHECK_DEFAULT_MS = 30000 };
+
+struct monitor {
+    const struct plan *plan;
+    int epoll, signals;
+    pid_t program, check;
+    struct relays *relays;
+    unsigned probes;
+    bool probing, draining, drained, ended;
+    int64_t probe_ms, check_deadline_ms, drain_deadline_ms, kill_ms; /* 0: not set */
+};
+
+/* Blocks while the outside is busy; without an outside there is nothing to live for. */
+static void tell(uint32_t kind, int value, const char *text, int fd)
+{
+    struct message message = { .kind = kind, .value = value };
+    snprintf(message.text, sizeof message.text, "%s", text);
+    while (!message_send(CHANNEL, &message, fd)) {
+        if (errno != EAGAIN && errno != EWOULDBLOCK && errno != ETOOMANYREFS)
+            _exit(1);
+        nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+    }
+}
+
+static _Noreturn void fail(const struct error *err)
+{
+    tell(SANDBOX_FAILED, 0, err->message, -1);
+    _exit(1);
+}
+
+static void close_from(unsigned first)
+{
+    if (syscall(SYS_close_range, first, ~0u, 0) == 0)
+        return;
+    for (int fd = (int)first; fd < 65536; fd++)
+        close(fd);
+}
+
+/* Only the channel and the program's output stay; their numbers may be each other's, so both move out of the way first. */
+static bool keep_descriptors(int channel, int output, struct error *err)
+{
+    int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int channel_copy = fcntl(channel, F_DUPFD_CLOEXEC, 16), output_copy = fcntl(output, F_DUPFD_CLOEXEC, 16);
+    if (nothing < 0 || channel_copy < 0 || output_copy < 0)
+        return error_set_errno(err, errno, "keep descriptors");
+    for (int fd = 0; fd < 3; fd++)
+        dup2(nothing, fd);
+    if (dup3(channel_copy, CHANNEL, O_CLOEXEC) < 0 || dup3(output_copy, OUTPUT, O_CLOEXEC) < 0)
+        return error_set_errno(err, errno, "keep descriptors");
+    close_from(MACHINE);
+    int machine = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC); /* the lowest free number */
+    return machine == MACHINE || error_set_errno(err, errno, "open the root directory");
+}
+
+static bool loopback_up(struct error *err)
+{
+    struct ifreq request = { .ifr_name = "lo" };
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool up = fd >= 0 && ioctl(fd, SIOCGIFFLAGS, &request) == 0;
+    request.ifr_flags = (short)(request.ifr_flags | IFF_UP);
+    up = up && ioctl(fd, SIOCSIFFLAGS, &request) == 0;
+    int saved = errno;
+    if (fd >= 0)
+        close(fd);
+    return up || error_set_errno(err, saved, "bring the loopback interface up");
+}
+
+/* Until the outside has written the user namespace's maps. */
+static void await_go(void)
+{
+    struct message message;
+    int fd;
+    if (message_receive(CHANNEL, &message, &fd, 0) != 1 || message.kind != ORDER_GO)
+        _exit(1);
+}
+
+static bool lay_out(const struct plan *plan, struct error *err)
+{
+    const char *name = plan->spec->hostname;
+    if (plan->spec->mode == SANDBOX_AS_USER &&
+        (syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setresuid, 0, 0, 0) < 0))
+        return error_set_errno(err, errno, "become root of the user namespace");
+    if (sethostname(name, strlen(name)) < 0)
+        return error_set_errno(err, errno, "set host name '%s'", name);
+    if (!loopback_up(err) || !root_enter(plan, err))
+        return false;
+    close_from(FIRST_OTHER); /* what was opened on the way shows the outside */
+    return unshare(CLONE_NEWPID) == 0 || error_set_errno(err, errno, "make a process namespace");
+}
+
+/* fork() without libc: its other threads, whose state libc would put in order, do not exist here. */
+static pid_t split(void)
+{
+    return (pid_t)syscall(SYS_clone, (unsigned long)SIGCHLD, 0UL, 0UL, 0UL, 0UL);
+}
+
+/* In the child: run, and on failure write the reason for the parent, who reads until exec has closed the pipe. */
+static _Noreturn void child_main(const struct plan *plan, bool first, int report)
+{
+    struct error err = { 0 };
+    if (first)
+        program_first(plan, MACHINE, OUTPUT, &err);
+    else
+        program_run(plan, plan->check, OUTPUT, &err);
+    ssize_t ignored = write(report, err.message, strlen(err.message) + 1);
+    (void)ignored;
+    _exit(127);
+}
+
+static bool read_report(int fd, struct error *err)
+{
+    char text[SANDBOX_TEXT_MAX];
+    ssize_t n;
+    do
+        n = read(fd, text, sizeof text - 1);
+    while (n < 0 && errno == EINTR);
+    if (n == 0)
+        return true;
+    text[n > 0 ? n : 0] = '\0';
+    return error_set(err, ERROR_INVALID, "%s", n > 0 ? text : "the program could not be started");
+}
+
+static pid_t start_child(const struct plan *plan, bool first, struct error *err)
+{
+    int report[2];
+    if (pipe2(report, O_CLOEXEC) < 0) {
+        error_set_errno(err, errno, "make a pipe");
+        return -1;
+    }
+    pid_t pid = split();
+    if (pid == 0)
+        child_main(plan, first, report[1]);
+    int saved = errno;
+    close(report[1]);
+    bool started = pid > 0 ? read_report(report[0], err) : error_set_errno(err, saved, "start a process");
+    close(report[0]);
+    if (!started && pid > 0)
+        waitpid(pid, NULL, 0);
+    return started ? pid : -1;
+}
+
+/* What is left to do needs no more than the program itself has. The filter would forbid checks of another user their user
+ * namespace; as an ordinary user there is little to give up anyway. */
+static bool give_up_privileges(const struct plan *plan, struct error *err)
+{
+    if (!privilege_bound(err) || !privilege_hold(true, err))
+        return false;
+    return plan->spec->mode == SANDBOX_AS_USER || privilege_filter(false, err);
+}
+
+static const struct source channel_source = { SOURCE_CHANNEL }, signal_source = { SOURCE_CHILDREN };
+
+static bool watch_sources(struct monitor *monitor, struct error *err)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    monitor->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    monitor->epoll = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event channel = { .events = EPOLLIN, .data.ptr = (void *)(uintptr_t)&channel_source };
+    struct epoll_event signals = { .events = EPOLLIN, .data.ptr = (void *)(uintptr_t)&signal_source };
+    if (monitor->signals < 0 || monitor->epoll < 0 || epoll_ctl(monitor->epoll, EPOLL_CTL_ADD, CHANNEL, &channel) < 0 ||
+        epoll_ctl(monitor->epoll, EPOLL_CTL_ADD, monitor->signals, &signals) < 0)
+        return error_set_errno(err, errno, "watch the sandbox");
+    monitor->relays = relays_new(monitor->epoll, monitor->plan->spec->port);
+    return monitor->relays || error_set(err, ERROR_INTERNAL, "out of memory");
+}
+
+static void check_begin(struct monitor *monitor)
+{
+    struct error err = { 0 };
+    const struct sandbox_spec *spec = monitor->plan->spec;
+    if (monitor->check > 0 || spec->check_count == 0)
+        return;
+    pid_t pid = start_child(monitor->plan, false, &err);
+    if (pid < 0) {
+        tell(SANDBOX_CHECKED, 127 << 8, err.message, -1);
+        return;
+    }
+    monitor->check = pid;
+    monitor->check_deadline_ms =
+        clock_monotonic_ms() + (spec->check_timeout_ms > 0 ? spec->check_timeout_ms : CHECK_DEFAULT_MS);
+}
+
+static void return_clients(struct monitor *monitor)
+{
+    for (int fd = relays_take_returned(monitor->relays); fd >= 0; fd = relays_take_returned(monitor->relays)) {
+        tell(SANDBOX_RETURNED, 0, "", fd);
+        close(fd);
+    }
+}
+
+static void order_connect(struct monitor *monitor, int value, int fd)
+{
+    (void)value;
+    if (fd >= 0)
+        relays_add(monitor->relays, fd);
+}
+
+static void order_check(struct monitor *monitor, int value, int fd)
+{
+    (void)value;
+    (void)fd;
+    check_begin(monitor);
+}
+
+static void order_drain(struct monitor *monitor, int value, int fd)
+{
+    (void)fd;
+    monitor->draining = true;
+    monitor->drain_deadline_ms = clock_monotonic_ms() + value;
+    relays_drain(monitor->relays);
+}
+
+static void order_stop(struct monitor *monitor, int value, int fd)
+{
+    (void)fd;
+    int number = monitor->plan->spec->stop_signal;
+    kill(monitor->program, number > 0 ? number : SIGTERM);
+    monitor->kill_ms = clock_monotonic_ms() + value;
+}
+
+static void handle_order(struct monitor *monitor, const struct message *message, int fd)
+{
+    static const struct {
+        enum order order;
+        void (*run)(struct monitor *monitor, int value, int fd);
+    } orders[] = {
+        { ORDER_CONNECT, order_connect },
+        { ORDER_CHECK, order_check },
+        { ORDER_DRAIN, order_drain },
+        { ORDER_STOP, order_stop },
+    };
+    for (size_t i = 0; i < sizeof orders / sizeof orders[0]; i++)
+        if (message->kind == (uint32_t)orders[i].order)
+            orders[i].run(monitor, message->value, fd);
+}
+
+static void read_orders(struct monitor *monitor)
+{
+    struct message message;
+    int fd, got;
+    while ((got = message_receive(CHANNEL, &message, &fd, MSG_DONTWAIT)) == 1)
+        handle_order(monitor, &message, fd);
+    if (got == 0 && !monitor->ended)
+        _exit(0); /* the outside is gone: as init of this namespace we take everything with us */
+}
+
+/* Connections handed in that nobody has looked at yet find another program too. */
+static void program_ended(struct monitor *monitor, int status)
+{
+    monitor->ended = true;
+    shutdown(CHANNEL, SHUT_RD);
+    read_orders(monitor);
+    relays_abandon(monitor->relays);
+    return_clients(monitor);
+    tell(SANDBOX_EXITED, status, "", -1);
+    _exit(0);
+}
+
+static void reap(struct monitor *monitor)
+{
+    struct signalfd_siginfo drained;
+    while (read(monitor->signals, &drained, sizeof drained) > 0)
+        ;
+    int status;
+    for (pid_t pid = waitpid(-1, &status, WNOHANG); pid > 0; pid = waitpid(-1, &status, WNOHANG)) {
+        if (pid == monitor->program)
+            program_ended(monitor, status);
+        if (pid != monitor->check)
+            continue;
+        tell(SANDBOX_CHECKED, monitor->check_deadline_ms ? status : -1, "", -1);
+        monitor->check = 0;
+    }
+}
+
+static void probe(struct monitor *monitor, int64_t now)
+{
+    if (port_probe(monitor->plan->spec->port)) {
+        monitor->probing = false;
+        tell(SANDBOX_LISTENING, 0, "", -1);
+        return;
+    }
+    monitor->probe_ms = now + (monitor->probes++ < PROBES_FAST ? PROBE_FAST_MS : PROBE_SLOW_MS);
+}
+
+static void run_timers(struct monitor *monitor, int64_t now)
+{
+    if (monitor->probing && now >= monitor->probe_ms)
+        probe(monitor, now);
+    if (monitor->kill_ms && now >= monitor->kill_ms) {
+        monitor->kill_ms = 0;
+        kill(monitor->program, SIGKILL);
+    }
+    if (monitor->check > 0 && monitor->check_deadline_ms && now >= monitor->check_deadline_ms) {
+        monitor->check_deadline_ms = 0; /* tells reap() that it took too long */
+        kill(-monitor->check, SIGKILL);
+        kill(monitor->check, SIGKILL);
+    }
+    bool over = relays_count(monitor->relays) == 0 || now >= monitor->drain_deadline_ms;
+    if (monitor->draining && !monitor->drained && over) {
+        monitor->drained = true;
+        tell(SANDBOX_DRAINED, 0, "", -1);
+    }
+}
+
+static int earlier(int wait, int64_t deadline_ms, int64_t now)
+{
+    int left = deadline_ms > now ? (int)(deadline_ms - now) : 0;
+    return wait < 0 || left < wait ? left : wait;
+}
+
+static int next_timer(const struct monitor *monitor, int wait, int64_t now)
+{
+    if (monitor->probing)
+        wait = earlier(wait, monitor->probe_ms, now);
+    if (monitor->kill_ms)
+        wait = earlier(wait, monitor->kill_ms, now);
+    if (monitor->check > 0 && monitor->check_deadline_ms)
+        wait = earlier(wait, monitor->check_deadline_ms, now);
+    if (monitor->draining && !monitor->drained)
+        wait = earlier(wait, monitor->drain_deadline_ms, now);
+    return wait;
+}
+
+static void handle_source(struct monitor *monitor, struct source *source)
+{
+    if (source->kind == SOURCE_CHANNEL)
+        read_orders(monitor);
+    else if (source->kind == SOURCE_CHILDREN)
+        reap(monitor);
+    else
+        relays_handle(monitor->relays, source);
+}
+
+static _Noreturn void supervise(struct monitor *monitor)
+{
+    struct epoll_event events[64];
+    for (;;) {
+        int64_t now = clock_monotonic_ms();
+        int wait = relays_tend(monitor->relays, now);
+        run_timers(monitor, now);
+        int count = epoll_wait(monitor->epoll, events, 64, next_timer(monitor, wait, now));
+        for (int i = 0; i < count; i++)
+            handle_source(monitor, events[i].data.ptr);
+        return_clients(monitor);
+    }
+}
+
+_Noreturn void monitor_main(const struct plan *plan, int channel)
+{
+    struct error err = { 0 };
+    struct monitor monitor = { .plan = plan };
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    prctl(PR_SET_NAME, "pushwright-box", 0, 0, 0);
+    setsid();
+    signals_reset();
+    signal(SIGPIPE, SIG_IGN);
+    if (!keep_descriptors(channel, plan->spec->output, &err))
+        _exit(1);
+    await_go();
+    if (!lay_out(plan, &err) || !watch_sources(&monitor, &err))
+        fail(&err);
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* this memory is a copy of our starter's: no program inside may look into it */
+    monitor.program = start_child(plan, true, &err);
+    close(MACHINE);
+    if (monitor.program < 0 || !give_up_privileges(plan, &err))
+        fail(&err);
+    tell(SANDBOX_STARTED, 0, "", -1);
+    monitor.probing = plan->spec->port != 0;
+    supervise(&monitor);
+}

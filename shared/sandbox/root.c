@@ -1,0 +1,272 @@
+/* The root directory: layers stacked by overlayfs, entered with pivot_root, furnished from inside. */
+#include "shared/sandbox/inside.h"
+#include "shared/sandbox/kernel.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#define TMPFS_FLAGS (MS_NOSUID | MS_NODEV)
+
+static const struct {
+    const char *name, *path;
+} devices[] = {
+    { "null", "/dev/null" },     { "zero", "/dev/zero" },       { "full", "/dev/full" },
+    { "random", "/dev/random" }, { "urandom", "/dev/urandom" }, { "tty", "/dev/tty" },
+};
+enum { DEVICES = sizeof devices / sizeof devices[0] };
+
+/* Directories for overlayfs are named by descriptor: no escaping of ':' and ',', no limit of their length, and none of them can
+ * be exchanged between looking and mounting. */
+static bool open_directory(const char *path, int *fd, struct error *err)
+{
+    *fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return *fd >= 0 || error_set_errno(err, errno, "open directory '%s'", path);
+}
+
+static bool scratch_directory(int scratch, const char *name, int *fd, struct error *err)
+{
+    if (mkdirat(scratch, name, 0755) < 0 && errno != EEXIST)
+        return error_set_errno(err, errno, "make directory '%s' for what is written", name);
+    *fd = openat(scratch, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return *fd >= 0 || error_set_errno(err, errno, "open directory '%s'", name);
+}
+
+/* "lowerdir=TOP:...:BOTTOM", topmost first as overlayfs wants it. */
+static bool lower_option(const struct sandbox_spec *spec, char *out, size_t size, struct error *err)
+{
+    size_t len = (size_t)snprintf(out, size, "lowerdir=");
+    for (size_t i = spec->lower_count; i-- > 0;) {
+        int fd;
+        if (!open_directory(spec->lowers[i], &fd, err))
+            return false;
+        int n = snprintf(out + len, size - len, "%s/proc/self/fd/%d", i + 1 == spec->lower_count ? "" : ":", fd);
+        if (n < 0 || (size_t)n >= size - len)
+            return error_set(err, ERROR_TOO_LARGE, "%zu layers are too many for one mount", spec->lower_count);
+        len += (size_t)n;
+    }
+    return true;
+}
+
+static bool overlay_mount(const char *lower, int scratch, const char *target, bool as_user, struct error *err)
+{
+    char options[4096]; /* a page is what mount(2) takes */
+    int upper = -1, work = -1;
+    if (!scratch_directory(scratch, "upper", &upper, err) || !scratch_directory(scratch, "work", &work, err))
+        return false;
+    int n = snprintf(options, sizeof options, "%s,upperdir=/proc/self/fd/%d,workdir=/proc/self/fd/%d%s", lower, upper,
+                     work, as_user ? ",userxattr" : "");
+    if (n < 0 || (size_t)n >= sizeof options)
+        return error_set(err, ERROR_TOO_LARGE, "the layers are too many for one mount");
+    if (mount("overlay", target, "overlay", MS_NODEV | MS_NOSUID, options) < 0)
+        return error_set_errno(err, errno, "mount the layers");
+    return true;
+}
+
+/* On the scratch directory's file system; where that can't be written through overlayfs (a container's own overlay, some
+ * network file systems), in memory. */
+static bool stack_layers(const struct sandbox_spec *spec, char *target, size_t target_size, struct error *err)
+{
+    char lower[3800];
+    int scratch, root;
+    if (!open_directory(spec->scratch, &scratch, err) || !lower_option(spec, lower, sizeof lower, err) ||
+        !scratch_directory(scratch, "root", &root, err))
+        return false;
+    snprintf(target, target_size, "/proc/self/fd/%d", root);
+    bool as_user = spec->mode == SANDBOX_AS_USER;
+    if (overlay_mount(lower, scratch, target, as_user, err))
+        return true;
+    char memory[64];
+    int in_memory;
+    if (!scratch_directory(scratch, "memory", &in_memory, err))
+        return false;
+    snprintf(memory, sizeof memory, "/proc/self/fd/%d", in_memory);
+    struct error ignored;
+    if (mount("tmpfs", memory, "tmpfs", TMPFS_FLAGS, "mode=755") < 0)
+        return false; /* with the first error, which is the one that helps */
+    int top = openat(scratch, "memory", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return top >= 0 && overlay_mount(lower, top, target, as_user, &ignored);
+}
+
+bool root_make_directory(const char *path, struct error *err)
+{
+    char partial[4096];
+    size_t len = strlen(path);
+    if (len == 0 || len >= sizeof partial)
+        return error_set(err, ERROR_INVALID, "directory name of %zu bytes", len);
+    for (size_t i = 1; i <= len; i++) {
+        if (path[i] != '/' && path[i] != '\0')
+            continue;
+        memcpy(partial, path, i);
+        partial[i] = '\0';
+        if (mkdir(partial, 0755) < 0 && errno != EEXIST)
+            return error_set_errno(err, errno, "make directory '%s'", partial);
+    }
+    return true;
+}
+
+/* One mount inside; optional ones may fail, because kernels and containers around us differ. */
+struct inside_mount {
+    const char *type, *target, *options;
+    unsigned long flags;
+    bool optional;
+};
+
+static bool mount_inside(const struct inside_mount *row, struct error *err)
+{
+    if (!root_make_directory(row->target, err))
+        return row->optional;
+    if (mount(row->type, row->target, row->type, row->flags, row->options) < 0 && !row->optional)
+        return error_set_errno(err, errno, "mount %s", row->target);
+    return true;
+}
+
+static bool mounts_make(const struct inside_mount *rows, size_t count, struct error *err)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!mount_inside(&rows[i], err))
+            return false;
+    return true;
+}
+
+static bool devices_place(const int *trees, struct error *err)
+{
+    static const struct {
+        const char *name, *target;
+    } links[] = {
+        { "/dev/fd", "/proc/self/fd" },       { "/dev/stdin", "/proc/self/fd/0" }, { "/dev/stdout", "/proc/self/fd/1" },
+        { "/dev/stderr", "/proc/self/fd/2" }, { "/dev/ptmx", "pts/ptmx" },
+    };
+    for (size_t i = 0; i < DEVICES; i++) {
+        if (trees[i] < 0)
+            continue; /* a machine without it */
+        int fd = open(devices[i].path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
+        if (fd < 0)
+            return error_set_errno(err, errno, "make %s", devices[i].path);
+        close(fd);
+        if (syscall(SYS_move_mount, trees[i], "", AT_FDCWD, devices[i].path, MOVE_MOUNT_FROM_EMPTY_PATH) < 0)
+            return error_set_errno(err, errno, "place %s", devices[i].path);
+    }
+    for (size_t i = 0; i < sizeof links / sizeof links[0]; i++)
+        if (symlink(links[i].target, links[i].name) < 0 && errno != EEXIST)
+            return error_set_errno(err, errno, "link %s", links[i].name);
+    return true;
+}
+
+/* Something that hides a file or directory of the kernel that says or does too much. */
+static void mask(const char *path)
+{
+    struct stat found;
+    if (stat(path, &found) < 0)
+        return;
+    if (S_ISDIR(found.st_mode))
+        mount("tmpfs", path, "tmpfs", TMPFS_FLAGS | MS_RDONLY | MS_NOEXEC, "size=0");
+    else
+        mount("/dev/null", path, NULL, MS_BIND, NULL);
+}
+
+static bool furnish(const int *trees, struct error *err)
+{
+    static const struct inside_mount rows[] = {
+        { "tmpfs", "/dev", "mode=755,size=65536k", MS_NOSUID, false },
+        { "devpts", "/dev/pts", "newinstance,ptmxmode=0666,mode=0620", MS_NOSUID | MS_NOEXEC, true },
+        { "tmpfs", "/dev/shm", "mode=1777,size=65536k", TMPFS_FLAGS | MS_NOEXEC, true },
+        { "mqueue", "/dev/mqueue", NULL, TMPFS_FLAGS | MS_NOEXEC, true },
+        { "sysfs", "/sys", NULL, TMPFS_FLAGS | MS_NOEXEC | MS_RDONLY, true },
+    };
+    if (!mounts_make(rows, sizeof rows / sizeof rows[0], err) || !devices_place(trees, err))
+        return false;
+    mask("/sys/firmware");
+    mask("/sys/devices/virtual/powercap");
+    return true;
+}
+
+bool root_enter(const struct plan *plan, struct error *err)
+{
+    char target[64];
+    int trees[DEVICES];
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return error_set_errno(err, errno, "make mounts private");
+    for (size_t i = 0; i < DEVICES; i++)
+        trees[i] = (int)syscall(SYS_open_tree, AT_FDCWD, devices[i].path, OPEN_TREE_CLONE_FLAG | O_CLOEXEC);
+    if (!stack_layers(plan->spec, target, sizeof target, err))
+        return false;
+    /* The directory is looked up again, below its name in the scratch directory: only now it is the mounted one. */
+    int scratch = open(plan->spec->scratch, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int root = openat(scratch, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0 || fchdir(root) < 0)
+        return error_set_errno(err, errno, "enter the root directory");
+    if (syscall(SYS_pivot_root, ".", ".") < 0)
+        return error_set_errno(err, errno, "make it the root directory");
+    if (chdir("/") < 0)
+        return error_set_errno(err, errno, "enter '/'");
+    umask(0);
+    bool done = furnish(trees, err);
+    umask(022);
+    return done;
+}
+
+/* In a user namespace the kernel mounts /proc and /sys only where others of their kind are seen: hence so late. */
+bool root_forget_machine(int machine, struct error *err)
+{
+    if (fchdir(machine) < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+        return error_set_errno(err, errno, "leave the machine's root directory");
+    close(machine);
+    return true;
+}
+
+static void sysctl_write(const char *path, const char *value)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return; /* older kernels; the program then finds out by itself */
+    ssize_t ignored = write(fd, value, strlen(value));
+    (void)ignored;
+    close(fd);
+}
+
+bool root_mount_proc(struct error *err)
+{
+    static const char *const masked[] = {
+        "/proc/acpi",          "/proc/asound", "/proc/interrupts", "/proc/kcore",       "/proc/keys",
+        "/proc/latency_stats", "/proc/scsi",   "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
+    };
+    static const char *const frozen[] = { "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger" };
+    if (!root_make_directory("/proc", err))
+        return false;
+    if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
+        return error_set_errno(err, errno, "mount /proc");
+    sysctl_write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"); /* as Docker does: port 80 for every user */
+    for (size_t i = 0; i < sizeof masked / sizeof masked[0]; i++)
+        mask(masked[i]);
+    for (size_t i = 0; i < sizeof frozen / sizeof frozen[0]; i++)
+        if (mount(frozen[i], frozen[i], NULL, MS_BIND | MS_REC, NULL) == 0)
+            mount(NULL, frozen[i], NULL, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+    return true;
+}
+
+/* Whatever stands there goes, a link as well; the layer below keeps it. */
+static bool write_new(const char *path, const char *text, struct error *err)
+{
+    unlink(path);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return error_set_errno(err, errno, "write '%s'", path);
+    ssize_t n = write(fd, text, strlen(text));
+    int saved = errno;
+    close(fd);
+    return n == (ssize_t)strlen(text) || error_set_errno(err, saved, "write '%s'", path);
+}
+
+bool root_write_names(const char *hostname, struct error *err)
+{
+    char hosts[512], name[128];
+    snprintf(hosts, sizeof hosts, "127.0.0.1\tlocalhost %s\n::1\tlocalhost ip6-localhost ip6-loopback\n", hostname);
+    snprintf(name, sizeof name, "%s\n", hostname);
+    return root_make_directory("/etc", err) && write_new("/etc/hosts", hosts, err) &&
+           write_new("/etc/hostname", name, err) &&
+           write_new("/etc/resolv.conf", "# no network but the loopback interface\n", err);
+}

@@ -1,0 +1,267 @@
+#include "shared/sandbox/sandbox.h"
+#include "shared/sandbox/inside.h"
+#include "shared/sandbox/kernel.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+struct sandbox {
+    int process; /* pidfd of the supervisor */
+    int channel;
+    bool ended;
+};
+
+typedef void inside_fn(const struct plan *plan, int channel);
+
+static bool write_map(pid_t pid, const char *file, const char *text, struct error *err)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, file);
+    AUTO(close) int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+        return error_set_errno(err, errno, "write '%s'", path);
+    return true;
+}
+
+/* One user: the kernel lets everyone map himself, and more only with help that not every machine has. */
+static bool map_user(pid_t pid, struct error *err)
+{
+    char uid_map[64], gid_map[64];
+    snprintf(uid_map, sizeof uid_map, "0 %u 1", (unsigned)geteuid());
+    snprintf(gid_map, sizeof gid_map, "0 %u 1", (unsigned)getegid());
+    return write_map(pid, "setgroups", "deny", err) && write_map(pid, "uid_map", uid_map, err) &&
+           write_map(pid, "gid_map", gid_map, err);
+}
+
+/* A raw clone, because fork() has no room for flags: the child must not touch what libc's locks guard. */
+static pid_t clone_inside(const struct plan *plan, enum sandbox_mode mode, inside_fn *inside, int channel, int *pidfd)
+{
+    unsigned long flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
+    if (mode == SANDBOX_AS_USER)
+        flags |= CLONE_NEWUSER;
+    pid_t pid = (pid_t)syscall(SYS_clone, flags | CLONE_PIDFD_FLAG | (unsigned long)SIGCHLD, 0UL, pidfd, 0UL, 0UL);
+    if (pid == 0)
+        inside(plan, channel);
+    return pid;
+}
+
+static struct sandbox *sandbox_begin(const struct plan *plan, enum sandbox_mode mode, inside_fn *inside,
+                                     struct error *err)
+{
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+        error_set_errno(err, errno, "make a socket pair");
+        return NULL;
+    }
+    AUTO(close) int ours = pair[0];
+    AUTO(close) int theirs = pair[1];
+    int process = -1;
+    pid_t pid = clone_inside(plan, mode, inside, theirs, &process);
+    if (pid < 0) {
+        error_set_errno(err, errno, "make namespaces");
+        err->kind = ERROR_INTERNAL;
+        return NULL;
+    }
+    AUTO(sandbox_free) struct sandbox *sandbox = malloc(sizeof *sandbox);
+    if (!sandbox) {
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        close(process);
+        error_set(err, ERROR_INTERNAL, "out of memory");
+        return NULL;
+    }
+    *sandbox = (struct sandbox){ .process = process, .channel = ours };
+    ours = -1;
+    if (mode == SANDBOX_AS_USER && !map_user(pid, err))
+        return NULL;
+    message_send(sandbox->channel, &(struct message){ .kind = ORDER_GO },
+                 -1); /* a child that died says so by its end */
+    return TAKE(sandbox);
+}
+
+/* NULL-terminated copy with `spare` free places. */
+static const char **vector_copy(const char *const *items, size_t count, size_t spare)
+{
+    const char **copy = calloc(count + spare + 1, sizeof *copy);
+    for (size_t i = 0; copy && i < count; i++)
+        copy[i] = items[i];
+    return copy;
+}
+
+struct sandbox *sandbox_start(const struct sandbox_spec *spec, struct error *err)
+{
+    assert(spec->arg_count > 0 && spec->scratch && spec->hostname);
+    if (spec->lower_count == 0 || spec->lower_count > SANDBOX_LOWERS_MAX) {
+        error_set(err, ERROR_INVALID, "%zu layers; between 1 and %d can be stacked", spec->lower_count,
+                  SANDBOX_LOWERS_MAX);
+        return NULL;
+    }
+    AUTO(free) const char **argv = vector_copy(spec->argv, spec->arg_count, 0);
+    AUTO(free) const char **check = vector_copy(spec->check, spec->check_count, 0);
+    AUTO(free) const char **env = vector_copy(spec->env, spec->env_count, 4);
+    if (!argv || !check || !env) {
+        error_set(err, ERROR_INTERNAL, "out of memory");
+        return NULL;
+    }
+    struct plan plan = { .spec = spec, .argv = argv, .check = check, .env = env, .env_count = spec->env_count };
+    return sandbox_begin(&plan, spec->mode, monitor_main, err);
+}
+
+void sandbox_free(struct sandbox *sandbox)
+{
+    if (!sandbox)
+        return;
+    siginfo_t ignored;
+    syscall(SYS_pidfd_send_signal, sandbox->process, SIGKILL, NULL, 0);
+    while (waitid((idtype_t)P_PIDFD_TYPE, (id_t)sandbox->process, &ignored, WEXITED) < 0 && errno == EINTR)
+        ;
+    close(sandbox->process);
+    close(sandbox->channel);
+    free(sandbox);
+}
+
+int sandbox_fd(const struct sandbox *sandbox)
+{
+    return sandbox->channel;
+}
+
+void sandbox_next(struct sandbox *sandbox, struct sandbox_event *event)
+{
+    struct message message;
+    int got = -1, fd = -1;
+    *event = (struct sandbox_event){ .kind = SANDBOX_ENDED, .fd = -1 };
+    if (sandbox->ended)
+        return;
+    do
+        got = message_receive(sandbox->channel, &message, &fd, MSG_DONTWAIT);
+    while (got < 0 && errno == ECONNRESET); /* it ended with orders unread; what it had told before still comes */
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+        event->kind = SANDBOX_NOTHING;
+        return;
+    }
+    if (got <= 0) {
+        sandbox->ended = true;
+        return;
+    }
+    event->kind = (enum sandbox_event_kind)message.kind;
+    event->status = message.value;
+    event->fd = fd;
+    memcpy(event->text, message.text, sizeof event->text);
+}
+
+bool sandbox_connect(struct sandbox *sandbox, int fd)
+{
+    if (!message_send(sandbox->channel, &(struct message){ .kind = ORDER_CONNECT }, fd)) {
+        if (errno == ETOOMANYREFS || errno == ENOBUFS || errno == ENOMEM)
+            errno = EAGAIN;
+        return false;
+    }
+    close(fd);
+    return true;
+}
+
+static void order(struct sandbox *sandbox, enum order kind, long value)
+{
+    message_send(sandbox->channel, &(struct message){ .kind = kind, .value = (int32_t)value }, -1);
+}
+
+void sandbox_check(struct sandbox *sandbox)
+{
+    order(sandbox, ORDER_CHECK, 0);
+}
+
+void sandbox_drain(struct sandbox *sandbox, long grace_ms)
+{
+    order(sandbox, ORDER_DRAIN, grace_ms);
+}
+
+void sandbox_stop(struct sandbox *sandbox, long grace_ms)
+{
+    order(sandbox, ORDER_STOP, grace_ms);
+}
+
+void sandbox_status_text(int status, char *out, size_t size)
+{
+    if (WIFSIGNALED(status))
+        snprintf(out, size, "killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+    else
+        snprintf(out, size, "exited with status %d", WEXITSTATUS(status));
+}
+
+const char *sandbox_mode_text(enum sandbox_mode mode)
+{
+    static const char *const texts[] = {
+        [SANDBOX_AS_ROOT] = "programs run in namespaces of their own, with the users of their images",
+        [SANDBOX_AS_USER] = "programs run in user namespaces: every user of an image is this user outside",
+    };
+    return texts[mode];
+}
+
+/* A trial of what root_enter() needs, on a file system in memory. */
+static _Noreturn void trial_main(const struct plan *plan, int channel)
+{
+    (void)plan;
+    struct message message = { .kind = SANDBOX_STARTED };
+    int fd;
+    if (message_receive(channel, &message, &fd, 0) != 1)
+        _exit(1);
+    const char *step = NULL;
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        step = "make mounts private";
+    else if (mount("proc", "/proc", "proc", 0, NULL) < 0)
+        step = "mount /proc";
+    else if (mount("tmpfs", "/proc", "tmpfs", 0, NULL) < 0) /* a directory that every machine has */
+        step = "mount a file system in memory";
+    else if (mkdir("/proc/a", 0755) < 0 || mkdir("/proc/b", 0755) < 0 || mkdir("/proc/c", 0755) < 0 ||
+             mkdir("/proc/d", 0755) < 0 ||
+             mount("overlay", "/proc/d", "overlay", 0, "lowerdir=/proc/a,upperdir=/proc/b,workdir=/proc/c") < 0)
+        step = "stack directories with overlayfs";
+    message.kind = step ? SANDBOX_FAILED : SANDBOX_STARTED;
+    message.value = errno;
+    if (step)
+        snprintf(message.text, sizeof message.text, "%s", step);
+    message_send(channel, &message, -1);
+    _exit(0);
+}
+
+static bool trial(enum sandbox_mode mode, struct error *err)
+{
+    AUTO(sandbox_free) struct sandbox *sandbox = sandbox_begin(NULL, mode, trial_main, err);
+    if (!sandbox)
+        return false;
+    struct message message;
+    int fd;
+    if (message_receive(sandbox->channel, &message, &fd, 0) != 1)
+        return error_set(err, ERROR_INTERNAL, "the trial ended without a result");
+    if (message.kind == SANDBOX_STARTED)
+        return true;
+    return error_set_errno(err, message.value, "%s", message.text);
+}
+
+bool sandbox_probe(enum sandbox_mode *mode, struct error *err)
+{
+    struct error reason = { 0 };
+    if (geteuid() == 0 && trial(SANDBOX_AS_ROOT, &reason)) {
+        *mode = SANDBOX_AS_ROOT;
+        return true;
+    }
+    if (trial(SANDBOX_AS_USER, &reason)) {
+        *mode = SANDBOX_AS_USER;
+        return true;
+    }
+    return error_set(
+        err, ERROR_UNSUPPORTED,
+        "this machine does not let us isolate programs: %s; run as root, or allow user namespaces "
+        "(user.max_user_namespaces, kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns)",
+        reason.message);
+}

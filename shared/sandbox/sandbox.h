@@ -1,0 +1,101 @@
+/* Runs a program from the layers of an image, in namespaces of its own (mounts, processes, IPC, host name, network), with
+ * what Docker leaves a container by default: its capability set, a seccomp filter, no new privileges, no file descriptor
+ * and no environment variable of ours.
+ *
+ * Two modes, told apart once by sandbox_probe(): as root, and as an ordinary user in a user namespace in which that one
+ * user is mapped and changes of identity are answered with success without effect, so that images which start as root and
+ * hand on to a service user run unchanged. Needs Linux 5.11.
+ *
+ * Inside, a small supervisor of ours is the init of an outer process namespace, and the program is process 1 of an inner
+ * one, as it would be in a container elsewhere. When the thread that started the sandbox ends, or its process is killed, the
+ * kernel kills the supervisor and with it everything inside; mounts live in the sandbox's mount namespace only.
+ *
+ * The network namespace has a loopback interface and nothing else. Connections reach the program through
+ * sandbox_connect(): the caller's accepted sockets are handed in, and the supervisor carries their bytes to the program's
+ * port. */
+#ifndef PUSHWRIGHT_SANDBOX_SANDBOX_H
+#define PUSHWRIGHT_SANDBOX_SANDBOX_H
+
+#include "shared/base/auto.h"
+#include "shared/base/error.h"
+
+#include <sys/types.h>
+
+enum sandbox_mode { SANDBOX_AS_ROOT, SANDBOX_AS_USER };
+
+enum { SANDBOX_LOWERS_MAX = 128, SANDBOX_TEXT_MAX = 400 };
+
+/* What this machine allows, found by trying. ERROR_UNSUPPORTED names what is missing and what would help. */
+bool sandbox_probe(enum sandbox_mode *mode, struct error *err);
+const char *sandbox_mode_text(enum sandbox_mode mode); /* one sentence for people */
+
+/* Everything is borrowed for the call, strings as well. */
+struct sandbox_spec {
+    enum sandbox_mode mode;
+    const char *const *lowers; /* layer directories, the image's first one first; whiteouts as overlayfs has them */
+    size_t lower_count;
+    const char *scratch; /* an empty directory for what is written; removed with sandbox_remove_tree() by the caller */
+    const char *const *argv; /* argv[0] without '/' is looked up in PATH inside */
+    size_t arg_count;
+    const char *const *env; /* "NAME=value"; PATH, HOSTNAME and HOME are added where missing */
+    size_t env_count;
+    const char *cwd;  /* NULL or "": "/"; made when missing */
+    const char *user; /* name or uid, with :group or :gid; looked up inside; NULL or "": root */
+    const char *hostname;
+    int output;               /* receives standard output and error */
+    unsigned port;            /* where the program is going to listen inside; 0: it does not */
+    int stop_signal;          /* 0: SIGTERM */
+    const char *const *check; /* a command that tells by exit status 0 that the program is well */
+    size_t check_count;       /* 0: none */
+    long check_timeout_ms;    /* 0: 30 s */
+};
+
+struct sandbox; /* one thread: the one that started it */
+
+/* Returns as soon as the supervisor exists; how it goes on is told by events. ERROR_INTERNAL: the kernel refused. */
+struct sandbox *sandbox_start(const struct sandbox_spec *spec, struct error *err);
+
+/* Kills what is left, at once, and waits until the kernel has ended it. */
+void sandbox_free(struct sandbox *sandbox);
+AUTO_FREE(struct sandbox, sandbox_free)
+
+enum sandbox_event_kind {
+    SANDBOX_NOTHING,   /* no event yet */
+    SANDBOX_STARTED,   /* the program runs */
+    SANDBOX_FAILED,    /* it could not be started; text says why. SANDBOX_ENDED follows */
+    SANDBOX_LISTENING, /* its port accepts connections */
+    SANDBOX_CHECKED,   /* the check has ended, status as waitpid() says; -1: it took too long */
+    SANDBOX_RETURNED,  /* a connection of which the program has seen nothing; fd is the caller's now */
+    SANDBOX_DRAINED,   /* after sandbox_drain(): no connection is left */
+    SANDBOX_EXITED,    /* the program has ended, status as waitpid() says */
+    SANDBOX_ENDED,     /* nothing more will come */
+};
+
+struct sandbox_event {
+    enum sandbox_event_kind kind;
+    int status;
+    int fd;
+    char text[SANDBOX_TEXT_MAX];
+};
+
+int sandbox_fd(const struct sandbox *sandbox);                           /* readable: sandbox_next() has something */
+void sandbox_next(struct sandbox *sandbox, struct sandbox_event *event); /* never blocks */
+
+/* Hand a connected stream socket in; on success the caller's copy is closed. False with errno set (EAGAIN: later; EPIPE:
+ * it has ended), the socket is still the caller's. */
+bool sandbox_connect(struct sandbox *sandbox, int fd);
+
+/* Each asks; the answer is an event. Asking a sandbox that has ended is harmless. */
+void sandbox_check(struct sandbox *sandbox);
+void sandbox_drain(struct sandbox *sandbox,
+                   long grace_ms); /* resting connections are returned when the peer speaks again */
+void sandbox_stop(struct sandbox *sandbox, long grace_ms); /* the stop signal, then SIGKILL */
+
+/* "exited with status 3", "killed by signal 9 (Killed)". */
+void sandbox_status_text(int status, char *out, size_t size);
+
+/* Remove a directory that a sandbox or an unpacked layer left behind, whatever modes it has, never following a link. A
+ * missing one is fine. */
+bool sandbox_remove_tree(const char *path, struct error *err);
+
+#endif
