@@ -74,7 +74,7 @@ struct dockerfile_pairs {
 
 struct dockerfile_heredoc {
     const char *name; /* the delimiter without quotes; the file's name for COPY and ADD */
-    const char *body; /* without the terminator line; leading tabs are gone when chomp */
+    const char *body; /* without the terminator line; as written for RUN, without leading tabs when chomp for COPY, ADD */
     int descriptor;   /* the number before "<<", 0 without one */
     bool expand;      /* false: the delimiter was quoted */
     bool chomp;       /* <<- */
@@ -109,8 +109,10 @@ struct dockerfile_copy {
 };
 
 struct dockerfile_run {
-    struct dockerfile_command command;
+    struct dockerfile_command command; /* once expanded with the text that the shell gets, heredocs put in */
     struct dockerfile_heredocs heredocs;
+    const char *script;             /* once expanded: the body of a lone heredoc that begins "#!", to stand at the path
+                                       that command.args then names; NULL otherwise */
     struct dockerfile_words mounts; /* the value of each --mount */
     const char *network;            /* "default", "none", "host" */
     const char *security;           /* "sandbox", "insecure" */

@@ -44,7 +44,7 @@ AUTO_FREE(struct dockerfile_scope, dockerfile_scope_free)
 bool dockerfile_expand(struct dockerfile_scope *scope, const struct dockerfile_instruction *in, struct arena *arena,
                        struct dockerfile_instruction *out, struct error *err);
 
-/* The history entry's created_by for an instruction that dockerfile_expand() gave for this scope just before, such as
+/* The history entry's created_by for an instruction that dockerfile_expand() gave for this scope just before (nothing for ONBUILD), such as
  * "COPY a /b # buildkit". Appended to *out. */
 bool dockerfile_created_by(const struct dockerfile_scope *scope, const struct dockerfile_instruction *expanded,
                            struct bytes *out, struct error *err);

@@ -1,0 +1,236 @@
+#include "shared/dockerfile/lex.h"
+
+#include <string.h>
+#include <strings.h>
+
+static const char *const directive_names[] = { "syntax", "escape", "check" };
+
+struct lexer lexer_on(struct arena *arena, struct span text)
+{
+    if (span_starts(text, "\xEF\xBB\xBF"))
+        text = text_skip(text, 3);
+    return (struct lexer){ .arena = arena, .rest = text, .escape = '\\' };
+}
+
+/* The next line, its end included in *whole and cut off in the result. */
+static bool next_line(struct lexer *lexer, struct span *line, struct span *whole, struct error *err)
+{
+    long end = span_find(lexer->rest, '\n');
+    *whole = (struct span){ lexer->rest.data, end < 0 ? lexer->rest.len : (size_t)end + 1 };
+    *line = *whole;
+    if (end >= 0)
+        line->len--;
+    if (line->len > DOCKERFILE_LINE_MAX)
+        return error_set(err, ERROR_INVALID, "dockerfile parse error on line %u: dockerfile line greater than max allowed size of %d",
+                         lexer->number + 1, DOCKERFILE_LINE_MAX);
+    while (line->len && line->data[line->len - 1] == '\r')
+        line->len--;
+    lexer->rest = text_skip(lexer->rest, whole->len);
+    lexer->number++;
+    return true;
+}
+
+static bool set_escape(struct lexer *lexer, struct span value, struct error *err)
+{
+    if (!span_is(value, "\\") && !span_is(value, "`"))
+        return error_set(err, ERROR_INVALID, "invalid escape token '%.*s' does not match ` or \\", SPAN_ARGS(value));
+    lexer->escape = value.data[0];
+    return true;
+}
+
+static bool is_boolean(struct span value)
+{
+    static const char *const words[] = { "1", "t", "T", "true", "TRUE", "True", "0", "f", "F", "false", "FALSE", "False" };
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (span_is(value, words[i]))
+            return true;
+    return false;
+}
+
+/* skip=A,B|all;error=true|false;experimental=A|all: only its form matters here. */
+static bool check_options(struct span value, struct error *err)
+{
+    while (value.data) {
+        struct span option = text_trim(span_cut(&value, ';'));
+        struct span rest = option, key = text_trim(span_cut(&rest, '='));
+        bool known = span_is(key, "skip") || span_is(key, "experimental") || span_is(key, "error");
+        if (!rest.data || !known)
+            return error_set(err, ERROR_INVALID, "invalid check option \"%.*s\"", SPAN_ARGS(option));
+        if (span_is(key, "error") && !is_boolean(text_trim(rest)))
+            return error_set(err, ERROR_INVALID, "failed to parse check option \"error\": invalid syntax");
+    }
+    return true;
+}
+
+static bool take_directive(struct lexer *lexer, size_t row, struct span value, struct error *err)
+{
+    if (lexer->directives_seen & (1u << row))
+        return error_set(err, ERROR_INVALID, "only one %s parser directive can be used", directive_names[row]);
+    lexer->directives_seen |= 1u << row;
+    if (row == 1)
+        return set_escape(lexer, value, err);
+    if (row == 2)
+        return check_options(value, err);
+    struct span rest = value, syntax = span_cut(&rest, ' ');
+    lexer->syntax = arena_dup(lexer->arena, syntax);
+    return lexer->syntax || no_memory(err);
+}
+
+static bool is_letter(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* ^#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$ with one of our names; anything else ends the directives. */
+static bool directive(struct lexer *lexer, struct span line, struct error *err)
+{
+    if (lexer->directives_over)
+        return true;
+    lexer->directives_over = true;
+    if (!span_starts(line, "#"))
+        return true;
+    struct span rest = text_trim_left(text_skip(line, 1));
+    size_t length = 0;
+    while (length < rest.len && (is_letter(rest.data[length]) || (length && rest.data[length] >= '0' && rest.data[length] <= '9')))
+        length++;
+    struct span value = text_trim_left(text_skip(rest, length));
+    if (!span_starts(value, "="))
+        return true;
+    value = text_trim(text_skip(value, 1));
+    for (size_t row = 0; value.len && row < sizeof directive_names / sizeof *directive_names; row++) {
+        if (strlen(directive_names[row]) != length || strncasecmp(rest.data, directive_names[row], length) != 0)
+            continue;
+        lexer->directives_over = false;
+        return take_directive(lexer, row, value, err);
+    }
+    return true;
+}
+
+static bool is_comment(struct span line)
+{
+    return span_starts(text_trim_left(line), "#");
+}
+
+/* Cut a continuation off the line's end: the escape character, not itself behind one, and blanks. */
+static bool cut_continuation(const struct lexer *lexer, struct span *line)
+{
+    size_t end = line->len;
+    while (end && (line->data[end - 1] == ' ' || line->data[end - 1] == '\t'))
+        end--;
+    if (!end || line->data[end - 1] != lexer->escape || (end > 1 && line->data[end - 2] == lexer->escape))
+        return false;
+    line->len = end - 1;
+    return true;
+}
+
+/* Lines that continue the first one; comments and empty lines between them are passed over. */
+static bool join_lines(struct lexer *lexer, struct bytes *joined, struct error *err)
+{
+    for (bool more = true; more && lexer->rest.len;) {
+        struct span line, whole;
+        if (!next_line(lexer, &line, &whole, err))
+            return false;
+        if (is_comment(line) || !text_trim_left(line).len)
+            continue;
+        more = cut_continuation(lexer, &line);
+        if (!bytes_append_span(joined, line, err))
+            return false;
+    }
+    return true;
+}
+
+static bool read_heredoc(struct lexer *lexer, unsigned first, struct dockerfile_heredoc *heredoc, struct error *err)
+{
+    const char *start = lexer->rest.data;
+    while (lexer->rest.len) {
+        struct span line, whole;
+        if (!next_line(lexer, &line, &whole, err))
+            return false;
+        struct span terminator = line;
+        while (heredoc->chomp && terminator.len && terminator.data[0] == '\t')
+            terminator = text_skip(terminator, 1);
+        if (!span_is(terminator, heredoc->name))
+            continue;
+        heredoc->body = arena_dup(lexer->arena, (struct span){ start, (size_t)(whole.data - start) });
+        return heredoc->body || no_memory(err);
+    }
+    return error_set(err, ERROR_INVALID, "dockerfile parse error on line %u: unterminated heredoc", first);
+}
+
+static bool may_hold_heredoc(const struct node *node)
+{
+    if (node->op == DOCKERFILE_ONBUILD && node->trigger)
+        node = node->trigger;
+    return !node->json && (node->op == DOCKERFILE_RUN || node->op == DOCKERFILE_COPY || node->op == DOCKERFILE_ADD);
+}
+
+static const char *unset(const void *context, struct span name)
+{
+    (void)context;
+    (void)name;
+    return NULL;
+}
+
+static bool read_heredocs(struct lexer *lexer, struct node *node, struct error *err)
+{
+    static const struct word_env nothing = { unset, NULL };
+    static const struct word_rules raw = { .escape = '\\', .raw_quotes = true, .raw_escapes = true, .skip_unset = true };
+    if (!may_hold_heredoc(node) || !strstr(node->line, "<<"))
+        return true;
+    struct word_list words = { 0 };
+    struct error ignored = { 0 };
+    if (!word_expand(span_of(node->line), &raw, &nothing, NULL, lexer->arena, &words, &ignored))
+        return true; /* a shell line with a quote of its own: BuildKit sees no heredoc there either */
+    node->heredocs = arena_take(lexer->arena, (words.count + 1) * sizeof *node->heredocs);
+    if (!node->heredocs)
+        return no_memory(err);
+    for (size_t i = 0; i < words.count; i++) {
+        struct dockerfile_heredoc *heredoc = &node->heredocs[node->heredoc_count];
+        bool found = false;
+        if (!heredoc_parse(lexer->arena, span_of(words.items[i]), heredoc, &found, err))
+            return error_wrap(err, "dockerfile parse error on line %u", node->first);
+        if (found && !read_heredoc(lexer, node->first, heredoc, err))
+            return false;
+        node->heredoc_count += found;
+    }
+    return true;
+}
+
+static bool make_node(struct lexer *lexer, unsigned first, struct span line, struct node **out, struct error *err)
+{
+    struct node *node = arena_take(lexer->arena, sizeof *node);
+    if (!node)
+        return no_memory(err);
+    node->first = first;
+    if (!node_parse(lexer->arena, lexer->escape, line, node, err))
+        return error_wrap(err, "dockerfile parse error on line %u", first);
+    if (!read_heredocs(lexer, node, err))
+        return false;
+    node->last = lexer->number;
+    *out = node;
+    return true;
+}
+
+bool lexer_next(struct lexer *lexer, struct node **out, struct error *err)
+{
+    AUTO(bytes_release) struct bytes joined = BYTES(DOCKERFILE_SIZE_MAX);
+    *out = NULL;
+    while (lexer->rest.len) {
+        struct span line, whole;
+        if (!next_line(lexer, &line, &whole, err))
+            return false;
+        line = text_trim_left(line);
+        if (!directive(lexer, line, err))
+            return error_wrap(err, "dockerfile parse error on line %u", lexer->number);
+        unsigned first = lexer->number;
+        if (is_comment(line))
+            line.len = 0;
+        bool more = cut_continuation(lexer, &line);
+        if (!line.len && !more)
+            continue;
+        if (!bytes_append_span(&joined, line, err) || (more && !join_lines(lexer, &joined, err)))
+            return false;
+        return make_node(lexer, first, bytes_span(&joined), out, err);
+    }
+    return true;
+}

@@ -1,0 +1,52 @@
+/* Lines of a Dockerfile, joined and cut into what belongs to one instruction. */
+#ifndef PUSHWRIGHT_DOCKERFILE_LEX_H
+#define PUSHWRIGHT_DOCKERFILE_LEX_H
+
+#include "shared/dockerfile/text.h"
+
+/* One instruction before anybody knows what it means. */
+struct node {
+    const char *name; /* as written */
+    const char *line; /* the whole, joined */
+    struct word_list flags;
+    struct word_list args; /* by the rules of this instruction; pairs of ENV and LABEL as key, value, key, ... */
+    bool json;             /* args are the elements of a JSON array */
+    struct node *trigger;  /* ONBUILD */
+    struct dockerfile_heredoc *heredocs;
+    size_t heredoc_count;
+    unsigned first, last;
+    enum dockerfile_op op; /* DOCKERFILE_OPS: unknown */
+};
+
+struct lexer {
+    struct arena *arena;
+    struct span rest;
+    unsigned number; /* lines read */
+    char escape;
+    const char *syntax;
+    bool directives_over;
+    unsigned directives_seen; /* bit per row */
+};
+
+struct lexer lexer_on(struct arena *arena, struct span text);
+
+/* The next instruction; *out is NULL at the end. */
+bool lexer_next(struct lexer *lexer, struct node **out, struct error *err);
+
+/* One joined line into *node, which is zeroed; first, last and heredocs are left to the caller. */
+bool node_parse(struct arena *arena, char escape, struct span line, struct node *node, struct error *err);
+
+enum dockerfile_op op_of(const char *name);
+
+/* Is the word a heredoc's start? *found tells; the name is in the arena. */
+bool heredoc_parse(struct arena *arena, struct span word, struct dockerfile_heredoc *out, bool *found,
+                   struct error *err);
+
+/* Without the tabs at the start of its lines. NULL when memory is out. */
+const char *heredoc_chomp(struct arena *arena, const char *body);
+
+/* What the words of a node mean. Errors come without the line. */
+bool instruction_from(struct arena *arena, const struct node *node, struct dockerfile_instruction *out,
+                      struct error *err);
+
+#endif

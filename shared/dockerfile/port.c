@@ -1,0 +1,116 @@
+#include "shared/dockerfile/port.h"
+
+#include <string.h>
+#include <strings.h>
+
+static bool port_number(struct span text, unsigned *out)
+{
+    unsigned value = 0;
+    if (!text.len || text.len > 20)
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9' || value > 65535)
+            return false;
+        value = value * 10 + (unsigned)(text.data[i] - '0');
+    }
+    *out = value;
+    return value <= 65535;
+}
+
+static bool port_range(struct span text, unsigned *first, unsigned *last)
+{
+    struct span rest = text, low = span_cut(&rest, '-');
+    if (!port_number(low, first))
+        return false;
+    *last = *first;
+    return !rest.data || (port_number(rest, last) && *last >= *first);
+}
+
+static bool check_host(struct span host, unsigned first, unsigned last, struct span container, struct error *err)
+{
+    unsigned low = 0, high = 0;
+    if (!host.data || !host.len)
+        return true;
+    if (!port_range(host, &low, &high))
+        return error_set(err, ERROR_INVALID, "invalid hostPort: %.*s", SPAN_ARGS(host));
+    if (high - low != last - first && first != last)
+        return error_set(err, ERROR_INVALID, "invalid ranges specified for container and host Ports: %.*s and %.*s",
+                         SPAN_ARGS(container), SPAN_ARGS(host));
+    return true;
+}
+
+static const char *protocol_of(struct span name)
+{
+    static const char *const known[] = { "tcp", "udp", "sctp" };
+    if (!name.data || !name.len)
+        return known[0];
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (name.len == strlen(known[i]) && !strncasecmp(name.data, known[i], name.len))
+            return known[i];
+    return NULL;
+}
+
+bool ports_add(struct arena *arena, const char *spec, struct word_list *out, struct error *err)
+{
+    struct span all = span_of(spec), host = { 0 }, container = all;
+    long colon = span_find_last(all, ':');
+    if (colon >= 0) {
+        container = text_skip(all, (size_t)colon + 1);
+        host = (struct span){ all.data, (size_t)colon };
+        long before = span_find_last(host, ':');
+        if (before >= 0)
+            host = text_skip(host, (size_t)before + 1);
+    }
+    struct span protocol = container, port = span_cut(&protocol, '/');
+    unsigned first = 0, last = 0;
+    if (!port.len)
+        return error_set(err, ERROR_INVALID, "no port specified: %.300s<empty>", spec);
+    const char *proto = protocol_of(protocol);
+    if (!proto) {
+        AUTO(free) char *quoted = quote(all);
+        return error_set(err, ERROR_INVALID, "invalid port: %s: invalid proto: %.*s", quoted ? quoted : "",
+                         SPAN_ARGS(protocol));
+    }
+    if (!port_range(port, &first, &last))
+        return error_set(err, ERROR_INVALID, "invalid containerPort: %.*s", SPAN_ARGS(port));
+    if (!check_host(host, first, last, port, err))
+        return false;
+    for (unsigned number = first; number <= last; number++)
+        if (!word_add(arena, out, arena_printf(arena, "%u/%s", number, proto), err))
+            return false;
+    return true;
+}
+
+static bool is_number(const char *text, bool *zero)
+{
+    const char *digits = text + (*text == '-' || *text == '+');
+    *zero = !digits[strspn(digits, "0")];
+    return *digits && strlen(digits) < 19 && !digits[strspn(digits, "0123456789")];
+}
+
+/* RTMIN, RTMIN+1 to RTMIN+15, RTMAX-14 to RTMAX-1, RTMAX */
+static bool is_realtime(const char *name)
+{
+    if (!strcasecmp(name, "RTMIN") || !strcasecmp(name, "RTMAX"))
+        return true;
+    bool low = !strncasecmp(name, "RTMIN+", 6), high = !strncasecmp(name, "RTMAX-", 6);
+    struct span rest = span_of(strlen(name) > 6 ? name + 6 : "");
+    unsigned offset = 0;
+    return (low || high) && rest.len && rest.data[0] != '0' && port_number(rest, &offset) && offset <= (low ? 15 : 14);
+}
+
+bool signal_check(const char *signal, struct error *err)
+{
+    static const char *const names[] = { "ABRT", "ALRM", "BUS",  "CHLD", "CLD",  "CONT", "FPE",    "HUP",  "ILL",
+                                         "INT",  "IO",   "IOT",  "KILL", "PIPE", "POLL", "PROF",   "PWR",  "QUIT",
+                                         "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP",  "TTIN", "TTOU",
+                                         "URG",  "USR1", "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ" };
+    bool zero = false;
+    if (is_number(signal, &zero))
+        return !zero || error_set(err, ERROR_INVALID, "invalid signal: %.300s", signal);
+    const char *name = strncasecmp(signal, "SIG", 3) ? signal : signal + 3;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcasecmp(names[i], name))
+            return true;
+    return is_realtime(name) || error_set(err, ERROR_INVALID, "invalid signal: %.300s", signal);
+}

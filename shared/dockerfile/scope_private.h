@@ -1,0 +1,29 @@
+/* The inside of a scope, for expand.c and history.c. */
+#ifndef PUSHWRIGHT_DOCKERFILE_SCOPE_PRIVATE_H
+#define PUSHWRIGHT_DOCKERFILE_SCOPE_PRIVATE_H
+
+#include "shared/dockerfile/scope.h"
+#include "shared/dockerfile/text.h"
+
+struct dockerfile_scope {
+    struct arena *arena;
+    const struct dockerfile_scope *global; /* NULL: this is the global one */
+    struct dockerfile_pairs build_args;
+    char escape;
+    struct word_list env;    /* "KEY=value", ARG and ENV, the newest at the end */
+    struct word_list config; /* "KEY=value", ENV only, in the order of first definition */
+    struct word_list args;   /* names of ARGs in the order of declaration, each once */
+    struct dockerfile_words shell;
+    const char *workdir;
+};
+
+const char *scope_build_arg(const struct dockerfile_scope *scope, const char *name);
+bool scope_set_env(struct dockerfile_scope *scope, const char *key, const char *value, struct error *err);
+bool scope_set_config(struct dockerfile_scope *scope, const char *key, const char *value, struct error *err);
+bool scope_declare(struct dockerfile_scope *scope, const char *name, struct error *err);
+struct word_env scope_word_env(const struct dockerfile_scope *scope);
+
+/* "KEY" of "KEY=value". */
+struct span env_key(const char *text);
+
+#endif

@@ -1,0 +1,380 @@
+/* Against the recorded answers of BuildKit and patternmatcher in $CONFORMANCE_DATA (default ../shared/conformance);
+ * skipped, and said so, where they are not. Every difference is printed with its case. */
+#include "shared/base/file.h"
+#include "shared/base/json.h"
+#include "shared/dockerfile/ignore.h"
+#include "shared/dockerfile/plan.h"
+#include "shared/dockerfile/text.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* True when the case came out as recorded; otherwise *reason says how it differs. */
+typedef bool case_fn(struct arena *arena, const struct json *row, struct bytes *reason);
+
+enum { FILE_MAX = 64 << 20, REASON_MAX = 1 << 16, ARENA_MAX = 64 << 20 };
+
+static struct error ignored;
+
+static bool differs(struct bytes *reason, const char *what, const char *want, const char *got)
+{
+    bytes_printf(reason, &ignored, "%s: want «%s» have «%s»", what, want ? want : "(none)", got ? got : "(none)");
+    return false;
+}
+
+static bool load(const char *name, struct bytes *out)
+{
+    const char *root = getenv("CONFORMANCE_DATA");
+    char path[4096];
+    struct error err = { 0 };
+    snprintf(path, sizeof path, "%s/dockerfile/%s", root ? root : "../shared/conformance", name);
+    return file_read(out, path, &err);
+}
+
+/* One case a line. */
+static void compare(const char *file, case_fn *judge)
+{
+    AUTO(bytes_release) struct bytes text = BYTES(FILE_MAX);
+    if (!load(file, &text)) {
+        print_message("# %s: skipped, it is not there\n", file);
+        skip();
+    }
+    AUTO(arena_free) struct arena *arena = arena_new(ARENA_MAX);
+    size_t cases = 0, passed = 0;
+    for (struct span rest = bytes_span(&text); rest.data;) {
+        struct span line = span_cut(&rest, '\n');
+        struct error err = { 0 };
+        AUTO(bytes_release) struct bytes reason = BYTES(REASON_MAX);
+        if (!line.len)
+            continue;
+        arena_reset(arena);
+        const struct json *row = json_parse(arena, line, &err);
+        bool ok = row && judge(arena, row, &reason);
+        cases++;
+        passed += ok;
+        if (!ok)
+            print_message("# %s line %zu (%s): %s\n", file, cases, row && json_get_string(row, "id") ? json_get_string(row, "id") : "",
+                          row ? bytes_text(&reason) : err.message);
+    }
+    print_message("# %s: %zu of %zu\n", file, passed, cases);
+    assert_true(cases > 0);
+    assert_int_equal(passed, cases);
+}
+
+/* Words */
+
+static const char *lookup(const void *context, struct span name)
+{
+    for (const struct json *v = json_first(context); v; v = json_next(v)) {
+        const char *text = json_string(v), *equals = strchr(text, '=');
+        if (equals && span_equal(name, (struct span){ text, (size_t)(equals - text) }))
+            return equals + 1;
+    }
+    return NULL;
+}
+
+static bool same_words(const struct json *want, const struct word_list *have, struct bytes *reason)
+{
+    bool same = json_count(want) == have->count;
+    size_t i = 0;
+    for (const struct json *v = json_first(want); same && v; v = json_next(v), i++)
+        same = !strcmp(json_string(v), have->items[i]);
+    for (i = 0; !same && i < have->count; i++)
+        bytes_printf(reason, &ignored, "«%s» ", have->items[i]);
+    return same;
+}
+
+static bool judge_word(struct arena *arena, const struct json *row, struct bytes *reason)
+{
+    const char *in = json_get_string(row, "in"), *op = json_get_string(row, "op");
+    bool body = !strcmp(op, "heredoc-body");
+    const struct word_rules rules = { .escape = json_get_string(row, "escape")[0], .skip_quotes = body };
+    const struct word_env env = { lookup, json_get(row, "env") };
+    struct bytes out = BYTES(1 << 20);
+    struct word_list words = { 0 };
+    struct error err = { 0 };
+    const char *message = json_get_string(row, "message");
+    bool ok = word_expand(span_of(in), &rules, &env, &out, arena, &words, &err);
+    char *text = arena_dup(arena, bytes_span(&out));
+    bytes_release(&out);
+    if (!ok || message)
+        return (!ok && message && !strcmp(message, err.message)) || differs(reason, in, message, ok ? text : err.message);
+    if (!strcmp(op, "words"))
+        return same_words(json_get(row, "words"), &words, reason) || differs(reason, in, "other words", text);
+    return !strcmp(text, json_get_string(row, "out")) || differs(reason, in, json_get_string(row, "out"), text);
+}
+
+static void test_words(void **state)
+{
+    (void)state;
+    compare("oracle-frontend/shell-expansion.jsonl", judge_word);
+}
+
+/* Heredocs */
+
+#include "shared/dockerfile/lex.h"
+
+static bool judge_heredoc(struct arena *arena, const struct json *row, struct bytes *reason)
+{
+    const char *in = json_get_string(row, "in"), *message = json_get_string(row, "error");
+    const struct json *want = json_get(row, "heredoc");
+    struct dockerfile_heredoc have = { 0 };
+    bool found = false;
+    int64_t descriptor = 0;
+    struct error err = { 0 };
+    if (!heredoc_parse(arena, span_of(in), &have, &found, &err))
+        return (message && !strcmp(message, err.message)) || differs(reason, in, message, err.message);
+    if (message || found != (json_type(want) == JSON_OBJECT))
+        return differs(reason, in, message ? message : "the opposite", found ? have.name : "no heredoc");
+    json_integer(json_get(want, "FileDescriptor"), &descriptor);
+    return !found ||
+           (!strcmp(have.name, json_get_string(want, "Name")) && have.expand == json_boolean(json_get(want, "Expand"), false) &&
+            have.chomp == json_boolean(json_get(want, "Chomp"), false) && have.descriptor == descriptor) ||
+           differs(reason, in, json_get_string(want, "Name"), have.name);
+}
+
+static void test_heredocs(void **state)
+{
+    (void)state;
+    compare("oracle-frontend/heredoc-words.jsonl", judge_heredoc);
+}
+
+/* Ignore files */
+
+static struct ignore *ignore_of(struct arena *arena, const struct json *row, struct error *err)
+{
+    const char *file = json_get_string(row, "ignorefile");
+    struct word_list patterns = { 0 };
+    if (file)
+        return ignore_parse(span_of(file), err);
+    for (const struct json *v = json_first(json_get(row, "patterns")); v; v = json_next(v))
+        word_add(arena, &patterns, json_string(v), err);
+    return ignore_new(patterns.items, patterns.count, err);
+}
+
+static bool judge_ignore(struct arena *arena, const struct json *row, struct bytes *reason)
+{
+    const char *message = json_get_string(row, "error");
+    struct error err = { 0 };
+    AUTO(ignore_free) struct ignore *ignore = ignore_of(arena, row, &err);
+    if (!ignore || message)
+        return (!ignore && message && !strcmp(message, err.message)) || differs(reason, "error", message, err.message);
+    bool same = true;
+    for (const struct json *v = json_first(json_get(row, "excluded")); v; v = json_next(v)) {
+        bool want = json_boolean(v, false), have = ignore_excludes(ignore, span_of(json_key(v)));
+        if (want != have)
+            same = differs(reason, json_key(v), want ? "left out" : "let in", have ? "left out" : "let in");
+    }
+    for (const struct json *v = json_first(json_get(row, "patterns")); !same && v; v = json_next(v))
+        bytes_printf(reason, &ignored, " «%s»", json_string(v));
+    return same;
+}
+
+static void test_ignore(void **state)
+{
+    (void)state;
+    compare("oracle-frontend/ignore-patterns.jsonl", judge_ignore);
+}
+
+/* Whole files */
+
+static struct dockerfile_words strings_of(struct arena *arena, const struct json *array)
+{
+    struct word_list words = { 0 };
+    for (const struct json *v = json_first(array); v; v = json_next(v))
+        word_add(arena, &words, json_string(v), &ignored);
+    return words_of(&words);
+}
+
+/* Without the words that only one side puts before its sentence. */
+static const char *bare(const char *message)
+{
+    static const char *const prefixes[] = { "dockerfile parse error on line ", "dockerfile line " };
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
+        if (!strncmp(message, prefixes[i], strlen(prefixes[i]))) {
+            const char *colon = strstr(message, ": ");
+            return colon ? colon + 2 : message;
+        }
+    return message;
+}
+
+static const char *recorded_error(const struct json *row)
+{
+    static const char *const keys[] = { "parse_error", "instr_error", "convert_error", "marshal_error" };
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (json_get_string(row, keys[i]))
+            return json_get_string(row, keys[i]);
+    return NULL;
+}
+
+/* What is not this library's to find: it needs git, images, linting or the mounts of RUN. */
+static bool is_foreign(const char *message)
+{
+    static const char *const parts[] = { "lint violation", "failed to parse stage name", "SOURCE_DATE_EPOCH", "must be a key=value pair",
+                                         "secret mount", "for mode", "unsupported mount type", "unexpected key", "unsupported sharing",
+                                         "unexpected query", "both source and id" };
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (strstr(message, parts[i]))
+            return true;
+    return false;
+}
+
+struct build {
+    struct arena *arena;
+    const struct dockerfile *dockerfile;
+    struct dockerfile_scope *global;
+    struct dockerfile_plan *plan;
+    struct dockerfile_scope **scopes;
+    struct word_list history; /* of the target */
+};
+
+static bool run_instruction(struct build *build, size_t index, const struct dockerfile_instruction *it,
+                            struct word_list *history, struct error *err)
+{
+    struct dockerfile_instruction expanded;
+    struct bytes text = BYTES(1 << 20);
+    if (!dockerfile_expand(build->scopes[index], it, build->arena, &expanded, err))
+        return false;
+    bool ok = dockerfile_created_by(build->scopes[index], &expanded, &text, err);
+    if (ok && text.len)
+        ok = word_add(build->arena, history, arena_dup(build->arena, bytes_span(&text)), err);
+    bytes_release(&text);
+    return ok;
+}
+
+static bool run_stage(struct build *build, size_t index, struct word_list *histories, struct error *err)
+{
+    static const char *const env[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "FROMBASE=yes" };
+    const struct dockerfile_plan_stage *planned = dockerfile_plan_stage(build->plan, index);
+    struct dockerfile_base base = { 0 };
+    if (planned->base.kind == DOCKERFILE_IMAGE) {
+        base.env = (struct dockerfile_words){ env, 2 };
+        word_add(build->arena, &histories[index], "base", err);
+    }
+    if (planned->base.kind == DOCKERFILE_STAGE) {
+        const struct word_list *parent = &histories[planned->base.stage];
+        for (size_t i = 0; i < parent->count; i++)
+            word_add(build->arena, &histories[index], parent->items[i], err);
+        build->scopes[index] = dockerfile_scope_on_stage(build->scopes[planned->base.stage], err);
+    } else {
+        build->scopes[index] = dockerfile_scope_on_image(build->global, &base, err);
+    }
+    const struct dockerfile_stage *stage = &build->dockerfile->stages[index];
+    bool ok = build->scopes[index] != NULL;
+    for (size_t i = 0; ok && i < planned->trigger_count; i++)
+        ok = run_instruction(build, index, &planned->triggers[i], &histories[index], err);
+    for (size_t i = 0; ok && i < stage->count; i++)
+        ok = run_instruction(build, index, &stage->instructions[i], &histories[index], err);
+    return ok;
+}
+
+/* ONBUILD of a stage runs in the stage that is built on it. */
+static bool stage_triggers(struct build *build, size_t index, struct error *err)
+{
+    const struct dockerfile_plan_stage *planned = dockerfile_plan_stage(build->plan, index);
+    struct word_list onbuild = { 0 };
+    if (planned->base.kind != DOCKERFILE_STAGE)
+        return true;
+    const struct dockerfile_stage *base = &build->dockerfile->stages[planned->base.stage];
+    for (size_t i = 0; i < base->count; i++)
+        if (base->instructions[i].op == DOCKERFILE_ONBUILD)
+            word_add(build->arena, &onbuild, base->instructions[i].value, err);
+    return dockerfile_plan_triggers(build->plan, index, words_of(&onbuild), err);
+}
+
+static bool run_build(struct build *build, const struct dockerfile_options *options, struct error *err)
+{
+    size_t count = build->dockerfile->stage_count;
+    struct word_list *histories = arena_take(build->arena, count * sizeof *histories);
+    build->scopes = arena_take(build->arena, count * sizeof *build->scopes);
+    build->global = dockerfile_scope_global(build->dockerfile, options, err);
+    build->plan = build->global ? dockerfile_plan_new(build->dockerfile, build->global, options, err) : NULL;
+    bool ok = build->plan != NULL;
+    for (size_t i = count; ok && i > 0; i--)
+        if (dockerfile_plan_stage(build->plan, i - 1)->needed)
+            ok = stage_triggers(build, i - 1, err);
+    for (size_t i = 0; ok && i < count; i++)
+        if (dockerfile_plan_stage(build->plan, i)->needed)
+            ok = run_stage(build, i, histories, err);
+    if (ok)
+        build->history = histories[dockerfile_plan_target(build->plan)];
+    return ok;
+}
+
+static bool same_history(const struct json *image, const struct build *build, struct bytes *reason)
+{
+    size_t i = 0;
+    for (const struct json *v = json_first(json_get(image, "history")); v; v = json_next(v), i++) {
+        const char *want = json_get_string(v, "created_by"), *have = i < build->history.count ? build->history.items[i] : NULL;
+        if (!have || strcmp(want, have) != 0)
+            return differs(reason, "history", want, have);
+    }
+    if (i < build->history.count)
+        return differs(reason, "history", "the end", build->history.items[i]);
+    size_t target = dockerfile_plan_target(build->plan);
+    struct dockerfile_words env = dockerfile_scope_config_env(build->scopes[target]);
+    struct dockerfile_words want = strings_of(build->arena, json_get(json_get(image, "config"), "Env"));
+    for (i = 0; i < env.count || i < want.count; i++)
+        if (i >= env.count || i >= want.count || strcmp(env.items[i], want.items[i]) != 0)
+            return differs(reason, "env", i < want.count ? want.items[i] : NULL, i < env.count ? env.items[i] : NULL);
+    const char *workdir = json_get_string(json_get(image, "config"), "WorkingDir");
+    const char *have = dockerfile_scope_workdir(build->scopes[target]);
+    return !workdir || !strcmp(workdir, have) || differs(reason, "workdir", workdir, have);
+}
+
+static bool judge_build(struct build *build, const struct json *row, struct error *err, struct bytes *reason)
+{
+    struct dockerfile_options options = { .target = json_get_string(row, "target"),
+                                          .target_platform = json_get_string(row, "platform") };
+    struct dockerfile_pair pairs[64];
+    size_t count = 0;
+    for (const struct json *v = json_first(json_get(row, "args")); v && count < 64; v = json_next(v))
+        pairs[count++] = (struct dockerfile_pair){ json_key(v), json_string(v) };
+    options.args = (struct dockerfile_pairs){ pairs, count };
+    if (!run_build(build, &options, err))
+        return false;
+    return recorded_error(row) || !json_get(row, "image") || same_history(json_get(row, "image"), build, reason);
+}
+
+static bool judge_file(struct arena *arena, const struct json *row, struct bytes *reason)
+{
+    struct error err = { 0 };
+    const char *message = recorded_error(row);
+    AUTO(dockerfile_free) struct dockerfile *dockerfile = dockerfile_parse(span_of(json_get_string(row, "dockerfile")), &err);
+    struct build build = { .arena = arena, .dockerfile = dockerfile };
+    bool same = dockerfile && judge_build(&build, row, &err, reason);
+    for (size_t i = 0; dockerfile && build.scopes && i < dockerfile->stage_count; i++)
+        dockerfile_scope_free(build.scopes[i]);
+    dockerfile_plan_free(build.plan);
+    dockerfile_scope_free(build.global);
+    if (err.kind)
+        return (message && !strcmp(bare(message), bare(err.message))) || differs(reason, "error", message, err.message);
+    if (message && !is_foreign(message))
+        return differs(reason, "error", message, NULL);
+    return same;
+}
+
+static void test_tricky(void **state)
+{
+    (void)state;
+    compare("oracle-frontend/frontend-tricky.jsonl", judge_file);
+}
+
+static void test_corpus(void **state)
+{
+    (void)state;
+    compare("oracle-frontend/frontend-corpus.jsonl", judge_file);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_words),  cmocka_unit_test(test_heredocs), cmocka_unit_test(test_ignore),
+        cmocka_unit_test(test_tricky), cmocka_unit_test(test_corpus),
+    };
+    return cmocka_run_group_tests_name("shared/dockerfile/conformance", tests, NULL, NULL);
+}
