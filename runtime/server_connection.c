@@ -8,7 +8,7 @@
 #include <sys/epoll.h>
 
 enum {
-    REPLY_HEADERS_MAX = 8 * 1024,
+    REPLY_HEADERS_MAX = 64 * 1024,
     BODY_STEP =
         64 *
         1024, /* a body's memory grows by this or by what it has, whichever is more: never by what its sender claims */

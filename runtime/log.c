@@ -1,0 +1,172 @@
+#include "runtime/log.h"
+
+#include "shared/base/clock.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MESSAGE_MAX = 8 * 1024, NAME_MAX_LEN = 16, REST_MAX = 256 };
+
+static const char *const severities[] = { "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL" };
+static_assert(sizeof severities / sizeof severities[0] == SEVERITIES, "a name for every severity");
+
+static const struct {
+    const char *name;
+    size_t offset;
+} texts[] = {
+    { "logger", offsetof(struct log_fields, logger) },       { "platform", offsetof(struct log_fields, platform) },
+    { "trace_id", offsetof(struct log_fields, trace_id) },   { "span_id", offsetof(struct log_fields, span_id) },
+    { "ce_id", offsetof(struct log_fields, ce_id) },         { "ce_type", offsetof(struct log_fields, ce_type) },
+    { "ce_source", offsetof(struct log_fields, ce_source) }, { "ce_subject", offsetof(struct log_fields, ce_subject) },
+    { "chain_id", offsetof(struct log_fields, chain_id) },   { "rule", offsetof(struct log_fields, rule) },
+    { "outcome", offsetof(struct log_fields, outcome) },     { "error_type", offsetof(struct log_fields, error_type) },
+};
+enum { TEXTS = sizeof texts / sizeof texts[0] };
+static_assert(MESSAGE_MAX + TEXTS * (LOG_FIELD_MAX + NAME_MAX_LEN) + REST_MAX <= LOG_LINE_MAX, "no line is too long");
+
+/* The room was counted above: nothing is checked while writing. */
+struct line {
+    char *data;
+    size_t len;
+};
+
+static void add(struct line *line, const char *text, size_t len)
+{
+    memcpy(line->data + line->len, text, len);
+    line->len += len;
+}
+
+static void add_name(struct line *line, const char *name)
+{
+    add(line, line->len == 1 ? "\"" : ",\"", line->len == 1 ? 1 : 2);
+    add(line, name, strlen(name));
+    add(line, "\":", 2);
+}
+
+/* The next character of a text, as JSON writes it. Returns how many bytes of the text it took. */
+static size_t escape_next(struct span text, char out[static 8], size_t *len)
+{
+    unsigned char c = (unsigned char)text.data[0];
+    size_t width = 1;
+    if (c >= 0x80) {
+        for (width = 2; width <= 4 && width <= text.len; width++)
+            if (span_is_utf8((struct span){ text.data, width }))
+                break;
+        if (width > 4 || width > text.len)
+            return *len = (size_t)snprintf(out, 8, "\\ufffd"), 1;
+        if (c == 0xc2 && (unsigned char)text.data[1] < 0xa0) /* C1 controls move terminals */
+            return *len = (size_t)snprintf(out, 8, "\\u%04x", (unsigned char)text.data[1]), 2;
+    } else if (c < 0x20 || c == 0x7f) {
+        return *len = (size_t)snprintf(out, 8, "\\u%04x", c), 1;
+    } else if (c == '"' || c == '\\') {
+        return *len = (size_t)snprintf(out, 8, "\\%c", c), 1;
+    }
+    memcpy(out, text.data, width);
+    *len = width;
+    return width;
+}
+
+static void add_text(struct line *line, struct span text, size_t max)
+{
+    static const char cut[] = "...";
+    const size_t end = line->len + max - 1;
+    size_t cut_at = line->len + 1; /* the last place where the mark still fits */
+    add(line, "\"", 1);
+    while (text.len > 0) {
+        char unit[8];
+        size_t len, took = escape_next(text, unit, &len);
+        if (line->len + len > end) {
+            line->len = cut_at;
+            add(line, cut, sizeof cut - 1);
+            break;
+        }
+        add(line, unit, len);
+        if (line->len + sizeof cut - 1 <= end)
+            cut_at = line->len;
+        text.data += took;
+        text.len -= took;
+    }
+    add(line, "\"", 1);
+}
+
+static void add_numbers(struct line *line, const struct log_fields *fields)
+{
+    char text[32];
+    if (fields->status) {
+        add_name(line, "status");
+        add(line, text, (size_t)snprintf(text, sizeof text, "%d", fields->status));
+    }
+    if (fields->duration_us > 0) {
+        add_name(line, "duration_ms");
+        add(line, text,
+            (size_t)snprintf(text, sizeof text, "%lld.%03d", (long long)(fields->duration_us / 1000),
+                             (int)(fields->duration_us % 1000)));
+    }
+}
+
+size_t log_format(char out[static LOG_LINE_MAX], int64_t wall_ms, enum log_severity severity,
+                  const struct log_fields *fields, struct span message)
+{
+    struct line line = { out, 0 };
+    char time[RFC3339_SIZE];
+    rfc3339_format(time, wall_ms);
+    add(&line, "{", 1);
+    add_name(&line, "time");
+    add_text(&line, span_of(time), sizeof time + 2);
+    add_name(&line, "severity");
+    add_text(&line, span_of(severities[severity]), NAME_MAX_LEN);
+    add_name(&line, "message");
+    add_text(&line, message, MESSAGE_MAX);
+    for (size_t i = 0; fields && i < TEXTS; i++) {
+        const char *text = *(const char *const *)((const char *)fields + texts[i].offset);
+        if (!text)
+            continue;
+        add_name(&line, texts[i].name);
+        add_text(&line, span_of(text), LOG_FIELD_MAX);
+    }
+    if (fields)
+        add_numbers(&line, fields);
+    add(&line, "}\n", 2);
+    return line.len;
+}
+
+/* A pipe takes more than 4 KiB in parts when its reader is slow; then the other threads wait, so that no line is torn. Standard output is
+ * one for the process, and so is its lock. Nobody can be told that logging failed. */
+static void write_line(const char *data, size_t len)
+{
+    static pthread_mutex_t one_line = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&one_line);
+    while (len > 0) {
+        ssize_t n = write(STDOUT_FILENO, data, len);
+        if (n < 0 && errno == EAGAIN) {
+            poll(&(struct pollfd){ .fd = STDOUT_FILENO, .events = POLLOUT }, 1, -1);
+            continue;
+        }
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            break;
+        data += n;
+        len -= (size_t)n;
+    }
+    pthread_mutex_unlock(&one_line);
+}
+
+void log_event(enum log_severity severity, const struct log_fields *fields, const char *format, ...)
+{
+    char message[MESSAGE_MAX], line[LOG_LINE_MAX];
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    if (n < 0)
+        return;
+    size_t len = (size_t)n < sizeof message ? (size_t)n : sizeof message - 1;
+    write_line(line, log_format(line, clock_wall_ms(), severity, fields, (struct span){ message, len }));
+}
