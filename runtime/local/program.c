@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
+#include <stdint.h>
 #include <sys/wait.h>
 
 enum { MANIFEST_MAX = 64 * 1024 };
