@@ -76,4 +76,9 @@ bool git_snapshot_walk(struct git_snapshot *snapshot, size_t entries_max, git_en
 bool git_snapshot_blob_size(struct git_snapshot *snapshot, const char *oid, int64_t *size, struct error *err);
 bool git_snapshot_blob_read(struct git_snapshot *snapshot, const char *oid, struct bytes *out, struct error *err);
 
+/* The same in pieces, without a copy. */
+typedef bool git_data_fn(void *context, const void *data, size_t len, struct error *err);
+bool git_snapshot_blob_each(struct git_snapshot *snapshot, const char *oid, git_data_fn *on_data, void *context,
+                            struct error *err);
+
 #endif

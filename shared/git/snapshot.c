@@ -199,9 +199,18 @@ bool git_snapshot_blob_size(struct git_snapshot *snapshot, const char *oid_text,
     return true;
 }
 
+static git_blob *blob_open(struct git_snapshot *snapshot, const git_oid *oid, struct error *err)
+{
+    git_blob *blob = NULL;
+    int code = git_blob_lookup(&blob, snapshot->repository, oid);
+
+    if (code < 0)
+        library_failed(err, code, "read an object");
+    return code < 0 ? NULL : blob;
+}
+
 bool git_snapshot_blob_read(struct git_snapshot *snapshot, const char *oid_text, struct bytes *out, struct error *err)
 {
-    AUTO(git_blob_free) git_blob *blob = NULL;
     git_oid oid;
     size_t size;
 
@@ -210,8 +219,18 @@ bool git_snapshot_blob_read(struct git_snapshot *snapshot, const char *oid_text,
     if (size > out->max - out->len)
         return error_set(err, ERROR_TOO_LARGE, "%zu bytes, more than the %zu that are allowed", size,
                          out->max - out->len);
-    int code = git_blob_lookup(&blob, snapshot->repository, &oid);
-    if (code < 0)
-        return library_failed(err, code, "object %s", oid_text);
-    return bytes_append(out, git_blob_rawcontent(blob), (size_t)git_blob_rawsize(blob), err);
+    AUTO(git_blob_free) git_blob *blob = blob_open(snapshot, &oid, err);
+    return blob && bytes_append(out, git_blob_rawcontent(blob), (size_t)git_blob_rawsize(blob), err);
+}
+
+bool git_snapshot_blob_each(struct git_snapshot *snapshot, const char *oid_text, git_data_fn *on_data, void *context,
+                            struct error *err)
+{
+    git_oid oid;
+    size_t size;
+
+    if (!header_of(snapshot, oid_text, &oid, &size, err))
+        return false;
+    AUTO(git_blob_free) git_blob *blob = blob_open(snapshot, &oid, err);
+    return blob && (size == 0 || on_data(context, git_blob_rawcontent(blob), (size_t)git_blob_rawsize(blob), err));
 }
