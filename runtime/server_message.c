@@ -40,6 +40,31 @@ static int keep(struct message *message, const char *at, size_t len)
                                        : refuse(message, 503, "out of memory");
 }
 
+/* The words of the request line stand one blank apart; the library lets more pass (RFC 9112 section 3). */
+static int follow_word(struct message *message, const char *at, size_t gap, size_t len)
+{
+    size_t start = message->head_wire + (size_t)(at - message->piece);
+    if (start != message->line_end + gap)
+        return refuse(message, 400, "more than one blank in the request line");
+    message->line_end = start + len;
+    return 0;
+}
+
+static int on_method(llhttp_t *parser, const char *at, size_t len)
+{
+    struct message *message = message_of(parser);
+    message->line_end = message->head_wire + (size_t)(at - message->piece) + len;
+    return 0;
+}
+
+static int on_version(llhttp_t *parser, const char *at, size_t len)
+{
+    struct message *message = message_of(parser);
+    bool again =
+        message->head_wire + (size_t)(at - message->piece) == message->line_end; /* the next part of the same word */
+    return follow_word(message, at, again ? 0 : strlen(" HTTP/"), len);
+}
+
 static int on_url(llhttp_t *parser, const char *at, size_t len)
 {
     struct message *message = message_of(parser);
@@ -47,6 +72,8 @@ static int on_url(llhttp_t *parser, const char *at, size_t len)
     message->target_len += len;
     if (message->target_len + around > SERVER_LINE_MAX)
         return refuse(message, 414, "the request line is too long");
+    if (follow_word(message, at, message->target_len == len ? strlen(" ") : 0, len) != 0)
+        return HPE_USER;
     return keep(message, at, len);
 }
 
@@ -242,7 +269,9 @@ static int on_message_complete(llhttp_t *parser)
 }
 
 static const llhttp_settings_t settings = {
+    .on_method = on_method,
     .on_url = on_url,
+    .on_version = on_version,
     .on_header_field = on_header_field,
     .on_header_value = on_header_value,
     .on_header_value_complete = on_header_value_complete,
@@ -303,6 +332,7 @@ size_t message_feed(struct message *message, const char *data, size_t len)
     assert(message->state == MESSAGE_HEAD || message->state == MESSAGE_BODY);
     llhttp_t *parser = (llhttp_t *)message->parser;
     const bool first = message->head_wire == 0, in_head = message->state == MESSAGE_HEAD;
+    message->piece = data;
     llhttp_errno_t code = llhttp_execute(parser, data, len);
     size_t used = len;
     if (code != HPE_OK) {

@@ -24,6 +24,8 @@ struct message {
     size_t field_count, field_capacity;
     struct bytes body;
 
+    const char *piece; /* the bytes that are being fed */
+    size_t line_end;   /* where in the head the last word of the request line ended */
     size_t target_len;
     size_t head_wire, body_wire; /* bytes taken from the connection, framing and blanks included */
     uint64_t content_length;
