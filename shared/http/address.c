@@ -1,6 +1,7 @@
 #include "shared/http/address.h"
 
 #include <arpa/inet.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -129,4 +130,17 @@ bool host_is_loopback(struct span host)
     const struct sockaddr *a = (const struct sockaddr *)&address;
     return address_in_network(a, SPAN("127.0.0.0/8")) || address_in_network(a, SPAN("::1")) ||
            address_in_network(a, SPAN("::ffff:127.0.0.0/104"));
+}
+
+bool host_resolves_to_private(const char *host)
+{
+    const struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
+    struct addrinfo *found = NULL;
+    if (getaddrinfo(host, NULL, &hints, &found) != 0)
+        return false;
+    bool private = false;
+    for (const struct addrinfo *a = found; a; a = a->ai_next)
+        private = private || address_is_private(a->ai_addr);
+    freeaddrinfo(found);
+    return private;
 }

@@ -20,4 +20,8 @@ bool address_parse(struct span host, struct sockaddr_storage *out);
 /* "localhost", a name below it (RFC 6761), or a literal loopback address. */
 bool host_is_loopback(struct span host);
 
+/* Does the name, asked for now, have a private address? False when it has none at all. Good for choosing how much to allow
+ * an operator's own network, not as a guard: a guard looks at the connection (http_client_options.refuse_private). */
+bool host_resolves_to_private(const char *host);
+
 #endif

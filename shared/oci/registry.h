@@ -1,0 +1,21 @@
+/* The two halves of the registry: reading (registry.c) and writing (registry_push.c). */
+#ifndef PUSHWRIGHT_OCI_REGISTRY_H
+#define PUSHWRIGHT_OCI_REGISTRY_H
+
+#include "shared/base/digest.h"
+#include "shared/oci/registry_wire.h"
+
+/* What HEAD tells: digest "" and size -1 where the registry keeps silent. Tried again as wire_retry does. */
+bool registry_head_manifest(struct registry *registry, const char *name, struct descriptor *out, struct error *err);
+
+/* One HEAD, tried once. */
+bool registry_has_blob(struct registry *registry, const char *digest, bool *has, struct error *err);
+
+/* False when the header is missing or no number. */
+bool registry_content_length(const struct http_response *response, int64_t *out);
+
+bool registry_mount_blob(void *self, const struct descriptor *blob, const struct reference *from, bool *done, struct error *err);
+bool registry_put_blob(void *self, const struct descriptor *blob, const struct blob_source *source, struct error *err);
+bool registry_put_manifest(void *self, const char *tag, struct span body, const struct descriptor *out, struct error *err);
+
+#endif

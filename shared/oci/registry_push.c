@@ -1,0 +1,223 @@
+/* Writing to a registry: OCI distribution-spec 1.1, "Push". A blob is one POST, which says where to, and one PUT with all of it. */
+#include "shared/oci/registry.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* A blob up to this size is not asked for before it is uploaded: the POST that begins the upload asks in passing, by mounting
+ * it from its own repository. A larger one is worth a request of its own, since not every registry answers that. */
+enum { ASK_BY_MOUNT_MAX = 1024 * 1024 };
+
+static bool post_upload(struct registry *registry, const char *query, struct http_response *response, struct error *err)
+{
+    AUTO(bytes_release) struct bytes rest = BYTES(WIRE_URL_MAX);
+    AUTO(bytes_release) struct bytes url = BYTES(WIRE_URL_MAX);
+    if (!bytes_printf(&rest, err, "uploads/%s", query) || !wire_url(registry, &url, err, "blobs", bytes_text(&rest)))
+        return false;
+    const struct http_request request = {
+        .method = "POST", .url = bytes_text(&url), .timeout_ms = wire_short_ms(registry),
+    };
+    if (!wire_send(registry, &request, response, err))
+        return false;
+    return response->status == 201 || response->status == 202 || wire_status_error(&request, response, err);
+}
+
+static bool post_mount(struct registry *registry, const char *digest, const char *from, struct http_response *response,
+                       struct error *err)
+{
+    AUTO(bytes_release) struct bytes query = BYTES(WIRE_URL_MAX);
+    return bytes_printf(&query, err, "?mount=%s&from=%s", digest, from) &&
+           post_upload(registry, bytes_text(&query), response, err);
+}
+
+/* An upload that was begun and will not be finished is taken back, so that nothing waits at the registry for its cleaning. */
+static void cancel_upload(struct registry *registry, const struct http_response *begun)
+{
+    AUTO(bytes_release) struct bytes url = BYTES(WIRE_URL_MAX);
+    AUTO(http_response_release) struct http_response response = { .status = 0 };
+    struct error ignored;
+    bool foreign;
+    if (!wire_location(registry, begun, &url, &foreign, &ignored) || foreign)
+        return;
+    const struct http_request request = {
+        .method = "DELETE", .url = bytes_text(&url), .timeout_ms = wire_short_ms(registry),
+    };
+    (void)wire_send(registry, &request, &response, &ignored);
+}
+
+/* ---- mounting ---- */
+
+struct mount_attempt {
+    const struct descriptor *blob;
+    const char *from;
+    bool done;
+};
+
+/* Registries answer a mount that they don't do in many ways; only a busy or broken one is worth another try. */
+static bool try_mount(struct registry *registry, void *context, bool *final, struct error *err)
+{
+    (void)final;
+    struct mount_attempt *a = context;
+    AUTO(http_response_release) struct http_response response = { .status = 0 };
+    struct error why = { .kind = ERROR_NONE };
+    bool answered = wire_want_mount_from(registry, a->from, &why) &&
+                    post_mount(registry, a->blob->digest, a->from, &response, &why);
+    if (!answered && error_is_temporary(&why)) {
+        *err = why;
+        return false;
+    }
+    a->done = answered && response.status == 201;
+    if (answered && !a->done)
+        cancel_upload(registry, &response);
+    return true;
+}
+
+bool registry_mount_blob(void *self, const struct descriptor *blob, const struct reference *from, bool *done, struct error *err)
+{
+    struct registry *registry = self;
+    if (reference_is_layout(from) || strcmp(from->registry, registry->host) != 0) {
+        *done = false;
+        return registry_backend.has_blob(self, blob->digest, done, err);
+    }
+    wire_want_push(registry);
+    struct mount_attempt attempt = { .blob = blob, .from = from->repository };
+    if (!wire_retry(registry, try_mount, &attempt, err))
+        return false;
+    *done = attempt.done;
+    return true;
+}
+
+/* ---- uploading ---- */
+
+struct upload_attempt {
+    const struct descriptor *blob;
+    const struct blob_source *source;
+    int tries;
+};
+
+/* POST; *done when the registry says that it has the blob. */
+static bool begin_upload(struct registry *registry, const struct descriptor *blob, struct http_response *response, bool *done,
+                         struct error *err)
+{
+    struct error why = { .kind = ERROR_NONE };
+    bool begun = blob->size <= ASK_BY_MOUNT_MAX && post_mount(registry, blob->digest, registry->repository, response, &why);
+    if (!begun && error_is_temporary(&why)) {
+        *err = why;
+        return false;
+    }
+    if (!begun && !post_upload(registry, "", response, err))
+        return false;
+    *done = response->status == 201;
+    return true;
+}
+
+static bool put_content(struct registry *registry, const struct upload_attempt *a, const struct http_response *begun,
+                        struct error *err)
+{
+    AUTO(bytes_release) struct bytes url = BYTES(WIRE_URL_MAX);
+    AUTO(http_response_release) struct http_response response = { .status = 0 };
+    bool foreign;
+    if (!wire_location(registry, begun, &url, &foreign, err) ||
+        !bytes_printf(&url, err, "%cdigest=%s", span_find(bytes_span(&url), '?') < 0 ? '?' : '&', a->blob->digest))
+        return false;
+    static const struct http_header type = { "Content-Type", "application/octet-stream" };
+    struct wire_source source = { .blob = a->source };
+    const struct http_request request = {
+        .method = "PUT",
+        .url = bytes_text(&url),
+        .headers = &type,
+        .header_count = 1,
+        .source = wire_read_source,
+        .source_context = &source,
+        .source_length = a->blob->size,
+        .timeout_ms = wire_long_ms(registry),
+    };
+    if (!wire_send_to(registry, &request, foreign, &response, err))
+        return false;
+    return response.status == 201 || response.status == 204 || wire_status_error(&request, &response, err);
+}
+
+/* An upload session that is gone (404) after a broken try is one to begin anew, not a missing repository. */
+static bool settle_upload_error(const struct upload_attempt *a, struct error *err)
+{
+    if (a->tries > 1 && err->kind == ERROR_NOT_FOUND)
+        err->kind = ERROR_UNAVAILABLE;
+    return false;
+}
+
+static bool try_upload(struct registry *registry, void *context, bool *final, struct error *err)
+{
+    (void)final;
+    struct upload_attempt *a = context;
+    AUTO(http_response_release) struct http_response begun = { .status = 0 };
+    struct error ignored;
+    bool done = false;
+    /* A credential that may push but not look is no reason to stop: then the upload itself decides. */
+    if ((a->tries++ > 0 || a->blob->size > ASK_BY_MOUNT_MAX) && registry_has_blob(registry, a->blob->digest, &done, &ignored) && done)
+        return true;
+    if (!begin_upload(registry, a->blob, &begun, &done, err))
+        return false;
+    return done || put_content(registry, a, &begun, err) || settle_upload_error(a, err);
+}
+
+static bool check_file(const struct descriptor *blob, const struct blob_source *source, struct error *err)
+{
+    struct stat st;
+    if (source->fd < 0)
+        return true;
+    if (fstat(source->fd, &st) != 0)
+        return error_set_errno(err, errno, "cannot read the file to be uploaded");
+    return st.st_size == blob->size || error_set(err, ERROR_INVALID, "the file has %lld bytes, its descriptor says %lld",
+                                                 (long long)st.st_size, (long long)blob->size);
+}
+
+bool registry_put_blob(void *self, const struct descriptor *blob, const struct blob_source *source, struct error *err)
+{
+    struct upload_attempt attempt = { .blob = blob, .source = source };
+    wire_want_push(self);
+    return check_file(blob, source, err) && wire_retry(self, try_upload, &attempt, err);
+}
+
+/* ---- manifests ---- */
+
+struct put_attempt {
+    const char *name;
+    struct span body;
+    const struct descriptor *out;
+};
+
+static bool try_put(struct registry *registry, void *context, bool *final, struct error *err)
+{
+    struct put_attempt *a = context;
+    AUTO(bytes_release) struct bytes url = BYTES(WIRE_URL_MAX);
+    AUTO(http_response_release) struct http_response response = { .status = 0 };
+    if (!wire_url(registry, &url, err, "manifests", a->name))
+        return false;
+    const struct http_header type = { "Content-Type", a->out->media_type };
+    const struct http_request request = {
+        .method = "PUT", .url = bytes_text(&url), .headers = &type, .header_count = 1, .body = a->body,
+        .timeout_ms = wire_short_ms(registry),
+    };
+    if (!wire_send(registry, &request, &response, err))
+        return false;
+    if (response.status != 201)
+        return wire_status_error(&request, &response, err);
+    struct span digest = http_response_header(&response, "Docker-Content-Digest");
+    *final = digest.len > 0 && !span_is(digest, a->out->digest);
+    if (digest.len >= DIGEST_TEXT_SIZE)
+        digest.len = DIGEST_TEXT_SIZE - 1;
+    return !*final || error_set(err, ERROR_UNAVAILABLE, "registry '%s' lies: took manifest '%s' for '%.*s'", registry->host,
+                                a->out->digest, SPAN_ARGS(digest));
+}
+
+bool registry_put_manifest(void *self, const char *tag, struct span body, const struct descriptor *out, struct error *err)
+{
+    struct put_attempt attempt = { tag ? tag : out->digest, body, out };
+    struct descriptor there = { .size = 0 };
+    struct error ignored;
+    wire_want_push(self);
+    if (registry_head_manifest(self, attempt.name, &there, &ignored) && strcmp(there.digest, out->digest) == 0)
+        return true;
+    return wire_retry(self, try_put, &attempt, err);
+}

@@ -1,0 +1,307 @@
+#include "shared/oci/store.h"
+
+#include "shared/base/digest.h"
+#include "shared/base/encode.h"
+#include "shared/base/json.h"
+#include "shared/oci/store_backend.h"
+
+#include <string.h>
+
+enum { MANIFEST_ARENA_MAX = 16 * STORE_MANIFEST_MAX, PATH_LENGTH_MAX = 8192 };
+
+/* ---- which place ---- */
+
+/* One registry goes by three names. */
+static const char *canonical_host(const char *host)
+{
+    bool hub = strcmp(host, "index.docker.io") == 0 || strcmp(host, "registry-1.docker.io") == 0;
+    return hub ? "docker.io" : host;
+}
+
+const struct registry_login *login_for(const struct registry_options *options, const char *registry)
+{
+    for (size_t i = 0; options && i < options->login_count; i++)
+        if (strcmp(canonical_host(options->logins[i].host), canonical_host(registry)) == 0)
+            return &options->logins[i];
+    return NULL;
+}
+
+bool layout_directory(const struct reference *reference, const struct registry_options *options, char **out, struct error *err)
+{
+    *out = NULL;
+    AUTO(bytes_release) struct bytes path = BYTES(PATH_LENGTH_MAX);
+    const struct registry_login *login = reference_is_layout(reference) ? NULL : login_for(options, reference->registry);
+    if (!reference_is_layout(reference) && !(login && login->layout))
+        return true;
+    bool written = login ? bytes_printf(&path, err, "%s/%s", login->layout, reference->repository)
+                         : bytes_append_text(&path, reference->repository, err);
+    if (!written)
+        return false;
+    *out = bytes_take(&path);
+    return *out || error_set(err, ERROR_INTERNAL, "out of memory for a path");
+}
+
+static bool set_name(struct store *store, const char *kind, const char *place, struct error *err)
+{
+    AUTO(bytes_release) struct bytes name = BYTES(PATH_LENGTH_MAX + 64);
+    if (!bytes_printf(&name, err, "%s '%s'", kind, place))
+        return false;
+    store->name = bytes_take(&name);
+    return store->name || error_set(err, ERROR_INTERNAL, "out of memory for a store");
+}
+
+struct store *store_open(const struct reference *reference, const struct registry_options *options, struct error *err)
+{
+    AUTO(store_free) struct store *store = calloc(1, sizeof *store);
+    AUTO(free) char *directory = NULL;
+    if (!store) {
+        error_set(err, ERROR_INTERNAL, "out of memory for a store");
+        return NULL;
+    }
+    if (!layout_directory(reference, options, &directory, err) ||
+        !set_name(store, directory ? "layout" : "registry", directory ? directory : reference->registry, err))
+        return NULL;
+    void *self = directory ? layout_new(directory, options, err) : registry_new(reference, options, err);
+    if (!self)
+        return NULL;
+    store->backend = directory ? &layout_backend : &registry_backend;
+    store->self = self;
+    return TAKE(store);
+}
+
+void store_free(struct store *store)
+{
+    if (!store)
+        return;
+    if (store->backend)
+        store->backend->free(store->self);
+    free(store->name);
+    free(store);
+}
+
+/* ---- checks that are the same everywhere ---- */
+
+static bool is_digest(const char *tag_or_digest)
+{
+    return digest_is_legal(span_of(tag_or_digest));
+}
+
+static bool check_name(const char *tag_or_digest, struct error *err)
+{
+    return is_digest(tag_or_digest) || reference_tag_is_legal(span_of(tag_or_digest)) ||
+           error_set(err, ERROR_INVALID, "neither a tag nor a sha256 digest");
+}
+
+static bool check_blob(const struct descriptor *blob, struct error *err)
+{
+    if (!is_digest(blob->digest))
+        return error_set(err, ERROR_INVALID, "digest of a blob is malformed");
+    return blob->size >= 0 || error_set(err, ERROR_INVALID, "size of a blob is negative");
+}
+
+static void digest_text(char out[static DIGEST_TEXT_SIZE], struct span data)
+{
+    memcpy(out, "sha256:", 7);
+    sha256_hex_of(data, out + 7);
+}
+
+static bool lies(const struct store *store, struct error *err, const char *what, const char *asked, const char *came)
+{
+    return error_set(err, ERROR_UNAVAILABLE, "%s lies: %s '%s' was asked for, '%s' came", store->name, what, asked, came);
+}
+
+/* ---- manifests ---- */
+
+bool store_resolve(struct store *store, const char *tag_or_digest, struct descriptor *out, struct error *err)
+{
+    struct descriptor found = { .size = 0 };
+    if (!check_name(tag_or_digest, err))
+        return false;
+    if (!store->backend->resolve(store->self, tag_or_digest, &found, err))
+        return error_wrap(err, "%s: resolve '%s'", store->name, tag_or_digest);
+    if (is_digest(tag_or_digest) && strcmp(found.digest, tag_or_digest) != 0)
+        return lies(store, err, "digest", tag_or_digest, found.digest);
+    *out = found;
+    return true;
+}
+
+/* OCI lets manifests leave their media type out; then what they hold tells. */
+static const char *guess_media_type(const struct json *manifest)
+{
+    int64_t version = 0;
+    if (json_integer(json_get(manifest, "schemaVersion"), &version) && version == 1)
+        return MEDIA_DOCKER_SCHEMA_1;
+    return json_get(manifest, "manifests") ? MEDIA_OCI_INDEX : MEDIA_OCI_MANIFEST;
+}
+
+bool manifest_media_type(struct span body, char out[static MEDIA_TYPE_SIZE], bool *told, struct error *err)
+{
+    AUTO(arena_free) struct arena *arena = arena_new(MANIFEST_ARENA_MAX);
+    if (!arena)
+        return error_set(err, ERROR_INTERNAL, "out of memory for a manifest");
+    const struct json *json = json_parse(arena, body, err);
+    if (!json || json_type(json) != JSON_OBJECT)
+        return json ? error_set(err, ERROR_INVALID, "manifest is not an object") : error_wrap(err, "manifest");
+    const char *type = json_get_string(json, "mediaType");
+    *told = type != NULL;
+    if (type && strlen(type) >= MEDIA_TYPE_SIZE)
+        return error_set(err, ERROR_INVALID, "manifest's media type is too long");
+    snprintf(out, MEDIA_TYPE_SIZE, "%s", type ? type : guess_media_type(json));
+    return true;
+}
+
+static bool says_nothing(const char *media_type)
+{
+    static const char *const silent[] = { "", "text/plain", "application/octet-stream", "application/json" };
+    for (size_t i = 0; i < sizeof silent / sizeof silent[0]; i++)
+        if (strcmp(media_type, silent[i]) == 0)
+            return true;
+    return false;
+}
+
+/* A manifest that is one thing by its header and another by its text could be read as two images (CVE-2021-41190). */
+static bool settle_media_type(const struct store *store, struct span body, struct descriptor *found, struct error *err)
+{
+    char own[MEDIA_TYPE_SIZE];
+    bool told;
+    if (!manifest_media_type(body, own, &told, err))
+        return false;
+    if (says_nothing(found->media_type))
+        memcpy(found->media_type, own, sizeof own);
+    return !told || strcmp(own, found->media_type) == 0 || lies(store, err, "media type", found->media_type, own);
+}
+
+bool store_get_manifest(struct store *store, const char *tag_or_digest, struct bytes *body, struct descriptor *out, struct error *err)
+{
+    AUTO(bytes_release) struct bytes got = BYTES(STORE_MANIFEST_MAX);
+    struct descriptor found = { .size = 0 };
+    char claimed[DIGEST_TEXT_SIZE];
+    if (!check_name(tag_or_digest, err))
+        return false;
+    if (!store->backend->get_manifest(store->self, tag_or_digest, &got, &found, err))
+        return error_wrap(err, "%s: manifest '%s'", store->name, tag_or_digest);
+    memcpy(claimed, found.digest, sizeof claimed);
+    digest_text(found.digest, bytes_span(&got));
+    found.size = (int64_t)got.len;
+    if (is_digest(tag_or_digest) && strcmp(found.digest, tag_or_digest) != 0)
+        return lies(store, err, "digest", tag_or_digest, found.digest);
+    if (claimed[0] && strcmp(found.digest, claimed) != 0)
+        return lies(store, err, "digest", claimed, found.digest);
+    if (!settle_media_type(store, bytes_span(&got), &found, err))
+        return error_wrap(err, "%s: manifest '%s'", store->name, tag_or_digest);
+    if (!bytes_append_span(body, bytes_span(&got), err))
+        return false;
+    *out = found;
+    return true;
+}
+
+bool store_put_manifest(struct store *store, const char *tag, const char *media_type, struct span body, struct descriptor *out, struct error *err)
+{
+    struct descriptor made = { .size = (int64_t)body.len };
+    if (tag && !reference_tag_is_legal(span_of(tag)))
+        return error_set(err, ERROR_INVALID, "'%.130s' is not a legal tag", tag);
+    if (strlen(media_type) >= sizeof made.media_type)
+        return error_set(err, ERROR_INVALID, "media type is too long");
+    memcpy(made.media_type, media_type, strlen(media_type) + 1);
+    digest_text(made.digest, body);
+    if (!store->backend->put_manifest(store->self, tag, body, &made, err))
+        return error_wrap(err, "%s: put manifest '%s'", store->name, tag ? tag : made.digest);
+    *out = made;
+    return true;
+}
+
+/* ---- blobs ---- */
+
+/* Between the place and the reader: nothing beyond the promised size passes, and the digest is known at the end. */
+struct verifier {
+    const struct store *store;
+    const struct descriptor *blob;
+    struct sha256 sha;
+    int64_t received;
+    http_body_fn *on_data;
+    void *context;
+};
+
+static bool verify_piece(void *context, const void *data, size_t len, struct error *err)
+{
+    struct verifier *v = context;
+    if ((uint64_t)len > (uint64_t)(v->blob->size - v->received))
+        return error_set(err, ERROR_UNAVAILABLE, "%s lies: blob '%s' is longer than its %lld bytes", v->store->name,
+                         v->blob->digest, (long long)v->blob->size);
+    v->received += (int64_t)len;
+    sha256_update(&v->sha, data, len);
+    return v->on_data(v->context, data, len, err);
+}
+
+static bool verify_end(struct verifier *v, struct error *err)
+{
+    uint8_t raw[SHA256_SIZE];
+    char have[DIGEST_TEXT_SIZE] = "sha256:";
+    if (v->received != v->blob->size)
+        return error_set(err, ERROR_UNAVAILABLE, "%s lies: blob '%s' has %lld bytes instead of %lld", v->store->name,
+                         v->blob->digest, (long long)v->received, (long long)v->blob->size);
+    sha256_final(&v->sha, raw);
+    hex_encode(have + 7, raw, sizeof raw);
+    return strcmp(have, v->blob->digest) == 0 || lies(v->store, err, "blob", v->blob->digest, have);
+}
+
+bool store_get_blob(struct store *store, const struct descriptor *blob, http_body_fn *on_data, void *context, struct error *err)
+{
+    struct verifier verifier = { .store = store, .blob = blob, .on_data = on_data, .context = context };
+    if (!check_blob(blob, err))
+        return false;
+    sha256_init(&verifier.sha);
+    if (!store->backend->get_blob(store->self, blob, verify_piece, &verifier, err))
+        return error_wrap(err, "%s: blob '%s'", store->name, blob->digest);
+    return verify_end(&verifier, err);
+}
+
+static bool append_piece(void *context, const void *data, size_t len, struct error *err)
+{
+    return bytes_append(context, data, len, err);
+}
+
+bool store_read_blob(struct store *store, const struct descriptor *blob, struct bytes *body, struct error *err)
+{
+    size_t room = body->max - body->len;
+    if (blob->size > 0 && (uint64_t)blob->size > room)
+        return error_set(err, ERROR_TOO_LARGE, "%s: blob '%s' of %lld bytes exceeds the %zu allowed", store->name,
+                         blob->digest, (long long)blob->size, room);
+    AUTO(bytes_release) struct bytes got = BYTES(room);
+    return store_get_blob(store, blob, append_piece, &got, err) && bytes_append_span(body, bytes_span(&got), err);
+}
+
+bool store_has_blob(struct store *store, const char *digest, bool *has, struct error *err)
+{
+    if (!is_digest(digest))
+        return error_set(err, ERROR_INVALID, "digest of a blob is malformed");
+    return store->backend->has_blob(store->self, digest, has, err) ||
+           error_wrap(err, "%s: look for blob '%s'", store->name, digest);
+}
+
+bool store_mount_blob(struct store *store, const struct descriptor *blob, const struct reference *from, bool *done, struct error *err)
+{
+    return check_blob(blob, err) && (store->backend->mount_blob(store->self, blob, from, done, err) ||
+                                     error_wrap(err, "%s: mount blob '%s'", store->name, blob->digest));
+}
+
+static bool put_blob(struct store *store, const struct descriptor *blob, const struct blob_source *source, struct error *err)
+{
+    return check_blob(blob, err) && (store->backend->put_blob(store->self, blob, source, err) ||
+                                     error_wrap(err, "%s: upload blob '%s'", store->name, blob->digest));
+}
+
+bool store_put_blob(struct store *store, const struct descriptor *blob, struct span data, struct error *err)
+{
+    const struct blob_source source = { .data = data, .fd = -1 };
+    if (blob->size != (int64_t)data.len)
+        return error_set(err, ERROR_INVALID, "blob '%s' has %zu bytes, its descriptor says %lld", blob->digest, data.len,
+                         (long long)blob->size);
+    return put_blob(store, blob, &source, err);
+}
+
+bool store_put_blob_file(struct store *store, const struct descriptor *blob, int fd, struct error *err)
+{
+    const struct blob_source source = { .data = { NULL, 0 }, .fd = fd };
+    return put_blob(store, blob, &source, err);
+}

@@ -1,0 +1,53 @@
+/* What a place for images must answer; store.h is in front of it and does the checking that is the same for every place. */
+#ifndef PUSHWRIGHT_OCI_STORE_BACKEND_H
+#define PUSHWRIGHT_OCI_STORE_BACKEND_H
+
+#include "shared/oci/store.h"
+
+/* The bytes of a blob to be written: from memory, or from a file (fd >= 0) read from its start. */
+struct blob_source {
+    struct span data;
+    int fd;
+};
+
+/* Each takes the backend's own state; tags and digests were checked, errors are those of store.h. */
+struct store_backend {
+    void (*free)(void *self);
+    /* Descriptor of a tag or digest; the digest may be what the peer claims. */
+    bool (*resolve)(void *self, const char *tag_or_digest, struct descriptor *out, struct error *err);
+    /* Bytes appended to *body; out->media_type "" when the place does not tell; store.c fills in and checks the rest. */
+    bool (*get_manifest)(void *self, const char *tag_or_digest, struct bytes *body, struct descriptor *out, struct error *err);
+    /* Delivers every byte once, in order, however often it has to begin anew; store.c checks digest and size. */
+    bool (*get_blob)(void *self, const struct descriptor *blob, http_body_fn *on_data, void *context, struct error *err);
+    bool (*has_blob)(void *self, const char *digest, bool *has, struct error *err);
+    bool (*mount_blob)(void *self, const struct descriptor *blob, const struct reference *from, bool *done, struct error *err);
+    bool (*put_blob)(void *self, const struct descriptor *blob, const struct blob_source *source, struct error *err);
+    /* out is complete already; tag NULL: by digest. */
+    bool (*put_manifest)(void *self, const char *tag, struct span body, const struct descriptor *out, struct error *err);
+};
+
+struct store {
+    const struct store_backend *backend;
+    void *self;
+    char *name; /* "registry 'host'" or "layout 'directory'", for messages */
+};
+
+/* NULL with *err filled. The options are borrowed until the store is freed. */
+void *registry_new(const struct reference *reference, const struct registry_options *options, struct error *err);
+void *layout_new(const char *directory, const struct registry_options *options, struct error *err);
+extern const struct store_backend registry_backend, layout_backend;
+
+/* The login for a registry; NULL when there is none. */
+const struct registry_login *login_for(const struct registry_options *options, const char *registry);
+
+/* Directory of the OCI layout that a reference means: its own, or one below the login's; NULL (no error) when it is at a
+ * registry. The caller frees it. */
+bool layout_directory(const struct reference *reference, const struct registry_options *options, char **out, struct error *err);
+
+enum { MEDIA_TYPE_SIZE = sizeof((struct descriptor *)0)->media_type };
+#define MEDIA_DOCKER_SCHEMA_1 "application/vnd.docker.distribution.manifest.v1+json"
+
+/* The media type a manifest's own text tells (*told) or suggests. ERROR_INVALID when it is not a JSON object. */
+bool manifest_media_type(struct span body, char out[static MEDIA_TYPE_SIZE], bool *told, struct error *err);
+
+#endif
