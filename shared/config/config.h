@@ -29,12 +29,13 @@ const char *source_kind_name(enum source_kind kind); /* "github", ... as in the 
 struct config_source {
     const char *name;
     enum source_kind kind;
-    struct secret_reference secret;         /* HMAC secret, GitLab's plain token, a registry's static Authorization value */
-    struct secret_reference signing_secret; /* GitLab's signing token (whsec_...); once set, the plain token no longer counts */
-    struct secret_reference token;          /* for fetching */
-    const char *username;                   /* with token; NULL: the git module's default */
+    struct secret_reference secret; /* HMAC secret, GitLab's plain token, a registry's static Authorization value */
+    struct secret_reference
+        signing_secret;            /* GitLab's signing token (whsec_...); once set, the plain token no longer counts */
+    struct secret_reference token; /* for fetching */
+    const char *username;          /* with token; NULL: the git module's default */
     const char *ca_file;
-    const char *host;                       /* registry sources: the registry's name in image references; NULL: as told */
+    const char *host; /* registry sources: the registry's name in image references; NULL: as told */
 };
 
 struct config_argument {
@@ -47,30 +48,32 @@ struct config_build {
     const struct config_source *source;
     const char *repository; /* full name as the git host says it: "acme/helloworld", compared without case */
     const char *clone;
-    bool enabled;                          /* "enabled": false switches it off */
-    const struct patterns *branches, *tags; /* NULL: none of that kind builds; both absent in the file: every branch, no tag */
-    const struct patterns *paths;           /* NULL: any */
-    bool honour_skip;                       /* "[skip ci]" in the head commit's message; default true */
-    const char *dockerfile; /* "Dockerfile", relative to context's repository root */
-    const char *context;    /* "." */
-    const char *target;     /* NULL: the last stage */
+    bool enabled; /* "enabled": false switches it off */
+    const struct patterns *branches,
+        *tags;                    /* NULL: none of that kind builds; both absent in the file: every branch, no tag */
+    const struct patterns *paths; /* NULL: any */
+    bool honour_skip;             /* "[skip ci]" in the head commit's message; default true */
+    const char *dockerfile;       /* "Dockerfile", relative to context's repository root */
+    const char *context;          /* "." */
+    const char *target;           /* NULL: the last stage */
     const struct config_argument *args;
     size_t arg_count;
-    const char *image;      /* reference without tag */
-    const char *tag;        /* template: {branch} {tag} {ref} {sha} {sha:7} {time} {build}; default "{ref}-{time}-{sha:7}" */
-    const char **also;      /* further tags, templates */
+    const char *image; /* reference without tag */
+    const char *tag;   /* template: {branch} {tag} {ref} {sha} {sha:7} {time} {build}; default "{ref}-{time}-{sha:7}" */
+    const char **also; /* further tags, templates */
     size_t also_count;
     const char **platforms; /* default: this machine's */
     size_t platform_count;
-    long timeout_s;         /* default 1800 */
+    long timeout_s; /* default 1800 */
 };
 
 struct config_target {
     const char *cluster; /* "local": the embedded target */
     const char *namespace, *kind, *workload, *container;
-    const char *service_port;   /* local: where the service listens, "127.0.0.1:8080" or "8080"; NULL: the kernel chooses once, then kept */
-    unsigned container_port;    /* local: port inside the container; 0: the image's first EXPOSE, else 80 */
-    long ready_timeout_s;       /* default 60 */
+    const char *
+        service_port; /* local: where the service listens, "127.0.0.1:8080" or "8080"; NULL: the kernel chooses once, then kept */
+    unsigned container_port; /* local: port inside the container; 0: the image's first EXPOSE, else 80 */
+    long ready_timeout_s;    /* default 60 */
 };
 
 struct config_trigger {
@@ -93,8 +96,8 @@ struct config {
     size_t registry_count;
     const struct secret_reference *chain_keys; /* "chain": {"keys": [...]}: the first signs, all verify */
     size_t chain_key_count;
-    struct secret_reference api_token;         /* "api": {"token": ...}: who may POST /builds/NAME */
-    char digest[65];                           /* of the file: tells two configurations apart in logs */
+    struct secret_reference api_token; /* "api": {"token": ...}: who may POST /builds/NAME */
+    char digest[65];                   /* of the file: tells two configurations apart in logs */
 };
 
 struct config_registry {

@@ -1,0 +1,227 @@
+#include "shared/config/settings.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/config/suggest.h"
+
+static const char *const kind_names[] = {
+    [SOURCE_GITHUB] = "github",   [SOURCE_GITLAB] = "gitlab",     [SOURCE_GITEA] = "gitea",
+    [SOURCE_FORGEJO] = "forgejo", [SOURCE_REGISTRY] = "registry",
+};
+static_assert(sizeof kind_names / sizeof *kind_names == SOURCE_KINDS, "a name for every kind");
+
+const char *source_kind_name(enum source_kind kind)
+{
+    assert(kind < SOURCE_KINDS);
+    return kind_names[kind];
+}
+
+static void *place(const struct setting *setting, void *item)
+{
+    return (char *)item + setting->offset;
+}
+
+void read_source_kind(struct reading *r, const struct setting *setting, const struct json *value, void *item)
+{
+    struct span name = span_of(json_string(value));
+    for (size_t i = 0; i < SOURCE_KINDS; i++) {
+        if (!span_is(name, kind_names[i]))
+            continue;
+        *(enum source_kind *)place(setting, item) = (enum source_kind)i;
+        return;
+    }
+    const char *meant = suggest(name, kind_names, SOURCE_KINDS);
+    if (meant)
+        mistake(r, NULL, "unknown kind '%.60s': did you mean '%s'?", name.data, meant);
+    else
+        mistake(r, NULL, "unknown kind '%.60s': there are github, gitlab, gitea, forgejo and registry", name.data);
+}
+
+static const char *nearest_source(struct reading *r, const char *name)
+{
+    const struct config *config = &r->into->config;
+    const char **names = keep_memory(r, config->source_count * sizeof(const char *));
+    size_t count = 0;
+    for (size_t i = 0; names && i < config->source_count; i++)
+        if (config->sources[i].name)
+            names[count++] = config->sources[i].name;
+    return suggest(span_of(name), names, count);
+}
+
+/* The sources are read before the builds: root_shape has them in that order. */
+void read_source_name(struct reading *r, const struct setting *setting, const struct json *value, void *item)
+{
+    const char *name = json_string(value);
+    const struct config_source *source = config_find_source(&r->into->config, name);
+    if (source) {
+        *(const struct config_source **)place(setting, item) = source;
+        return;
+    }
+    const char *nearest = nearest_source(r, name);
+    if (nearest)
+        mistake(r, NULL, "there is no source '%.60s': did you mean '%s'?", name, nearest);
+    else
+        mistake(r, NULL, "there is no source '%.60s' in 'sources'", name);
+}
+
+static struct kept *keep(struct reading *r)
+{
+    struct kept *kept = keep_memory(r, sizeof *kept);
+    if (kept) {
+        kept->next = r->into->kept;
+        r->into->kept = kept;
+    }
+    return kept;
+}
+
+struct patterns *keep_patterns(struct reading *r)
+{
+    struct kept *kept = keep(r);
+    if (!kept)
+        return NULL;
+    kept->patterns = patterns_new();
+    if (!kept->patterns)
+        error_set(&r->out_of_memory, ERROR_INTERNAL, "out of memory");
+    return kept->patterns;
+}
+
+static void add_pattern(struct reading *r, struct patterns *patterns, const struct json *element)
+{
+    struct error err = { 0 };
+    const char *glob = json_string(element), *regex = json_get_string(element, "regex");
+    if (!glob && (!regex || json_count(element) != 1)) {
+        mistake(r, NULL, "must be a glob in quotes, or {\"regex\": \"...\"}");
+        return;
+    }
+    if (!(glob ? patterns_add_glob(patterns, span_of(glob), &err) : patterns_add_regex(patterns, span_of(regex), &err)))
+        mistake(r, NULL, "%s", err.message);
+}
+
+void read_patterns(struct reading *r, const struct setting *setting, const struct json *value, void *item)
+{
+    struct patterns *patterns = keep_patterns(r);
+    if (!patterns)
+        return;
+    if (json_count(value) == 0)
+        mistake(r, NULL, "an empty list would match nothing: leave '%s' out instead", setting->name);
+    size_t index = 0;
+    for (const struct json *element = json_first(value); element; element = json_next(element)) {
+        size_t mark = path_enter_element(r, index++);
+        add_pattern(r, patterns, element);
+        path_leave(r, mark);
+    }
+    *(const struct patterns **)place(setting, item) = patterns;
+}
+
+static void read_argument(struct reading *r, const struct json *member, struct config_argument *argument)
+{
+    struct error err = { 0 };
+    if (!check_variable(span_of(json_key(member)), &err)) {
+        mistake(r, json_key(member), "%s", err.message);
+        return;
+    }
+    size_t mark = path_enter(r, json_key(member));
+    const char *value = json_string(member);
+    if (!value)
+        mistake(r, NULL, "must be a string, not %s", json_type_name(json_type(member)));
+    else if (!check_template(span_of(value), &err))
+        mistake(r, NULL, "%s", err.message);
+    else
+        *argument = (struct config_argument){ keep_text(r, span_of(json_key(member))), keep_text(r, span_of(value)) };
+    path_leave(r, mark);
+}
+
+void read_arguments(struct reading *r, const struct setting *setting, const struct json *value, void *item)
+{
+    struct config_argument *arguments = keep_memory(r, json_count(value) * sizeof *arguments);
+    size_t count = 0;
+    for (const struct json *member = json_first(value); member && arguments; member = json_next(member))
+        read_argument(r, member, &arguments[count++]);
+    *(const struct config_argument **)place(setting, item) = arguments;
+    *(size_t *)(void *)((char *)item + setting->count_offset) = count;
+}
+
+static bool name_image(struct span text, struct bytes *name, struct error *err)
+{
+    AUTO(reference_release) struct reference reference = { 0 };
+    if (!check_any(text, err) || !reference_parse(text, &reference, err))
+        return false;
+    if (reference.tag || reference.digest)
+        return error_set(err, ERROR_INVALID, "must be an image's name without %s '%s'",
+                         reference.tag ? "the tag" : "the digest", reference.tag ? reference.tag : reference.digest);
+    return reference_name(name, &reference, err);
+}
+
+/* In one form, so that rules and events compare byte by byte. */
+void read_image(struct reading *r, const struct setting *setting, const struct json *value, void *item)
+{
+    AUTO(bytes_release) struct bytes name = BYTES(8192);
+    struct error err = { 0 };
+    if (!name_image(span_of(json_string(value)), &name, &err))
+        mistake(r, NULL, "%s", err.message);
+    else
+        *(const char **)place(setting, item) = keep_text(r, bytes_span(&name));
+}
+
+static void check_listed_tags(struct reading *r, const struct json *when)
+{
+    size_t mark = path_enter(r, "tags"), index = 0;
+    const struct json *list = json_get(when, "tags");
+    for (const struct json *tag = json_string(list) ? NULL : json_first(list); tag; tag = json_next(tag)) {
+        size_t at_list = path_enter_element(r, index++);
+        if (!reference_tag_is_legal(span_of(json_string(tag))))
+            mistake(r, NULL, "no image can have the tag '%.128s'", json_string(tag));
+        path_leave(r, at_list);
+    }
+    path_leave(r, mark);
+}
+
+void read_condition(struct reading *r, const struct setting *setting, const struct json *value, void *item)
+{
+    struct error err = { 0 };
+    struct kept *kept = keep(r);
+    if (!kept)
+        return;
+    kept->condition = condition_new(value, &err);
+    *(const struct condition **)place(setting, item) = kept->condition;
+    if (!kept->condition)
+        mistake(r, NULL, "%s", err.message);
+    else
+        check_listed_tags(r, value);
+}
+
+static bool is_port(struct span text)
+{
+    char digits[6] = "";
+    if (text.len == 0 || text.len >= sizeof digits)
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9')
+            return false;
+        digits[i] = text.data[i];
+    }
+    long port = strtol(digits, NULL, 10);
+    return port >= 1 && port <= 65535;
+}
+
+/* "8080", "127.0.0.1:8080", "[::1]:8080" or 8080. */
+void read_port(struct reading *r, const struct setting *setting, const struct json *value, void *item)
+{
+    char number[24] = "";
+    int64_t port;
+    if (json_integer(value, &port))
+        snprintf(number, sizeof number, "%" PRId64, port);
+    struct span text = span_of(json_string(value) ? json_string(value) : number);
+    long colon = span_find_last(text, ':');
+    struct span host = { text.data, colon < 0 ? 0 : (size_t)colon };
+    struct span digits = { text.data + colon + 1, text.len - (size_t)(colon + 1) };
+    struct error err = { 0 };
+    if (!is_port(digits) || (colon >= 0 && !check_host(host, &err)))
+        mistake(r, NULL, "must be a port, or an address and a port such as \"127.0.0.1:8080\"");
+    else
+        *(const char **)place(setting, item) = keep_text(r, text);
+}

@@ -1,0 +1,272 @@
+#include "shared/config/settings.h"
+
+#include <string.h>
+
+#define SHAPE(rows) .settings = (rows), .count = sizeof(rows) / sizeof *(rows)
+#define AT(item, member) .offset = offsetof(struct item, member)
+#define LIST(item, member, length) AT(item, member), .count_offset = offsetof(struct item, length)
+
+/* Secrets. */
+static void check_secret(struct reading *r, const struct json *object, void *item)
+{
+    (void)item;
+    if ((json_get(object, "file") != NULL) == (json_get(object, "env") != NULL))
+        mistake(r, NULL, "names either a 'file' or a variable, 'env'");
+}
+
+static const struct setting secret_settings[] = {
+    { "file", JSON_STRING, 0, read_text, AT(secret_reference, file), .check = check_any },
+    { "env", JSON_STRING, 0, read_text, AT(secret_reference, env), .check = check_variable },
+};
+
+static const struct shape secret_shape = {
+    .what = "the place of a secret",
+    SHAPE(secret_settings),
+    .size = sizeof(struct secret_reference),
+    .if_a_string = "secrets are never in this file: name a file or a variable, as {\"file\": \"/secrets/name\"} or "
+                   "{\"env\": \"NAME\"}",
+    .check = check_secret,
+};
+
+/* Sources. */
+static const struct config_source source_defaults = { .kind = SOURCE_KINDS };
+
+static void check_source(struct reading *r, const struct json *object, void *item)
+{
+    const struct config_source *source = item;
+    bool gitlab = source->kind == SOURCE_GITLAB, registry = source->kind == SOURCE_REGISTRY;
+    bool has_secret = json_get(object, "secret") || (gitlab && json_get(object, "signingSecret"));
+    if (source->kind == SOURCE_KINDS)
+        return;
+    if (!registry && !has_secret)
+        mistake(r, NULL, "source '%s' has no secret: deliveries could not be verified",
+                source->name ? source->name : "?");
+    if (!gitlab && json_get(object, "signingSecret"))
+        mistake(r, "signingSecret", "only sources of kind 'gitlab' have one; use 'secret'");
+    if (!registry && json_get(object, "host"))
+        mistake(r, "host", "only sources of kind 'registry' have one");
+    if (json_get(object, "username") && !json_get(object, "token"))
+        mistake(r, "username", "is of no use without a 'token'");
+}
+
+static const struct setting source_settings[] = {
+    { "name", JSON_STRING, REQUIRED, read_text, AT(config_source, name), .check = check_name },
+    { "kind", JSON_STRING, REQUIRED, read_source_kind, AT(config_source, kind) },
+    { "secret", JSON_OBJECT, 0, read_object, AT(config_source, secret), .shape = &secret_shape },
+    { "signingSecret", JSON_OBJECT, 0, read_object, AT(config_source, signing_secret), .shape = &secret_shape },
+    { "token", JSON_OBJECT, 0, read_object, AT(config_source, token), .shape = &secret_shape },
+    { "username", JSON_STRING, 0, read_text, AT(config_source, username), .check = check_any },
+    { "caFile", JSON_STRING, 0, read_text, AT(config_source, ca_file), .check = check_any },
+    { "host", JSON_STRING, 0, read_text, AT(config_source, host), .check = check_host },
+};
+
+static const struct shape source_shape = {
+    .what = "a source",
+    SHAPE(source_settings),
+    .size = sizeof(struct config_source),
+    .defaults = &source_defaults,
+    .check = check_source,
+};
+
+/* Build rules. */
+static const struct setting on_settings[] = {
+    { "branches", JSON_ARRAY, 0, read_patterns, AT(config_build, branches) },
+    { "tags", JSON_ARRAY, 0, read_patterns, AT(config_build, tags) },
+    { "paths", JSON_ARRAY, 0, read_patterns, AT(config_build, paths) },
+};
+
+static const struct shape on_shape = { .what = "'on'", SHAPE(on_settings) };
+
+static const struct config_build build_defaults = {
+    .enabled = true,
+    .honour_skip = true,
+    .dockerfile = "Dockerfile",
+    .context = ".",
+    .tag = "{ref}-{time}-{sha:7}",
+    .timeout_s = 1800,
+};
+
+/* Where neither branches nor tags are told apart, every branch builds, and no tag. */
+static void default_to_every_branch(struct reading *r, struct config_build *build)
+{
+    struct patterns *everything = keep_patterns(r);
+    struct error err = { 0 };
+    if (everything && !patterns_add_glob(everything, SPAN("**"), &err))
+        r->out_of_memory = err;
+    build->branches = everything;
+}
+
+static void check_build(struct reading *r, const struct json *object, void *item)
+{
+    struct config_build *build = item;
+    (void)object;
+    if (build->source && build->source->kind == SOURCE_REGISTRY)
+        mistake(r, "source", "source '%s' is a registry: builds come from git hosts", build->source->name);
+    if (!build->branches && !build->tags)
+        default_to_every_branch(r, build);
+}
+
+static const struct setting build_settings[] = {
+    { "name", JSON_STRING, REQUIRED, read_text, AT(config_build, name), .check = check_name },
+    { "source", JSON_STRING, REQUIRED, read_source_name, AT(config_build, source) },
+    { "repository", JSON_STRING, REQUIRED, read_text, AT(config_build, repository), .check = check_repository },
+    { "clone", JSON_STRING, REQUIRED, read_text, AT(config_build, clone), .check = check_clone },
+    { "enabled", JSON_BOOLEAN, 0, read_boolean, AT(config_build, enabled) },
+    { "on", JSON_OBJECT, 0, read_object, .shape = &on_shape },
+    { "skipCi", JSON_BOOLEAN, 0, read_boolean, AT(config_build, honour_skip) },
+    { "dockerfile", JSON_STRING, 0, read_text, AT(config_build, dockerfile), .check = check_relative_path },
+    { "context", JSON_STRING, 0, read_text, AT(config_build, context), .check = check_relative_path },
+    { "target", JSON_STRING, 0, read_text, AT(config_build, target), .check = check_any },
+    { "args", JSON_OBJECT, 0, read_arguments, LIST(config_build, args, arg_count) },
+    { "platforms", JSON_ARRAY, 0, read_texts, LIST(config_build, platforms, platform_count), .check = check_platform },
+    { "image", JSON_STRING, REQUIRED, read_image, AT(config_build, image) },
+    { "tag", JSON_STRING, 0, read_text, AT(config_build, tag), .check = check_tag_template },
+    { "also", JSON_ARRAY, 0, read_texts, LIST(config_build, also, also_count), .check = check_tag_template },
+    { "timeoutSeconds", JSON_NUMBER, 0, read_long, AT(config_build, timeout_s), .min = 1, .max = 24 * 3600 },
+};
+
+static const struct shape build_shape = {
+    .what = "a build rule",
+    SHAPE(build_settings),
+    .size = sizeof(struct config_build),
+    .defaults = &build_defaults,
+    .check = check_build,
+};
+
+/* Triggers. */
+static const struct config_target target_defaults = { .ready_timeout_s = 60 };
+
+static void check_target(struct reading *r, const struct json *object, void *item)
+{
+    const struct config_target *target = item;
+    if (target->cluster && strcmp(target->cluster, "local") == 0 && !json_get(object, "workload"))
+        mistake(r, NULL, "'workload' is missing: it names the service that cluster 'local' runs");
+}
+
+static const struct setting target_settings[] = {
+    { "cluster", JSON_STRING, REQUIRED, read_text, AT(config_target, cluster), .check = check_cluster },
+    { "namespace", JSON_STRING, 0, read_text, AT(config_target, namespace), .check = check_name },
+    { "kind", JSON_STRING, 0, read_text, AT(config_target, kind), .check = check_name },
+    { "workload", JSON_STRING, 0, read_text, AT(config_target, workload), .check = check_name },
+    { "container", JSON_STRING, 0, read_text, AT(config_target, container), .check = check_name },
+    { "servicePort", JSON_STRING, OR_NUMBER, read_port, AT(config_target, service_port) },
+    { "containerPort", JSON_NUMBER, 0, read_unsigned, AT(config_target, container_port), .min = 1, .max = 65535 },
+    { "readyTimeoutSeconds", JSON_NUMBER, 0, read_long, AT(config_target, ready_timeout_s), .min = 1, .max = 3600 },
+};
+
+static const struct shape target_shape = {
+    .what = "a target",
+    SHAPE(target_settings),
+    .size = sizeof(struct config_target),
+    .defaults = &target_defaults,
+    .check = check_target,
+};
+
+static const struct config_trigger trigger_defaults = { .enabled = true };
+
+static const struct setting trigger_settings[] = {
+    { "name", JSON_STRING, REQUIRED, read_text, AT(config_trigger, name), .check = check_name },
+    { "image", JSON_STRING, REQUIRED, read_image, AT(config_trigger, image) },
+    { "enabled", JSON_BOOLEAN, 0, read_boolean, AT(config_trigger, enabled) },
+    { "when", JSON_OBJECT, REQUIRED, read_condition, AT(config_trigger, when) },
+    { "deploy", JSON_ARRAY, REQUIRED, read_objects, LIST(config_trigger, targets, target_count),
+      .shape = &target_shape },
+};
+
+static const struct shape trigger_shape = {
+    .what = "a trigger",
+    SHAPE(trigger_settings),
+    .size = sizeof(struct config_trigger),
+    .defaults = &trigger_defaults,
+};
+
+/* Registries. */
+static void check_registry(struct reading *r, const struct json *object, void *item)
+{
+    static const char *const logins[] = { "username", "password", "dockerConfig", "plainHttp", "caFile" };
+    (void)item;
+    if ((json_get(object, "username") != NULL) != (json_get(object, "password") != NULL))
+        mistake(r, NULL, "'username' and 'password' belong together");
+    if (json_get(object, "dockerConfig") && json_get(object, "username"))
+        mistake(r, "dockerConfig", "takes the place of 'username' and 'password': name one of them");
+    for (size_t i = 0; json_get(object, "layout") && i < sizeof logins / sizeof *logins; i++)
+        if (json_get(object, logins[i]))
+            mistake(r, logins[i], "is of no use with 'layout': a directory asks for no login");
+}
+
+static const struct setting registry_settings[] = {
+    { "host", JSON_STRING, REQUIRED, read_text, AT(config_registry, host), .check = check_host },
+    { "username", JSON_STRING, 0, read_text, AT(config_registry, username), .check = check_any },
+    { "password", JSON_OBJECT, 0, read_object, AT(config_registry, password), .shape = &secret_shape },
+    { "dockerConfig", JSON_OBJECT, 0, read_object, AT(config_registry, docker_config), .shape = &secret_shape },
+    { "plainHttp", JSON_BOOLEAN, 0, read_boolean, AT(config_registry, plain_http) },
+    { "caFile", JSON_STRING, 0, read_text, AT(config_registry, ca_file), .check = check_any },
+    { "layout", JSON_STRING, 0, read_text, AT(config_registry, layout), .check = check_any },
+};
+
+static const struct shape registry_shape = {
+    .what = "a registry",
+    SHAPE(registry_settings),
+    .size = sizeof(struct config_registry),
+    .check = check_registry,
+};
+
+/* The chain and the interface for people. */
+static const struct setting chain_settings[] = {
+    { "keys", JSON_ARRAY, REQUIRED, read_objects, LIST(config, chain_keys, chain_key_count), .shape = &secret_shape },
+};
+
+static const struct shape chain_shape = { .what = "'chain'", SHAPE(chain_settings) };
+
+static const struct setting api_settings[] = {
+    { "token", JSON_OBJECT, 0, read_object, AT(config, api_token), .shape = &secret_shape },
+};
+
+static const struct shape api_shape = { .what = "'api'", SHAPE(api_settings) };
+
+/* The file. Sources come first: builds name them. */
+static const struct setting root_settings[] = {
+    { "$schema", JSON_STRING, 0, .read = read_nothing },
+    { "sources", JSON_ARRAY, 0, read_objects, LIST(config, sources, source_count), .shape = &source_shape },
+    { "builds", JSON_ARRAY, 0, read_objects, LIST(config, builds, build_count), .shape = &build_shape },
+    { "triggers", JSON_ARRAY, 0, read_objects, LIST(config, triggers, trigger_count), .shape = &trigger_shape },
+    { "registries", JSON_ARRAY, 0, read_objects, LIST(config, registries, registry_count), .shape = &registry_shape },
+    { "chain", JSON_OBJECT, 0, read_object, .shape = &chain_shape },
+    { "api", JSON_OBJECT, 0, read_object, .shape = &api_shape },
+};
+
+/* Names by which other parts of the file or events find a thing stand once. */
+static void check_unique(struct reading *r, const struct json *root, const char *list, const char *member)
+{
+    size_t mark = path_enter(r, list), index = 0;
+    const struct json *first = json_count(json_get(root, list)) <= ITEMS_MAX ? json_first(json_get(root, list)) : NULL;
+    for (const struct json *later = first; later; later = json_next(later), index++) {
+        const char *name = json_get_string(later, member);
+        const struct json *earlier = first;
+        size_t where = 0;
+        for (; name && earlier != later; earlier = json_next(earlier), where++) {
+            const char *other = json_get_string(earlier, member);
+            if (other && strcmp(other, name) == 0)
+                break;
+        }
+        if (!name || earlier == later)
+            continue;
+        size_t element = path_enter_element(r, index);
+        (void)path_enter(r, member);
+        mistake(r, NULL, "'%.60s' is taken by %s[%zu]", name, list, where);
+        path_leave(r, element);
+    }
+    path_leave(r, mark);
+}
+
+static void check_root(struct reading *r, const struct json *object, void *item)
+{
+    static const struct {
+        const char *list, *member;
+    } rows[] = { { "sources", "name" }, { "builds", "name" }, { "triggers", "name" }, { "registries", "host" } };
+    (void)item;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        check_unique(r, object, rows[i].list, rows[i].member);
+}
+
+const struct shape root_shape = { .what = "the configuration", SHAPE(root_settings), .check = check_root };
