@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -954,8 +955,40 @@ static void bad_addresses_are_named(void **unused)
     end(fixture);
 }
 
-int main(void)
+/* --- a server for tests in other languages: "server_test serve BODY" listens on 127.0.0.1:$PORT until SIGTERM and takes that body only --- */
+
+static struct server *served;
+
+static void on_signal(int number)
 {
+    (void)number;
+    server_stop(served);
+}
+
+static void take_the_body(void *context, const struct request *request, struct reply *reply)
+{
+    reply->status = span_is(request->body, context) ? 202 : 401;
+}
+
+static int serve(const char *port, const char *body)
+{
+    struct error err = { 0 };
+    char place[64];
+    snprintf(place, sizeof place, "127.0.0.1:%s", port ? port : "0");
+    served = server_new(
+        &(struct server_options){ .listen = place, .handle = take_the_body, .context = (void *)(uintptr_t)body }, &err);
+    signal(SIGTERM, on_signal);
+    bool good = served && server_run(served, &err);
+    if (!good)
+        fprintf(stderr, "%s\n", err.message);
+    server_free(served);
+    return good ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 3 && strcmp(argv[1], "serve") == 0)
+        return serve(getenv("PORT"), argv[2]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_reaches_the_handler_and_the_answer_the_client),
         cmocka_unit_test(answers_carry_what_the_reply_says),
