@@ -35,6 +35,8 @@ static bool understand(struct arena *arena, const struct word_list *nodes, struc
         if (!instruction_from(arena, node, &all[i], err))
             return error_wrap(err, "dockerfile parse error on line %u", node->first);
         *stages += all[i].op == DOCKERFILE_FROM;
+        if (*stages > DOCKERFILE_STAGES_MAX)
+            return error_set(err, ERROR_TOO_LARGE, "the dockerfile has more than %d stages", DOCKERFILE_STAGES_MAX);
         if (!*stages && all[i].op != DOCKERFILE_ARG)
             return error_set(err, ERROR_INVALID, "dockerfile parse error on line %u: no build stage in current context",
                              node->first);

@@ -11,6 +11,9 @@
  *   an ARG behind an ENV of the same name wins          as BuildKit's code; the image's config keeps the ENV's value
  *   a stage built on a stage sees ENV above ARG again   as BuildKit: the config's environment is laid over the inherited
  *   FROM BUILD behind AS BUILD is an image, not a stage as BuildKit (names are lowered, FROM compares the written text)
+ *   EXPOSE 80${X:-1} exposes 1                          as BuildKit (words that are split lose what stood before a
+ *                                                       substitution with a modifier)
+ *   a JSON string with \u0000 is refused                BuildKit goes on and fails when it runs it
  *   several sources and a destination without "/"      accepted as BuildKit
  *   a class holding a wildcard, such as qu[?].txt       matches as Go's filepath.Match says
  *   --link together with --chmod                        reported as written; the builder decides
@@ -33,6 +36,7 @@ enum {
     DOCKERFILE_SIZE_MAX = 4 << 20,    /* bytes of text: the largest that BuildKit accepts is 2 MB                */
     DOCKERFILE_MEMORY_MAX = 64 << 20, /* what one parsed file, one plan or one stage's expansion may take        */
     DOCKERFILE_LINE_MAX = 65535,      /* bytes of one line                                                       */
+    DOCKERFILE_STAGES_MAX = 1000,     /* FROM instructions                                                       */
 };
 
 enum dockerfile_op {
@@ -141,7 +145,7 @@ struct dockerfile_instruction {
         struct dockerfile_copy copy;       /* ADD COPY                                                         */
         struct dockerfile_pairs pairs;     /* ARG ENV LABEL                                                    */
         struct dockerfile_command command; /* CMD ENTRYPOINT SHELL                                             */
-        struct dockerfile_words list;      /* VOLUME: paths; EXPOSE: once expanded "80/tcp", sorted, each once */
+        struct dockerfile_words list;      /* VOLUME: paths; EXPOSE: once expanded "80/tcp", each once */
         struct dockerfile_from from;       /* FROM                                                             */
         struct dockerfile_health health;   /* HEALTHCHECK                                                      */
         struct dockerfile_run run;         /* RUN                                                              */

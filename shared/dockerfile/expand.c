@@ -77,8 +77,7 @@ static bool is_control_arg(const char *name)
 /* The build argument, else the default, else what is global. */
 static bool arg_value(struct job *job, const struct dockerfile_pair *in, struct dockerfile_pair *out)
 {
-    if (!expand_text(job, in->key, &out->key))
-        return false;
+    out->key = in->key; /* the names of ARG hold no variables, unlike those of ENV and LABEL */
     const char *given = scope_build_arg(job->scope, out->key);
     if (!given && in->value)
         return expand_text(job, in->value, &out->value);
@@ -167,9 +166,13 @@ static bool expand_copy(struct job *job, struct dockerfile_instruction *it)
     return check_sources(it, job->err);
 }
 
-static int compare_words(const void *a, const void *b)
+/* Does no word before this one say the same? */
+static bool first_of(const struct word_list *list, size_t index)
 {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
+    for (size_t i = 0; i < index; i++)
+        if (!strcmp(list->items[i], list->items[index]))
+            return false;
+    return true;
 }
 
 static bool expand_expose(struct job *job, struct dockerfile_instruction *it)
@@ -184,10 +187,8 @@ static bool expand_expose(struct job *job, struct dockerfile_instruction *it)
                 return false;
     }
     size_t kept = 0;
-    if (ports.count)
-        qsort(ports.items, ports.count, sizeof *ports.items, compare_words);
     for (size_t i = 0; i < ports.count; i++)
-        if (!kept || strcmp(ports.items[kept - 1], ports.items[i]) != 0)
+        if (first_of(&ports, i))
             ports.items[kept++] = ports.items[i];
     it->list = (struct dockerfile_words){ ports.items, kept };
     return true;

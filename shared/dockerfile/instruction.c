@@ -370,11 +370,23 @@ static bool parse_health(struct arena *arena, const struct node *node, struct do
     return node->args.count == 1 || error_set(err, ERROR_INVALID, "HEALTHCHECK NONE takes no arguments");
 }
 
+static int compare_words(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
 static bool parse_expose(struct arena *arena, const struct node *node, struct dockerfile_instruction *out,
                          struct error *err)
 {
-    out->list = words_of(&node->args);
-    return at_least_one(node, err) && no_flags(arena, node, err);
+    if (!at_least_one(node, err) || !no_flags(arena, node, err))
+        return false;
+    struct word_list ports = { 0 };
+    for (size_t i = 0; i < node->args.count; i++)
+        if (!word_add(arena, &ports, node->args.items[i], err))
+            return false;
+    qsort(ports.items, ports.count, sizeof *ports.items, compare_words);
+    out->list = words_of(&ports);
+    return true;
 }
 
 static bool parse_volume(struct arena *arena, const struct node *node, struct dockerfile_instruction *out,
@@ -425,6 +437,8 @@ static bool unknown_instruction(const char *name, struct error *err)
 bool instruction_from(struct arena *arena, const struct node *node, struct dockerfile_instruction *out,
                       struct error *err)
 {
+    if (node->has_nul)
+        return error_set(err, ERROR_INVALID, "a NUL byte in a JSON string");
     if (node->op == DOCKERFILE_OPS)
         return unknown_instruction(node->name, err);
     struct dockerfile_instruction made = { .op = node->op, .line = node->first, .last_line = node->last };

@@ -171,6 +171,13 @@ static const char *unset(const void *context, struct span name)
     return NULL;
 }
 
+/* ^\d*<<-?$ */
+static bool is_lone_start(const char *word)
+{
+    word += strspn(word, "0123456789");
+    return !strcmp(word, "<<") || !strcmp(word, "<<-");
+}
+
 static bool read_heredocs(struct lexer *lexer, struct node *node, struct error *err)
 {
     static const struct word_env nothing = { unset, NULL };
@@ -187,7 +194,12 @@ static bool read_heredocs(struct lexer *lexer, struct node *node, struct error *
     for (size_t i = 0; i < words.count; i++) {
         struct dockerfile_heredoc *heredoc = &node->heredocs[node->heredoc_count];
         bool found = false;
-        if (!heredoc_parse(lexer->arena, span_of(words.items[i]), heredoc, &found, err))
+        const char *word = words.items[i];
+        if (is_lone_start(word) && i + 1 < words.count) /* `<< EOF` */
+            word = arena_printf(lexer->arena, "%s%s", word, words.items[++i]);
+        if (!word)
+            return no_memory(err);
+        if (!heredoc_parse(lexer->arena, span_of(word), heredoc, &found, err))
             return error_wrap(err, "dockerfile parse error on line %u", node->first);
         if (found && !read_heredoc(lexer, node->first, heredoc, err))
             return false;

@@ -11,6 +11,7 @@ struct node {
     struct word_list flags;
     struct word_list args; /* by the rules of this instruction; pairs of ENV and LABEL as key, value, key, ... */
     bool json;             /* args are the elements of a JSON array */
+    bool has_nul;          /* one of them asked for "\\u0000", which no text of ours can hold */
     struct node *trigger;  /* ONBUILD */
     struct dockerfile_heredoc *heredocs;
     size_t heredoc_count;

@@ -37,8 +37,10 @@ static bool as_json(struct arena *arena, char escape, struct span rest, struct n
                     struct error *err)
 {
     struct word_list words = { 0 };
-    switch (json_words_parse(arena, rest, &words, err)) {
+    bool has_nul = false;
+    switch (json_words_parse(arena, rest, &words, &has_nul, err)) {
     case JSON_WORDS:
+        node->has_nul = has_nul;
         node->args = words;
         node->json = true;
         return true;
@@ -158,6 +160,7 @@ static bool as_health(struct arena *arena, char escape, struct span rest, struct
         !add_span(arena, &node->args, (struct span){ rest.data, kind }, err))
         return false;
     node->json = command.json;
+    node->has_nul = command.has_nul;
     for (size_t i = 0; i < command.args.count; i++)
         if (!word_add(arena, &node->args, command.args.items[i], err))
             return false;

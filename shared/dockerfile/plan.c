@@ -11,6 +11,7 @@ struct dockerfile_plan {
     struct arena *arena;
     struct dockerfile_plan_stage *stages;
     size_t target;
+    struct edges *edges; /* while they are collected */
 };
 
 void dockerfile_plan_free(struct dockerfile_plan *plan)
@@ -308,6 +309,76 @@ static bool check_order(struct dockerfile_plan *plan, size_t stage, size_t sourc
                      from ? from : "", title ? title : "");
 }
 
+/* Which stage needs which, once for all. */
+struct edge {
+    size_t stage, source;
+};
+
+struct edges {
+    struct edge *items;
+    size_t count, capacity;
+};
+
+static bool add_edge(struct dockerfile_plan *plan, size_t stage, size_t source, const char *from, struct error *err)
+{
+    (void)from;
+    struct edges *edges = plan->edges;
+    if (edges->count == edges->capacity) {
+        size_t capacity = edges->capacity ? edges->capacity * 2 : 64;
+        struct edge *items = arena_take(plan->arena, capacity * sizeof *items);
+        if (!items)
+            return no_memory(err);
+        if (edges->count)
+            memcpy(items, edges->items, edges->count * sizeof *items);
+        edges->items = items;
+        edges->capacity = capacity;
+    }
+    edges->items[edges->count++] = (struct edge){ stage, source };
+    return true;
+}
+
+/* Mark the stages that lead to no circle, again and again, until nothing changes. */
+static void mark_open_ended(const struct edges *edges, bool *open, size_t count)
+{
+    bool *blocked = open + count;
+    for (bool changed = true; changed;) {
+        changed = false;
+        memset(blocked, 0, count);
+        for (size_t i = 0; i < edges->count; i++)
+            if (!open[edges->items[i].source])
+                blocked[edges->items[i].stage] = true;
+        for (size_t i = 0; i < count; i++) {
+            changed = changed || (!open[i] && !blocked[i]);
+            open[i] = open[i] || !blocked[i];
+        }
+    }
+}
+
+static bool check_circles(struct dockerfile_plan *plan, struct error *err)
+{
+    size_t count = plan->dockerfile->stage_count;
+    struct edges edges = { 0 };
+    bool forward = false, *open = arena_take(plan->arena, 2 * count);
+    plan->edges = &edges;
+    if (!open)
+        return no_memory(err);
+    for (size_t i = 0; i < count; i++)
+        if (!visit_stage(plan, i, add_edge, err))
+            return false;
+    plan->edges = NULL;
+    for (size_t i = 0; i < edges.count; i++)
+        forward = forward || edges.items[i].source >= edges.items[i].stage;
+    if (!forward)
+        return true;
+    mark_open_ended(&edges, open, count);
+    for (size_t i = 0; i < count; i++) {
+        const char *title = open[i] ? "" : stage_title(plan, i);
+        if (!open[i])
+            return error_set(err, ERROR_INVALID, "circular dependency detected on stage: %s", title ? title : "");
+    }
+    return true;
+}
+
 static bool mark_needed(struct dockerfile_plan *plan, size_t stage, size_t source, const char *from, struct error *err)
 {
     (void)stage;
@@ -361,6 +432,8 @@ static bool plan_fill(struct dockerfile_plan *plan, const char *target, struct e
         if (!resolve_base(plan, i, err))
             return error_wrap(err, "dockerfile line %u", plan->dockerfile->stages[i].line);
     if (!find_target(plan, target, err))
+        return false;
+    if (!check_circles(plan, err))
         return false;
     for (size_t i = 0; i < count; i++)
         if (!visit_stage(plan, i, check_order, err))

