@@ -1,0 +1,313 @@
+/* build: a push asks for an image.
+ *
+ * The event names a rule of the configuration, a ref and a commit. The git host is asked what the ref points to now, before the build
+ * begins and again before the image is published: a branch that has moved on has a build of its own. What goes wrong for good (a
+ * Dockerfile that cannot be built, a token that is refused) is the build's result and told by its events; what may go better next time
+ * is an error, and the sender tries again. */
+#include "functions/build/baseindex.h"
+#include "functions/build/events.h"
+#include "functions/build/order.h"
+#include "functions/build/publish.h"
+#include "functions/build/running.h"
+#include "runtime/function.h"
+#include "shared/base/clock.h"
+#include "shared/config/config.h"
+#include "shared/git/git.h"
+
+#include <string.h>
+
+struct build_state {
+    struct config *config;
+    struct registry_logins *logins;
+    struct running *running;
+    struct arena *arena;
+    const char *cache_directory;
+    bool allow_private;
+};
+
+/* One event on its way. */
+struct job {
+    struct call *call;
+    const struct build_state *state;
+    struct order order;
+    const struct config_build *rule;
+    struct secret *token;
+    struct git_remote_options remote;
+    struct running_job *running;
+    struct registry_options registries;
+    struct tags tags;
+    char commit[GIT_OID_TEXT_SIZE]; /* "" until it is known */
+    int64_t started_ms, deadline_ms;
+    bool started;   /* told */
+    bool timed_out; /* over the rule's limit */
+    const char *superseded; /* the reason; NULL: it is not */
+};
+
+static void job_release(struct job *job)
+{
+    running_end(job->running);
+    secret_free(job->token);
+}
+AUTO_RELEASE(struct job, job_release)
+
+static void stop(void *opaque)
+{
+    struct build_state *state = opaque;
+
+    if (!state)
+        return;
+    running_free(state->running);
+    registry_logins_free(state->logins);
+    config_free(state->config);
+    arena_free(state->arena);
+    free(state);
+}
+AUTO_FREE(void, stop)
+
+static bool start(void **out, struct error *err)
+{
+    AUTO(stop) void *owned = calloc(1, sizeof(struct build_state));
+    struct build_state *state = owned;
+    const char *private = getenv("PUSHWRIGHT_ADD_PRIVATE");
+
+    if (state)
+        state->arena = arena_new(64 * 1024);
+    if (!state || !state->arena)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    state->config = config_load(NULL, err);
+    if (!state->config)
+        return false;
+    state->logins = config_registry_logins(state->config, err);
+    if (!state->logins)
+        return false;
+    state->running = running_new(err);
+    if (!state->running)
+        return false;
+    state->cache_directory = baseindex_default_directory(state->arena);
+    state->allow_private = private && strcmp(private, "1") == 0;
+    *out = TAKE(owned);
+    return true;
+}
+
+/* ---- is it still wanted? ---- */
+
+static bool cancelled(void *context)
+{
+    struct job *job = context;
+
+    if (clock_monotonic_ms() > job->deadline_ms)
+        job->timed_out = true;
+    return job->timed_out || call_cancelled(job->call) || (job->running && running_superseded(job->running));
+}
+
+static bool superseded(struct job *job, const char *reason)
+{
+    job->superseded = reason ? reason : "a newer push supersedes this one";
+    return true;
+}
+
+/* What the ref points to now; false without a reason in job->superseded is an error. A branch that has moved on has a build of its
+ * own; a tag, and what a person asks for, is built as it was asked for. */
+static bool check_tip(struct job *job, struct error *err)
+{
+    char tip[GIT_OID_TEXT_SIZE];
+    const char *wanted = job->commit[0] ? job->commit : job->order.commit;
+
+    if (wanted && (job->order.is_tag || job->order.by_person)) {
+        snprintf(job->commit, sizeof(job->commit), "%s", wanted);
+        return true;
+    }
+    if (!git_tip(&job->remote, job->order.ref, tip, err))
+        return false;
+    if (!wanted || strcmp(wanted, tip) == 0) {
+        memcpy(job->commit, tip, sizeof(tip));
+        return true;
+    }
+    return superseded(job, arena_printf(call_arena(job->call), "superseded: '%s' has moved on from %.7s to %.7s",
+                                        job->order.ref, wanted, tip));
+}
+
+/* ---- the steps ---- */
+
+static bool connect_source(struct job *job, struct error *err)
+{
+    const struct config_source *source = job->rule->source;
+
+    if (source && secret_reference_is_set(&source->token)) {
+        job->token = secret_reference_load(&source->token, err);
+        if (!job->token)
+            return false;
+    }
+    job->remote = (struct git_remote_options){ .url = job->rule->clone,
+                                               .username = source ? source->username : NULL,
+                                               .token = job->token,
+                                               .ca_file = source ? source->ca_file : NULL,
+                                               .cancelled = cancelled,
+                                               .cancelled_context = job };
+    return true;
+}
+
+static struct build_told told(const struct job *job)
+{
+    return (struct build_told){ .order = &job->order,
+                                .commit = job->commit[0] ? job->commit : job->order.commit,
+                                .duration_ms = clock_monotonic_ms() - job->started_ms };
+}
+
+static bool tell_started(struct job *job, struct error *err)
+{
+    struct build_told build = told(job);
+
+    if (job->started)
+        return true;
+    job->started = true;
+    return events_started(job->call, &build, err);
+}
+
+static bool publish(struct job *job, const struct built *built, int64_t time_s, struct error *err)
+{
+    const char *clone = job->rule->clone;
+    struct publish_options options = { .image = job->rule->image,
+                                       .registries = &job->registries,
+                                       .built = built,
+                                       .platforms = job->rule->platforms,
+                                       .count = job->rule->platform_count,
+                                       .tags = job->tags.items,
+                                       .tag_count = job->tags.count,
+                                       .commit = job->commit,
+                                       .source = strncmp(clone, "http", 4) == 0 ? clone : NULL,
+                                       .time_s = time_s };
+    AUTO(publication_free) struct publication *publication = publication_new(&options, err);
+
+    if (!publication || !publication_upload(publication, err))
+        return error_wrap(err, "publish '%s'", job->rule->image);
+    if (!check_tip(job, err))
+        return false;
+    if (job->superseded)
+        return true;
+    if (!publication_tag(publication, err))
+        return error_wrap(err, "publish '%s'", job->rule->image);
+    call_log(job->call, "%s:%s is %s", job->rule->image, job->tags.items[0],
+             publication_descriptor(publication)->digest);
+    struct build_told build = told(job);
+    return events_published(job->call, &build, publication, &job->tags, err);
+}
+
+static void release_all(struct built *built, size_t count)
+{
+    for (size_t i = 0; built && i < count; i++)
+        built_release(&built[i]);
+    free(built);
+}
+
+static bool build_platforms(struct job *job, struct engine *engine, struct git_snapshot *snapshot, struct error *err)
+{
+    size_t count = job->rule->platform_count, done = 0;
+    struct built *built = calloc(count, sizeof(built[0]));
+    bool good = built || error_set(err, ERROR_INTERNAL, "out of memory");
+
+    for (; good && done < count; done++)
+        good = engine_build(engine, job->rule->platforms[done], &built[done], err);
+    good = good && publish(job, built, git_snapshot_time_s(snapshot), err);
+    release_all(built, count);
+    return good;
+}
+
+static bool build(struct job *job, struct error *err)
+{
+    AUTO(git_snapshot_free) struct git_snapshot *snapshot =
+        git_fetch(&job->remote, job->order.ref, job->commit, err);
+    if (!snapshot)
+        return false;
+    struct engine_options options = { .snapshot = snapshot,
+                                      .dockerfile = job->rule->dockerfile,
+                                      .context = job->rule->context,
+                                      .target = job->rule->target,
+                                      .registries = &job->registries,
+                                      .cache_directory = job->state->cache_directory,
+                                      .allow_private = job->state->allow_private,
+                                      .cancelled = cancelled,
+                                      .cancelled_context = job };
+
+    if (!order_tags(job->call, &job->order, job->rule, job->commit, &job->tags, err) ||
+        !order_arguments(job->call, &job->order, job->rule, job->commit, &options.args, err))
+        return false;
+    AUTO(engine_free) struct engine *engine = engine_new(&options, err);
+    if (!engine)
+        return false;
+    if (engine_submodules(engine) > 0)
+        call_log(job->call, "%zu submodules of '%s' are left empty", engine_submodules(engine), job->rule->repository);
+    return build_platforms(job, engine, snapshot, err);
+}
+
+static bool attempt(struct job *job, struct error *err)
+{
+    bool newer;
+
+    if (!connect_source(job, err) || !check_tip(job, err))
+        return false;
+    if (job->superseded)
+        return true;
+    job->running = running_begin(job->state->running, job->order.build, job->order.ref, job->order.sequence, &newer, err);
+    if (!job->running)
+        return newer && superseded(job, NULL);
+    if (!tell_started(job, err) || !call_flush(job->call, err))
+        return false;
+    return build(job, err);
+}
+
+/* ---- how it ended ---- */
+
+static bool end_superseded(struct job *job, struct error *err)
+{
+    struct build_told build = told(job);
+
+    if (job->started && !events_not_published(job->call, &build, "cancel", job->superseded, err))
+        return false;
+    return call_skip(job->call, job->order.build, job->order.ref, err, "%s", job->superseded);
+}
+
+static bool end_failed(struct job *job, const struct error *reason, struct error *err)
+{
+    struct build_told build = told(job);
+
+    call_log(job->call, "build '%s' of '%s' failed: %s", job->order.build, job->order.ref, reason->message);
+    return tell_started(job, err) && events_not_published(job->call, &build, "failure", reason->message, err);
+}
+
+static bool run(struct job *job, struct error *err)
+{
+    struct error failed = { 0 };
+    bool good = attempt(job, &failed);
+
+    if (!good && job->running && running_superseded(job->running))
+        good = superseded(job, NULL);
+    if (job->superseded)
+        return end_superseded(job, err);
+    if (good)
+        return true;
+    if (job->timed_out)
+        error_set(&failed, ERROR_INVALID, "the build took longer than the %ld s that its rule allows", job->rule->timeout_s);
+    if (!error_is_temporary(&failed))
+        return end_failed(job, &failed, err);
+    *err = failed;
+    return error_wrap(err, "build '%s'", job->order.build);
+}
+
+static bool handle(struct call *call, struct error *err)
+{
+    AUTO(job_release) struct job job = { .call = call, .state = call_state(call), .started_ms = clock_monotonic_ms() };
+
+    if (!order_read(call, &job.order, err))
+        return false;
+    job.rule = config_find_build(job.state->config, job.order.build);
+    if (!job.rule)
+        return error_set(err, ERROR_CONFLICT, "build '%s' is not in the configuration of this function", job.order.build);
+    if (!job.rule->enabled)
+        return call_skip(call, job.order.build, job.order.ref, err, "build '%s' is switched off", job.order.build);
+    job.deadline_ms = job.started_ms + job.rule->timeout_s * 1000;
+    job.registries = registry_logins_options(job.state->logins, true);
+    return run(&job, err);
+}
+
+FUNCTION(.start = start, .stop = stop, .handle = handle)

@@ -1,0 +1,39 @@
+/* What a build.queued event asks for. It names a rule, a ref and a commit; what may be done about them stands in the configuration. */
+#ifndef PUSHWRIGHT_FUNCTIONS_BUILD_ORDER_H
+#define PUSHWRIGHT_FUNCTIONS_BUILD_ORDER_H
+
+#include "runtime/function.h"
+#include "shared/config/config.h"
+#include "shared/dockerfile/dockerfile.h"
+
+enum { ORDER_TAGS_MAX = 32 };
+
+struct order { /* strings belong to the call */
+    const char *subject;  /* the event's subject.id, by which all events of the build are told to be of one */
+    const char *build;
+    const char *repository, *repository_source;
+    const char *ref;      /* full name */
+    const char *commit;   /* NULL: the ref's tip */
+    const char *sequence; /* decimal; orders the pushes of a ref */
+    int64_t time_ms;      /* of the push */
+    bool is_tag;
+    bool by_person;       /* asked for by a person: the ref may have moved on */
+};
+
+/* ERROR_INVALID names the member of the event that is missing or wrong. */
+bool order_read(struct call *call, struct order *out, struct error *err);
+
+/* Negative, 0 or positive as a is older than, the same as, or newer than b. */
+int order_compare_sequences(const char *a, const char *b);
+
+/* The image's tags, the rule's `tag` first, each once; and the build arguments. Made in the call's arena. */
+struct tags {
+    const char *items[ORDER_TAGS_MAX];
+    size_t count;
+};
+bool order_tags(struct call *call, const struct order *order, const struct config_build *rule, const char *commit,
+                struct tags *out, struct error *err);
+bool order_arguments(struct call *call, const struct order *order, const struct config_build *rule, const char *commit,
+                     struct dockerfile_pairs *out, struct error *err);
+
+#endif
