@@ -51,7 +51,7 @@ static unsigned copied_bits(char from, unsigned mode)
 /* One operator and what follows it; NULL when malformed. */
 static const char *action(unsigned who, const char *at, bool is_directory, unsigned *mode)
 {
-    char operator= *at++;
+    char operator= * at++;
     unsigned bits = 0;
     if (!operator|| !strchr("+-=", operator))
         return NULL;

@@ -22,8 +22,8 @@ static bool read_nodes(struct lexer *lexer, struct word_list *nodes, struct erro
         if (!word_add(lexer->arena, nodes, (const char *)node, err))
             return false;
     }
-    return nodes->count || error_set(err, ERROR_INVALID, "dockerfile parse error on line %u: file with no instructions",
-                                     lexer->number);
+    return nodes->count ||
+           error_set(err, ERROR_INVALID, "dockerfile parse error on line %u: file with no instructions", lexer->number);
 }
 
 static bool understand(struct arena *arena, const struct word_list *nodes, struct dockerfile_instruction *all,
@@ -57,9 +57,8 @@ static bool divide(struct dockerfile *made, const struct dockerfile_instruction 
     made->globals = all;
     for (size_t i = 0; i < count; i++) {
         if (all[i].op == DOCKERFILE_FROM)
-            stage[made->stage_count++] = (struct dockerfile_stage){ .from = all[i].from,
-                                                                    .line = all[i].line,
-                                                                    .instructions = &all[i] + 1 };
+            stage[made->stage_count++] =
+                (struct dockerfile_stage){ .from = all[i].from, .line = all[i].line, .instructions = &all[i] + 1 };
         else if (made->stage_count)
             stage[made->stage_count - 1].count++;
         else

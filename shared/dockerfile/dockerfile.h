@@ -78,10 +78,11 @@ struct dockerfile_pairs {
 
 struct dockerfile_heredoc {
     const char *name; /* the delimiter without quotes; the file's name for COPY and ADD */
-    const char *body; /* without the terminator line; as written for RUN, without leading tabs when chomp for COPY, ADD */
-    int descriptor;   /* the number before "<<", 0 without one */
-    bool expand;      /* false: the delimiter was quoted */
-    bool chomp;       /* <<- */
+    const char
+        *body;      /* without the terminator line; as written for RUN, without leading tabs when chomp for COPY, ADD */
+    int descriptor; /* the number before "<<", 0 without one */
+    bool expand;    /* false: the delimiter was quoted */
+    bool chomp;     /* <<- */
 };
 
 struct dockerfile_heredocs {
@@ -108,8 +109,8 @@ struct dockerfile_copy {
     bool link;
     bool parents;
     bool keep_git_dir;
-    bool unpack;      /* ADD --unpack=..., meaningful when unpack_set */
-    bool unpack_set;  /* without it: local archives are unpacked, downloads are not */
+    bool unpack;     /* ADD --unpack=..., meaningful when unpack_set */
+    bool unpack_set; /* without it: local archives are unpacked, downloads are not */
 };
 
 struct dockerfile_run {
@@ -123,10 +124,10 @@ struct dockerfile_run {
 };
 
 struct dockerfile_health {
-    bool none;                         /* HEALTHCHECK NONE */
-    struct dockerfile_command command; /* otherwise */
+    bool none;                                                           /* HEALTHCHECK NONE */
+    struct dockerfile_command command;                                   /* otherwise */
     int64_t interval_ns, timeout_ns, start_period_ns, start_interval_ns; /* 0: not said */
-    int retries;                                                        /* 0: not said */
+    int retries;                                                         /* 0: not said */
 };
 
 struct dockerfile_from {
@@ -149,7 +150,8 @@ struct dockerfile_instruction {
         struct dockerfile_from from;       /* FROM                                                             */
         struct dockerfile_health health;   /* HEALTHCHECK                                                      */
         struct dockerfile_run run;         /* RUN                                                              */
-        const char *value; /* MAINTAINER, STOPSIGNAL, USER; WORKDIR: once expanded absolute; ONBUILD: the trigger's text */
+        const char
+            *value; /* MAINTAINER, STOPSIGNAL, USER; WORKDIR: once expanded absolute; ONBUILD: the trigger's text */
     };
 };
 

@@ -8,8 +8,14 @@ static const struct {
     const char *name;
     int64_t ns;
 } units[] = {
-    { "ns", 1 },           { "us", 1000 },           { "\xC2\xB5s", 1000 },       { "\xCE\xBCs", 1000 },
-    { "ms", 1000000 },     { "s", INT64_C(1000000000) }, { "m", INT64_C(60000000000) }, { "h", INT64_C(3600000000000) },
+    { "ns", 1 },
+    { "us", 1000 },
+    { "\xC2\xB5s", 1000 },
+    { "\xCE\xBCs", 1000 },
+    { "ms", 1000000 },
+    { "s", INT64_C(1000000000) },
+    { "m", INT64_C(60000000000) },
+    { "h", INT64_C(3600000000000) },
 };
 
 static bool refuse(struct error *err, const char *what, const char *text)
@@ -22,7 +28,8 @@ static bool refuse_unit(struct error *err, struct span unit, const char *text)
 {
     AUTO(free) char *quoted = quote(span_of(text));
     AUTO(free) char *name = quote(unit);
-    return error_set(err, ERROR_INVALID, "time: unknown unit %s in duration %s", name ? name : "", quoted ? quoted : "");
+    return error_set(err, ERROR_INVALID, "time: unknown unit %s in duration %s", name ? name : "",
+                     quoted ? quoted : "");
 }
 
 static bool is_digit(char c)

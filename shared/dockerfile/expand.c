@@ -166,31 +166,19 @@ static bool expand_copy(struct job *job, struct dockerfile_instruction *it)
     return check_sources(it, job->err);
 }
 
-/* Does no word before this one say the same? */
-static bool first_of(const struct word_list *list, size_t index)
-{
-    for (size_t i = 0; i < index; i++)
-        if (!strcmp(list->items[i], list->items[index]))
-            return false;
-    return true;
-}
-
 static bool expand_expose(struct job *job, struct dockerfile_instruction *it)
 {
     struct word_list ports = { 0 };
+    struct port_set seen = { 0 };
     for (size_t i = 0; i < it->list.count; i++) {
         struct dockerfile_words words = { 0 };
         if (!dockerfile_expand_words(job->scope, it->list.items[i], job->scope->escape, job->arena, &words, job->err))
             return false;
         for (size_t j = 0; j < words.count; j++)
-            if (!ports_add(job->arena, words.items[j], &ports, job->err))
+            if (!ports_add(job->arena, words.items[j], &seen, &ports, job->err))
                 return false;
     }
-    size_t kept = 0;
-    for (size_t i = 0; i < ports.count; i++)
-        if (first_of(&ports, i))
-            ports.items[kept++] = ports.items[i];
-    it->list = (struct dockerfile_words){ ports.items, kept };
+    it->list = words_of(&ports);
     return true;
 }
 
@@ -217,7 +205,8 @@ static bool expand_signal(struct job *job, struct dockerfile_instruction *it)
 /* Go's path.Join of two paths of which the first is absolute. */
 static char *join_path(struct arena *arena, const char *base, const char *relative)
 {
-    char *joined = arena_printf(arena, "%s/%s", base, relative), *out = arena_take(arena, strlen(base) + strlen(relative) + 3);
+    char *joined = arena_printf(arena, "%s/%s", base, relative),
+         *out = arena_take(arena, strlen(base) + strlen(relative) + 3);
     if (!joined || !out)
         return NULL;
     size_t length = 0;

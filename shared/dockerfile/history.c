@@ -128,15 +128,24 @@ static bool describe_run(const struct dockerfile_scope *scope, const struct dock
 }
 
 static describe_fn *const describers[] = {
-    [DOCKERFILE_ADD] = describe_copy,          [DOCKERFILE_ARG] = describe_pairs,
-    [DOCKERFILE_CMD] = describe_command,       [DOCKERFILE_COPY] = describe_copy,
-    [DOCKERFILE_ENTRYPOINT] = describe_command, [DOCKERFILE_ENV] = describe_pairs,
-    [DOCKERFILE_EXPOSE] = describe_list,       [DOCKERFILE_FROM] = NULL,
-    [DOCKERFILE_HEALTHCHECK] = describe_health, [DOCKERFILE_LABEL] = describe_pairs,
-    [DOCKERFILE_MAINTAINER] = describe_value,  [DOCKERFILE_ONBUILD] = NULL,
-    [DOCKERFILE_RUN] = describe_run,           [DOCKERFILE_SHELL] = describe_command,
-    [DOCKERFILE_STOPSIGNAL] = describe_value,  [DOCKERFILE_USER] = describe_value,
-    [DOCKERFILE_VOLUME] = describe_list,       [DOCKERFILE_WORKDIR] = describe_value,
+    [DOCKERFILE_ADD] = describe_copy,
+    [DOCKERFILE_ARG] = describe_pairs,
+    [DOCKERFILE_CMD] = describe_command,
+    [DOCKERFILE_COPY] = describe_copy,
+    [DOCKERFILE_ENTRYPOINT] = describe_command,
+    [DOCKERFILE_ENV] = describe_pairs,
+    [DOCKERFILE_EXPOSE] = describe_list,
+    [DOCKERFILE_FROM] = NULL,
+    [DOCKERFILE_HEALTHCHECK] = describe_health,
+    [DOCKERFILE_LABEL] = describe_pairs,
+    [DOCKERFILE_MAINTAINER] = describe_value,
+    [DOCKERFILE_ONBUILD] = NULL,
+    [DOCKERFILE_RUN] = describe_run,
+    [DOCKERFILE_SHELL] = describe_command,
+    [DOCKERFILE_STOPSIGNAL] = describe_value,
+    [DOCKERFILE_USER] = describe_value,
+    [DOCKERFILE_VOLUME] = describe_list,
+    [DOCKERFILE_WORKDIR] = describe_value,
 };
 _Static_assert(sizeof describers / sizeof *describers == DOCKERFILE_OPS, "a row for each instruction");
 

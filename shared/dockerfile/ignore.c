@@ -139,9 +139,9 @@ static const struct named_class {
     char letter;
     const char *ranges; /* pairs of first and last */
 } named_classes[] = {
-    { "alnum", 0, "09AZaz" }, { "alpha", 0, "AZaz" }, { "blank", 0, "\t\t  " }, { "digit", 'd', "09" },
-    { "graph", 0, "!~" },     { "lower", 0, "az" },   { "print", 0, " ~" },     { "punct", 0, "!/:@[`{~" },
-    { "upper", 0, "AZ" },     { "word", 'w', "09AZaz__" }, { "xdigit", 0, "09AFaf" }, { "space", 0, "\t\r  " },
+    { "alnum", 0, "09AZaz" },  { "alpha", 0, "AZaz" },      { "blank", 0, "\t\t  " },  { "digit", 'd', "09" },
+    { "graph", 0, "!~" },      { "lower", 0, "az" },        { "print", 0, " ~" },      { "punct", 0, "!/:@[`{~" },
+    { "upper", 0, "AZ" },      { "word", 'w', "09AZaz__" }, { "xdigit", 0, "09AFaf" }, { "space", 0, "\t\r  " },
     { "", 's', "\t\n\f\r  " },
 };
 
@@ -162,7 +162,8 @@ static bool add_class(struct arena *arena, struct step *step, const struct named
 {
     int32_t from = 0;
     for (const char *p = named->ranges; *p; p += 2) {
-        if (negated ? p[0] > from && !add_range(arena, step, from, p[0] - 1, err) : !add_range(arena, step, p[0], p[1], err))
+        if (negated ? p[0] > from && !add_range(arena, step, from, p[0] - 1, err)
+                    : !add_range(arena, step, p[0], p[1], err))
             return false;
         from = p[1] + 1;
     }

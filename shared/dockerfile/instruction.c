@@ -11,7 +11,8 @@ typedef bool parse_fn(struct arena *arena, const struct node *node, struct docke
 
 static bool at_least_one(const struct node *node, struct error *err)
 {
-    return node->args.count || error_set(err, ERROR_INVALID, "%s requires at least one argument", dockerfile_op_name(node->op));
+    return node->args.count ||
+           error_set(err, ERROR_INVALID, "%s requires at least one argument", dockerfile_op_name(node->op));
 }
 
 static bool no_flags(struct arena *arena, const struct node *node, struct error *err)
@@ -96,8 +97,7 @@ static bool take_source(struct arena *arena, const struct node *node, const char
     return true;
 }
 
-static bool parse_sources(struct arena *arena, const struct node *node, struct dockerfile_copy *copy,
-                          struct error *err)
+static bool parse_sources(struct arena *arena, const struct node *node, struct dockerfile_copy *copy, struct error *err)
 {
     size_t sources = node->args.count - 1;
     struct word_list paths = { 0 };
@@ -137,9 +137,10 @@ static bool parse_copy(struct arena *arena, const struct node *node, struct dock
         { "unpack", FLAG_BOOLEAN, .boolean = &copy->unpack, .used = &copy->unpack_set },
     };
     if (node->args.count < 2)
-        return error_set(err, ERROR_INVALID,
-                         "%s requires at least two arguments, but only one was provided. Destination could not be determined",
-                         dockerfile_op_name(node->op));
+        return error_set(
+            err, ERROR_INVALID,
+            "%s requires at least two arguments, but only one was provided. Destination could not be determined",
+            dockerfile_op_name(node->op));
     bool add = node->op == DOCKERFILE_ADD;
     if (!flags_parse(arena, node, add ? flags + 2 : flags, add ? 7 : 6, err))
         return false;
@@ -266,7 +267,8 @@ static bool check_run(const struct dockerfile_run *run, struct error *err)
     AUTO(free) char *network = quote(span_of(run->network)), *security = quote(span_of(run->security));
     for (size_t i = 0; i < run->mounts.count; i++)
         if (mount_from_is_variable(run->mounts.items[i]))
-            return error_set(err, ERROR_INVALID, "'from' doesn't support variable expansion, define alias stage instead");
+            return error_set(err, ERROR_INVALID,
+                             "'from' doesn't support variable expansion, define alias stage instead");
     if (!is_one_of(run->network, networks))
         return error_set(err, ERROR_INVALID, "invalid network mode %s", network ? network : "");
     if (!is_one_of(run->security, securities))
@@ -337,7 +339,7 @@ static bool parse_health_command(struct arena *arena, const struct node *node, s
                                 &health->start_interval_ns };
     const char *texts[5] = { 0 };
     const struct flag flags[] = {
-        { names[0], FLAG_TEXT, .text = &texts[0] },  { "retries", FLAG_TEXT, .text = &texts[4] },
+        { names[0], FLAG_TEXT, .text = &texts[0] }, { "retries", FLAG_TEXT, .text = &texts[4] },
         { names[3], FLAG_TEXT, .text = &texts[3] }, { names[2], FLAG_TEXT, .text = &texts[2] },
         { names[1], FLAG_TEXT, .text = &texts[1] },
     };
@@ -407,15 +409,24 @@ static bool parse_volume(struct arena *arena, const struct node *node, struct do
 }
 
 static parse_fn *const parsers[] = {
-    [DOCKERFILE_ADD] = parse_copy,         [DOCKERFILE_ARG] = parse_arg,
-    [DOCKERFILE_CMD] = parse_command,      [DOCKERFILE_COPY] = parse_copy,
-    [DOCKERFILE_ENTRYPOINT] = parse_command, [DOCKERFILE_ENV] = parse_pairs,
-    [DOCKERFILE_EXPOSE] = parse_expose,    [DOCKERFILE_FROM] = parse_from,
-    [DOCKERFILE_HEALTHCHECK] = parse_health, [DOCKERFILE_LABEL] = parse_pairs,
-    [DOCKERFILE_MAINTAINER] = parse_value, [DOCKERFILE_ONBUILD] = parse_onbuild,
-    [DOCKERFILE_RUN] = parse_run,          [DOCKERFILE_SHELL] = parse_shell,
-    [DOCKERFILE_STOPSIGNAL] = parse_value, [DOCKERFILE_USER] = parse_value,
-    [DOCKERFILE_VOLUME] = parse_volume,    [DOCKERFILE_WORKDIR] = parse_value,
+    [DOCKERFILE_ADD] = parse_copy,
+    [DOCKERFILE_ARG] = parse_arg,
+    [DOCKERFILE_CMD] = parse_command,
+    [DOCKERFILE_COPY] = parse_copy,
+    [DOCKERFILE_ENTRYPOINT] = parse_command,
+    [DOCKERFILE_ENV] = parse_pairs,
+    [DOCKERFILE_EXPOSE] = parse_expose,
+    [DOCKERFILE_FROM] = parse_from,
+    [DOCKERFILE_HEALTHCHECK] = parse_health,
+    [DOCKERFILE_LABEL] = parse_pairs,
+    [DOCKERFILE_MAINTAINER] = parse_value,
+    [DOCKERFILE_ONBUILD] = parse_onbuild,
+    [DOCKERFILE_RUN] = parse_run,
+    [DOCKERFILE_SHELL] = parse_shell,
+    [DOCKERFILE_STOPSIGNAL] = parse_value,
+    [DOCKERFILE_USER] = parse_value,
+    [DOCKERFILE_VOLUME] = parse_volume,
+    [DOCKERFILE_WORKDIR] = parse_value,
 };
 _Static_assert(sizeof parsers / sizeof *parsers == DOCKERFILE_OPS, "a row for each instruction");
 

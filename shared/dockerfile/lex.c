@@ -21,7 +21,8 @@ static bool next_line(struct lexer *lexer, struct span *line, struct span *whole
     if (end >= 0)
         line->len--;
     if (line->len > DOCKERFILE_LINE_MAX)
-        return error_set(err, ERROR_INVALID, "dockerfile parse error on line %u: dockerfile line greater than max allowed size of %d",
+        return error_set(err, ERROR_INVALID,
+                         "dockerfile parse error on line %u: dockerfile line greater than max allowed size of %d",
                          lexer->number + 1, DOCKERFILE_LINE_MAX);
     while (line->len && line->data[line->len - 1] == '\r')
         line->len--;
@@ -40,7 +41,9 @@ static bool set_escape(struct lexer *lexer, struct span value, struct error *err
 
 static bool is_boolean(struct span value)
 {
-    static const char *const words[] = { "1", "t", "T", "true", "TRUE", "True", "0", "f", "F", "false", "FALSE", "False" };
+    static const char *const words[] = {
+        "1", "t", "T", "true", "TRUE", "True", "0", "f", "F", "false", "FALSE", "False"
+    };
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (span_is(value, words[i]))
             return true;
@@ -91,7 +94,8 @@ static bool directive(struct lexer *lexer, struct span line, struct error *err)
         return true;
     struct span rest = text_trim_left(text_skip(line, 1));
     size_t length = 0;
-    while (length < rest.len && (is_letter(rest.data[length]) || (length && rest.data[length] >= '0' && rest.data[length] <= '9')))
+    while (length < rest.len &&
+           (is_letter(rest.data[length]) || (length && rest.data[length] >= '0' && rest.data[length] <= '9')))
         length++;
     struct span value = text_trim_left(text_skip(rest, length));
     if (!span_starts(value, "="))
@@ -181,7 +185,9 @@ static bool is_lone_start(const char *word)
 static bool read_heredocs(struct lexer *lexer, struct node *node, struct error *err)
 {
     static const struct word_env nothing = { unset, NULL };
-    static const struct word_rules raw = { .escape = '\\', .raw_quotes = true, .raw_escapes = true, .skip_unset = true };
+    static const struct word_rules raw = {
+        .escape = '\\', .raw_quotes = true, .raw_escapes = true, .skip_unset = true
+    };
     if (!may_hold_heredoc(node) || !strstr(node->line, "<<"))
         return true;
     struct word_list words = { 0 };

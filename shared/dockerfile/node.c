@@ -17,8 +17,7 @@ static bool as_one(struct arena *arena, char escape, struct span rest, struct no
     return !rest.len || add_span(arena, &node->args, rest, err);
 }
 
-static bool as_blank_separated(struct arena *arena, char escape, struct span rest, struct node *node,
-                               struct error *err)
+static bool as_blank_separated(struct arena *arena, char escape, struct span rest, struct node *node, struct error *err)
 {
     (void)escape;
     for (size_t at = 0; rest.len && at <= rest.len;) {

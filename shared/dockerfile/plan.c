@@ -76,9 +76,9 @@ static bool bad_platform(const char *written, const char *value, struct span par
 
 static const char *known_os(const char *name)
 {
-    static const char *const systems[] = { "linux", "windows", "darwin", "freebsd", "netbsd", "openbsd", "solaris",
-                                           "aix", "android", "dragonfly", "illumos", "ios", "js", "plan9", "nacl",
-                                           "wasip1", "hurd", "zos" };
+    static const char *const systems[] = { "linux",   "windows", "darwin",  "freebsd",   "netbsd",  "openbsd",
+                                           "solaris", "aix",     "android", "dragonfly", "illumos", "ios",
+                                           "js",      "plan9",   "nacl",    "wasip1",    "hurd",    "zos" };
     for (size_t i = 0; i < sizeof systems / sizeof *systems; i++)
         if (!strcasecmp(systems[i], name))
             return systems[i];
@@ -91,12 +91,12 @@ static void normalize_arch(const char **arch, const char **variant)
     static const struct {
         const char *arch, *variant, *to_arch, *to_variant; /* NULL: any, or as it is */
     } rows[] = {
-        { "i386", NULL, "386", "" },         { "x86_64", "v1", "amd64", "" },   { "x86-64", "v1", "amd64", "" },
-        { "amd64", "v1", "amd64", "" },      { "x86_64", NULL, "amd64", NULL }, { "x86-64", NULL, "amd64", NULL },
-        { "aarch64", "8", "arm64", "" },     { "aarch64", "v8", "arm64", "" },  { "arm64", "8", "arm64", "" },
-        { "arm64", "v8", "arm64", "" },      { "aarch64", NULL, "arm64", NULL }, { "armhf", NULL, "arm", "v7" },
-        { "armel", NULL, "arm", "v6" },      { "arm", "", "arm", "v7" },        { "arm", "7", "arm", "v7" },
-        { "arm", "5", "arm", "v5" },         { "arm", "6", "arm", "v6" },       { "arm", "8", "arm", "v8" },
+        { "i386", NULL, "386", "" },     { "x86_64", "v1", "amd64", "" },    { "x86-64", "v1", "amd64", "" },
+        { "amd64", "v1", "amd64", "" },  { "x86_64", NULL, "amd64", NULL },  { "x86-64", NULL, "amd64", NULL },
+        { "aarch64", "8", "arm64", "" }, { "aarch64", "v8", "arm64", "" },   { "arm64", "8", "arm64", "" },
+        { "arm64", "v8", "arm64", "" },  { "aarch64", NULL, "arm64", NULL }, { "armhf", NULL, "arm", "v7" },
+        { "armel", NULL, "arm", "v6" },  { "arm", "", "arm", "v7" },         { "arm", "7", "arm", "v7" },
+        { "arm", "5", "arm", "v5" },     { "arm", "6", "arm", "v6" },        { "arm", "8", "arm", "v8" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (strcasecmp(rows[i].arch, *arch) != 0 || (rows[i].variant && strcasecmp(rows[i].variant, *variant) != 0))
@@ -178,7 +178,9 @@ static bool resolve_platform(struct dockerfile_plan *plan, const char *written, 
         return error_wrap(err, "failed to process arguments for platform %s", written);
     if (!*value) {
         const char *meant = suggest_variable(plan->global, written, plan->arena);
-        return error_set(err, ERROR_INVALID, meant ? "empty platform value from expression %s (did you mean %s?)" : "empty platform value from expression %s",
+        return error_set(err, ERROR_INVALID,
+                         meant ? "empty platform value from expression %s (did you mean %s?)"
+                               : "empty platform value from expression %s",
                          written, meant);
     }
     stage->platform = parse_platform(plan, written, value, err);
@@ -305,7 +307,8 @@ static bool check_order(struct dockerfile_plan *plan, size_t stage, size_t sourc
     const char *title = stage_title(plan, stage);
     if (source == stage)
         return error_set(err, ERROR_INVALID, "circular dependency detected on stage: %s", title ? title : "");
-    return error_set(err, ERROR_INVALID, "cannot copy from stage \"%s\", it needs to be defined before current stage \"%s\"",
+    return error_set(err, ERROR_INVALID,
+                     "cannot copy from stage \"%s\", it needs to be defined before current stage \"%s\"",
                      from ? from : "", title ? title : "");
 }
 
@@ -418,7 +421,9 @@ static bool find_target(struct dockerfile_plan *plan, const char *target, struct
             names[count++] = dockerfile->stages[i].from.name;
     const char *meant = names ? suggest(target, names, count, true) : NULL;
     AUTO(free) char *quoted = quote(span_of(target));
-    return error_set(err, ERROR_INVALID, meant ? "target stage %s could not be found (did you mean %s?)" : "target stage %s could not be found",
+    return error_set(err, ERROR_INVALID,
+                     meant ? "target stage %s could not be found (did you mean %s?)"
+                           : "target stage %s could not be found",
                      quoted ? quoted : "", meant);
 }
 

@@ -39,18 +39,31 @@ static bool check_host(struct span host, unsigned first, unsigned last, struct s
     return true;
 }
 
-static const char *protocol_of(struct span name)
+static const char *const protocols[PORT_PROTOCOLS] = { "tcp", "udp", "sctp" };
+
+/* Its row; PORT_PROTOCOLS when unknown. */
+static size_t protocol_of(struct span name)
 {
-    static const char *const known[] = { "tcp", "udp", "sctp" };
+    size_t row = 0;
     if (!name.data || !name.len)
-        return known[0];
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (name.len == strlen(known[i]) && !strncasecmp(name.data, known[i], name.len))
-            return known[i];
-    return NULL;
+        return row;
+    while (row < PORT_PROTOCOLS &&
+           (name.len != strlen(protocols[row]) || strncasecmp(name.data, protocols[row], name.len) != 0))
+        row++;
+    return row;
 }
 
-bool ports_add(struct arena *arena, const char *spec, struct word_list *out, struct error *err)
+static bool add_port(struct arena *arena, unsigned number, size_t row, struct port_set *seen, struct word_list *out,
+                     struct error *err)
+{
+    uint64_t *bits = &seen->bits[row][number / 64], bit = UINT64_C(1) << number % 64;
+    if (*bits & bit)
+        return true;
+    *bits |= bit;
+    return word_add(arena, out, arena_printf(arena, "%u/%s", number, protocols[row]), err);
+}
+
+bool ports_add(struct arena *arena, const char *spec, struct port_set *seen, struct word_list *out, struct error *err)
 {
     struct span all = span_of(spec), host = { 0 }, container = all;
     long colon = span_find_last(all, ':');
@@ -65,8 +78,8 @@ bool ports_add(struct arena *arena, const char *spec, struct word_list *out, str
     unsigned first = 0, last = 0;
     if (!port.len)
         return error_set(err, ERROR_INVALID, "no port specified: %.300s<empty>", spec);
-    const char *proto = protocol_of(protocol);
-    if (!proto) {
+    size_t row = protocol_of(protocol);
+    if (row == PORT_PROTOCOLS) {
         AUTO(free) char *quoted = quote(all);
         return error_set(err, ERROR_INVALID, "invalid port: %s: invalid proto: %.*s", quoted ? quoted : "",
                          SPAN_ARGS(protocol));
@@ -76,7 +89,7 @@ bool ports_add(struct arena *arena, const char *spec, struct word_list *out, str
     if (!check_host(host, first, last, port, err))
         return false;
     for (unsigned number = first; number <= last; number++)
-        if (!word_add(arena, out, arena_printf(arena, "%u/%s", number, proto), err))
+        if (!add_port(arena, number, row, seen, out, err))
             return false;
     return true;
 }
@@ -101,10 +114,10 @@ static bool is_realtime(const char *name)
 
 bool signal_check(const char *signal, struct error *err)
 {
-    static const char *const names[] = { "ABRT", "ALRM", "BUS",  "CHLD", "CLD",  "CONT", "FPE",    "HUP",  "ILL",
-                                         "INT",  "IO",   "IOT",  "KILL", "PIPE", "POLL", "PROF",   "PWR",  "QUIT",
-                                         "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP",  "TTIN", "TTOU",
-                                         "URG",  "USR1", "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ" };
+    static const char *const names[] = { "ABRT", "ALRM",   "BUS",  "CHLD",   "CLD",   "CONT", "FPE",  "HUP",  "ILL",
+                                         "INT",  "IO",     "IOT",  "KILL",   "PIPE",  "POLL", "PROF", "PWR",  "QUIT",
+                                         "SEGV", "STKFLT", "STOP", "SYS",    "TERM",  "TRAP", "TSTP", "TTIN", "TTOU",
+                                         "URG",  "USR1",   "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ" };
     bool zero = false;
     if (is_number(signal, &zero))
         return !zero || error_set(err, ERROR_INVALID, "invalid signal: %.300s", signal);

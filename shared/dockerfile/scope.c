@@ -108,7 +108,11 @@ static bool set_platform(struct dockerfile_scope *scope, const char *prefix, con
     const struct {
         const char *suffix;
         struct span value;
-    } rows[] = { { "PLATFORM", span_of(platform) }, { "OS", os }, { "OSVERSION", SPAN("") }, { "ARCH", arch }, { "VARIANT", rest } };
+    } rows[] = { { "PLATFORM", span_of(platform) },
+                 { "OS", os },
+                 { "OSVERSION", SPAN("") },
+                 { "ARCH", arch },
+                 { "VARIANT", rest } };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const char *name = arena_printf(scope->arena, "%s%s", prefix, rows[i].suffix);
         const char *value = arena_dup(scope->arena, rows[i].value.data ? rows[i].value : SPAN(""));
@@ -233,8 +237,8 @@ struct dockerfile_scope *dockerfile_scope_on_image(const struct dockerfile_scope
     if (base->shell.count && !copy_words(scope->arena, base->shell, &scope->shell, err))
         return NULL;
     if (base->workdir && *base->workdir)
-        scope->workdir = *base->workdir == '/' ? arena_dup(scope->arena, span_of(base->workdir)) :
-                                                 arena_printf(scope->arena, "/%s", base->workdir);
+        scope->workdir = *base->workdir == '/' ? arena_dup(scope->arena, span_of(base->workdir))
+                                               : arena_printf(scope->arena, "/%s", base->workdir);
     if (!scope->workdir) {
         no_memory(err);
         return NULL;
@@ -244,7 +248,9 @@ struct dockerfile_scope *dockerfile_scope_on_image(const struct dockerfile_scope
 
 struct dockerfile_scope *dockerfile_scope_on_stage(const struct dockerfile_scope *parent, struct error *err)
 {
-    const struct dockerfile_base base = { .env = words_of(&parent->config), .shell = parent->shell, .workdir = parent->workdir };
+    const struct dockerfile_base base = { .env = words_of(&parent->config),
+                                          .shell = parent->shell,
+                                          .workdir = parent->workdir };
     AUTO(dockerfile_scope_free) struct dockerfile_scope *scope = scope_new(err);
     if (!scope)
         return NULL;

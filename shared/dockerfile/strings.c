@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { DEPTH_MAX = 1000 };
+enum { DEPTH_MAX = 500 };
 
 struct cursor {
     const char *at, *end;

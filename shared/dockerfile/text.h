@@ -6,7 +6,7 @@
 
 enum {
     DOCKERFILE_WORD_MAX = 1 << 20, /* bytes that one word may grow to by variables */
-    DOCKERFILE_NESTING_MAX = 200,  /* ${a:-${b:-...}} */
+    DOCKERFILE_NESTING_MAX = 100,  /* ${a:-${b:-...}} */
 };
 
 enum { RUNE_ERROR = 0xFFFD, RUNE_END = -1 };

@@ -246,9 +246,9 @@ static const struct {
 static bool modified(struct walk *walk, struct substitution *s, struct error *err)
 {
     bool colon = s->modifier.data[0] == ':';
-    char operator= s->modifier.len > colon ? s->modifier.data[colon] : 0;
+    char operator= s->modifier.len> colon ? s->modifier.data[colon] : 0;
     size_t row = 0, rows = sizeof modifiers / sizeof *modifiers;
-    while (row < rows && (modifiers[row].operator!= operator|| (colon && modifiers[row].raw_escapes)))
+    while (row < rows && (modifiers[row].operator!= operator||(colon && modifiers[row].raw_escapes)))
         row++;
     AUTO(bytes_release) struct bytes word = BYTES(DOCKERFILE_WORD_MAX);
     if (!take_part(walk, '}', row < rows && modifiers[row].raw_escapes, &word, "syntax error: missing '}'", err))
@@ -302,7 +302,7 @@ static bool braced(struct walk *walk, struct bytes *out, struct error *err)
     s.modifier = (struct span){ walk->text.data + start, walk->at - start };
     if (operator== RUNE_END)
         return unsupported(SPAN("\xEF\xBF\xBD"), err);
-    if (operator!= ':' && (operator>= 0x80 || !strchr("+-?#%", operator)))
+    if (operator!= ':' &&(operator>= 0x80 || !strchr("+-?#%", operator)))
         return unsupported(s.modifier, err);
     return modified(walk, &s, err);
 }

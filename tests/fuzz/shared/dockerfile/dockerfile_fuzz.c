@@ -5,12 +5,14 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static bool run_instruction(struct dockerfile_scope *scope, const struct dockerfile_instruction *it, struct arena *arena)
+static bool run_instruction(struct dockerfile_scope *scope, const struct dockerfile_instruction *it,
+                            struct arena *arena)
 {
     struct error err = { 0 };
     struct dockerfile_instruction expanded;
     AUTO(bytes_release) struct bytes history = BYTES(4 << 20);
-    if (!dockerfile_expand(scope, it, arena, &expanded, &err) || !dockerfile_created_by(scope, &expanded, &history, &err))
+    if (!dockerfile_expand(scope, it, arena, &expanded, &err) ||
+        !dockerfile_created_by(scope, &expanded, &history, &err))
         return false;
     if ((it->op == DOCKERFILE_COPY || it->op == DOCKERFILE_ADD) && expanded.copy.chmod)
         dockerfile_chmod_apply(expanded.copy.chmod, 0644, false);
@@ -36,7 +38,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct error err = { 0 };
     const struct dockerfile_options options = { 0 };
-    AUTO(dockerfile_free) struct dockerfile *dockerfile = dockerfile_parse((struct span){ (const char *)data, size }, &err);
+    AUTO(dockerfile_free)
+    struct dockerfile *dockerfile = dockerfile_parse((struct span){ (const char *)data, size }, &err);
     if (!dockerfile)
         return 0;
     AUTO(dockerfile_scope_free) struct dockerfile_scope *global = dockerfile_scope_global(dockerfile, &options, &err);

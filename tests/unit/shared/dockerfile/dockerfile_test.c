@@ -28,25 +28,32 @@ static void test_refused_texts(void **state)
           "dockerfile parse error on line 2: only one escape parser directive can be used" },
         { "# check=foo\nFROM a\n", "dockerfile parse error on line 1: invalid check option \"foo\"" },
         { "FROM a b\n", "dockerfile parse error on line 1: FROM requires either one or three arguments" },
-        { "FROM a AS 1x\n", "dockerfile parse error on line 1: invalid name for build stage: \"1x\", name can't start with "
-                            "a number or contain symbols" },
+        { "FROM a AS 1x\n",
+          "dockerfile parse error on line 1: invalid name for build stage: \"1x\", name can't start with "
+          "a number or contain symbols" },
         { "FROM a\n\nENV A\n", "dockerfile parse error on line 3: ENV must have two arguments" },
-        { "FROM a\nENV A=1 B\n", "dockerfile parse error on line 2: Syntax error - can't find = in \"B\". Must be of the "
-                                 "form: name=value" },
+        { "FROM a\nENV A=1 B\n",
+          "dockerfile parse error on line 2: Syntax error - can't find = in \"B\". Must be of the "
+          "form: name=value" },
         { "FROM a\nENV =1\n", "dockerfile parse error on line 2: ENV names can not be blank" },
-        { "FROM a\nCOPY x\n", "dockerfile parse error on line 2: COPY requires at least two arguments, but only one was "
-                              "provided. Destination could not be determined" },
-        { "FROM a\nCOPY --form=b x y\n", "dockerfile parse error on line 2: unknown flag: --form (did you mean from?)" },
-        { "FROM a\nCOPY --chown=1 --chown=2 x y\n", "dockerfile parse error on line 2: duplicate flag specified: --chown" },
+        { "FROM a\nCOPY x\n",
+          "dockerfile parse error on line 2: COPY requires at least two arguments, but only one was "
+          "provided. Destination could not be determined" },
+        { "FROM a\nCOPY --form=b x y\n",
+          "dockerfile parse error on line 2: unknown flag: --form (did you mean from?)" },
+        { "FROM a\nCOPY --chown=1 --chown=2 x y\n",
+          "dockerfile parse error on line 2: duplicate flag specified: --chown" },
         { "FROM a\nCOPY --chown x y\n", "dockerfile parse error on line 2: missing a value on flag: --chown" },
         { "FROM a\nCOPY --link=maybe x y\n",
           "dockerfile parse error on line 2: expecting boolean value for flag --link, not: maybe" },
-        { "FROM a\nCOPY x <<EOF\nEOF\n", "dockerfile parse error on line 2: COPY cannot accept a heredoc as a destination" },
+        { "FROM a\nCOPY x <<EOF\nEOF\n",
+          "dockerfile parse error on line 2: COPY cannot accept a heredoc as a destination" },
         { "FROM a\nCOPY <<EOF y\nx\nEOF \n", "dockerfile parse error on line 2: unterminated heredoc" },
         { "FROM a\nSHELL x\n", "dockerfile parse error on line 2: SHELL requires the arguments to be in JSON form" },
         { "FROM a\nSHELL []\n", "dockerfile parse error on line 2: SHELL requires at least one argument" },
-        { "FROM a\nCMD [1]\n", "dockerfile parse error on line 2: when using JSON array syntax, arrays must be comprised of "
-                               "strings only" },
+        { "FROM a\nCMD [1]\n",
+          "dockerfile parse error on line 2: when using JSON array syntax, arrays must be comprised of "
+          "strings only" },
         { "FROM a\nCMD [\"\\u0000\"]\n", "dockerfile parse error on line 2: a NUL byte in a JSON string" },
         { "FROM a\nHEALTHCHECK --interval=1d CMD x\n",
           "dockerfile parse error on line 2: time: unknown unit \"d\" in duration \"1d\"" },
@@ -57,14 +64,16 @@ static void test_refused_texts(void **state)
         { "FROM a\nHEALTHCHECK --retries=2147483648 CMD x\n",
           "dockerfile parse error on line 2: strconv.ParseInt: parsing \"2147483648\": value out of range" },
         { "FROM a\nHEALTHCHECK NONE x\n", "dockerfile parse error on line 2: HEALTHCHECK NONE takes no arguments" },
-        { "FROM a\nHEALTHCHECK FOO x\n", "dockerfile parse error on line 2: Unknown type \"FOO\" in HEALTHCHECK (try CMD)" },
+        { "FROM a\nHEALTHCHECK FOO x\n",
+          "dockerfile parse error on line 2: Unknown type \"FOO\" in HEALTHCHECK (try CMD)" },
         { "FROM a\nONBUILD ONBUILD RUN x\n",
           "dockerfile parse error on line 2: Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed" },
         { "FROM a\nONBUILD FROM x\n", "dockerfile parse error on line 2: FROM isn't allowed as an ONBUILD trigger" },
         { "FROM a\nVOLUME [\"\"]\n", "dockerfile parse error on line 2: VOLUME specified can not be an empty string" },
         { "FROM a\nRUN --network=x y\n", "dockerfile parse error on line 2: invalid network mode \"x\"" },
-        { "FROM a\nRUN --mount=from=$x,target=/y y\n", "dockerfile parse error on line 2: 'from' doesn't support variable "
-                                                       "expansion, define alias stage instead" },
+        { "FROM a\nRUN --mount=from=$x,target=/y y\n",
+          "dockerfile parse error on line 2: 'from' doesn't support variable "
+          "expansion, define alias stage instead" },
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct error err = { 0 };
@@ -113,9 +122,11 @@ static void test_copy(void **state)
 {
     (void)state;
     struct error err = { 0 };
-    AUTO(dockerfile_free) struct dockerfile *dockerfile = dockerfile_parse(
-        SPAN("FROM a\nCOPY --from=B --chown=1:2 --chmod=755 --link --parents --exclude=*.o --exclude='a b' -- --x y \\\n"
-             "  # a comment\n\n <<-\"EOF\" /z/\n\t$A\n\t\tB\n\tEOF\n"),
+    AUTO(dockerfile_free)
+    struct dockerfile *dockerfile = dockerfile_parse(
+        SPAN(
+            "FROM a\nCOPY --from=B --chown=1:2 --chmod=755 --link --parents --exclude=*.o --exclude='a b' -- --x y \\\n"
+            "  # a comment\n\n <<-\"EOF\" /z/\n\t$A\n\t\tB\n\tEOF\n"),
         &err);
     assert_non_null(dockerfile);
     const struct dockerfile_copy *copy = &first(dockerfile)->copy;
@@ -142,7 +153,8 @@ static void test_add_unpack(void **state)
 {
     (void)state;
     struct error err = { 0 };
-    AUTO(dockerfile_free) struct dockerfile *dockerfile =
+    AUTO(dockerfile_free)
+    struct dockerfile *dockerfile =
         dockerfile_parse(SPAN("FROM a\nADD --unpack=false --keep-git-dir x y\nADD [\"x y\", \"z\"]\n"), &err);
     assert_non_null(dockerfile);
     assert_true(first(dockerfile)->copy.unpack_set && !first(dockerfile)->copy.unpack);
@@ -155,7 +167,8 @@ static void test_health(void **state)
 {
     (void)state;
     struct error err = { 0 };
-    AUTO(dockerfile_free) struct dockerfile *dockerfile = dockerfile_parse(
+    AUTO(dockerfile_free)
+    struct dockerfile *dockerfile = dockerfile_parse(
         SPAN("FROM a\nHEALTHCHECK --interval=1m30s --timeout=1.5s --start-period=2h --start-interval=5ms --retries=7 "
              "CMD [\"a\", \"b\"]\nHEALTHCHECK cmd x y\nHEALTHCHECK none\n"),
         &err);
@@ -177,7 +190,8 @@ static void test_syntax_and_escape(void **state)
 {
     (void)state;
     struct error err = { 0 };
-    AUTO(dockerfile_free) struct dockerfile *dockerfile = dockerfile_parse(
+    AUTO(dockerfile_free)
+    struct dockerfile *dockerfile = dockerfile_parse(
         SPAN("\xEF\xBB\xBF# syntax = docker/dockerfile:1 \r\n#ESCAPE=`\r\nfrom a as B\r\ncmd x `\r\n  y\r\n"), &err);
     assert_non_null(dockerfile);
     assert_string_equal(dockerfile->syntax, "docker/dockerfile:1");
@@ -253,7 +267,7 @@ static void test_expansion(void **state)
         { "FROM a\nRUN <<E\n#!/bin/x\nE\n", "RUN /bin/sh -c /dev/pipes/E # buildkit" },
         { "FROM a\nRUN cat <<E <<F\n1\nE\n2\nF\n", "RUN /bin/sh -c cat <<E <<F\n1\nE\n2\nF # buildkit" },
         { "FROM a\nHEALTHCHECK --interval=90s CMD x\n", "HEALTHCHECK {Test:[CMD-SHELL x] Interval:1m30s Timeout:0s "
-                                                       "StartPeriod:0s StartInterval:0s Retries:0}" },
+                                                        "StartPeriod:0s StartInterval:0s Retries:0}" },
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         char history[1000] = "";
@@ -276,7 +290,8 @@ static void test_refused_expansions(void **state)
         { "ENV B=${A/x}", "failed to process \"${A/x}\": syntax error: missing '/' in ${}" },
         { "ENV B=${X?}", "failed to process \"${X?}\": X: is not allowed to be unset" },
         { "ENV B=${X:?no}", "failed to process \"${X:?no}\": X: no" },
-        { "USER \"x", "failed to process \"\\\"x\": unexpected end of statement while looking for matching double-quote" },
+        { "USER \"x",
+          "failed to process \"\\\"x\": unexpected end of statement while looking for matching double-quote" },
         { "EXPOSE 70000", "invalid containerPort: 70000" },
         { "EXPOSE 90-80", "invalid containerPort: 90-80" },
         { "EXPOSE 80/foo", "invalid port: \"80/foo\": invalid proto: foo" },
@@ -351,7 +366,8 @@ static void test_plan(void **state)
 {
     (void)state;
     struct error err = { 0 };
-    AUTO(planned_release) struct planned planned =
+    AUTO(planned_release)
+    struct planned planned =
         plan_of("ARG V=9\nFROM x:$V AS Tools\nFROM scratch AS unused\nFROM --platform=linux/aarch64 y AS mid\n"
                 "RUN --mount=from=tools,target=/t x\nFROM mid\nCOPY --from=MID /a /b\nCOPY --from=other:1 /a /b\n",
                 NULL, &err);
@@ -405,14 +421,17 @@ static void test_refused_plans(void **state)
         { "FROM x AS a\nCOPY --from=b c d\nFROM x AS b\n", NULL,
           "cannot copy from stage \"b\", it needs to be defined before current stage \"a\"" },
         { "FROM x AS a\nCOPY --from=a c d\n", NULL, "circular dependency detected on stage: a" },
-        { "FROM x\nCOPY --from=1 a b\nFROM x\nCOPY --from=0 a b\n", NULL, "circular dependency detected on stage: stage-0" },
+        { "FROM x\nCOPY --from=1 a b\nFROM x\nCOPY --from=0 a b\n", NULL,
+          "circular dependency detected on stage: stage-0" },
         { "FROM --platform=$N x\n", NULL, "dockerfile line 1: empty platform value from expression $N" },
         { "FROM --platform=$TARGETPLATFROM x\n", NULL,
           "dockerfile line 1: empty platform value from expression $TARGETPLATFROM (did you mean TARGETPLATFORM?)" },
-        { "FROM --platform=a/b/c/d x\n", NULL, "dockerfile line 1: failed to parse platform a/b/c/d: \"a/b/c/d\": cannot "
-                                               "parse platform specifier: invalid argument" },
-        { "FROM x\nCOPY --from=$X a b\n", NULL, "dockerfile line 2: variable expansion is not supported for --from, define "
-                                                "a new stage with FROM using ARG from global scope as a workaround" },
+        { "FROM --platform=a/b/c/d x\n", NULL,
+          "dockerfile line 1: failed to parse platform a/b/c/d: \"a/b/c/d\": cannot "
+          "parse platform specifier: invalid argument" },
+        { "FROM x\nCOPY --from=$X a b\n", NULL,
+          "dockerfile line 2: variable expansion is not supported for --from, define "
+          "a new stage with FROM using ARG from global scope as a workaround" },
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct error err = { 0 };
@@ -428,10 +447,11 @@ static void test_stage_on_stage(void **state)
     (void)state;
     struct error err = { 0 };
     AUTO(arena_free) struct arena *arena = arena_new(MEMORY);
-    AUTO(planned_release) struct planned planned =
+    AUTO(planned_release)
+    struct planned planned =
         plan_of("FROM scratch AS a\nENV A=env\nARG A=arg B=2\nSHELL [\"/s\"]\nWORKDIR /w\nFROM a\n", NULL, &err);
-    AUTO(dockerfile_scope_free) struct dockerfile_scope *parent =
-        dockerfile_scope_on_image(planned.global, &(struct dockerfile_base){ 0 }, &err);
+    AUTO(dockerfile_scope_free)
+    struct dockerfile_scope *parent = dockerfile_scope_on_image(planned.global, &(struct dockerfile_base){ 0 }, &err);
     for (size_t i = 0; i < planned.dockerfile->stages[0].count; i++) {
         struct dockerfile_instruction expanded;
         assert_true(dockerfile_expand(parent, &planned.dockerfile->stages[0].instructions[i], arena, &expanded, &err));
@@ -455,10 +475,17 @@ static void test_chmod(void **state)
         const char *chmod;
         unsigned from, file, directory;
     } rows[] = {
-        { "0", 0644, 0, 0 },           { "4755", 0600, 04755, 04755 },     { "u=rwX,go=rX", 0600, 0644, 0755 },
-        { "u=rwX,go=rX", 0700, 0755, 0755 }, { "go-rwx", 0755, 0700, 0700 }, { "+x", 0600, 0711, 0711 },
-        { "g=u", 0600, 0660, 0660 },   { "u+s", 0644, 04644, 04644 },      { "+t", 0644, 01644, 01644 },
-        { "a=", 0777, 0, 0 },          { "u+x-w", 0644, 0544, 0544 },
+        { "0", 0644, 0, 0 },
+        { "4755", 0600, 04755, 04755 },
+        { "u=rwX,go=rX", 0600, 0644, 0755 },
+        { "u=rwX,go=rX", 0700, 0755, 0755 },
+        { "go-rwx", 0755, 0700, 0700 },
+        { "+x", 0600, 0711, 0711 },
+        { "g=u", 0600, 0660, 0660 },
+        { "u+s", 0644, 04644, 04644 },
+        { "+t", 0644, 01644, 01644 },
+        { "a=", 0777, 0, 0 },
+        { "u+x-w", 0644, 0544, 0544 },
     };
     static const char *const refused[] = { "8", "10000", "64a", "", "x", "u", "u=q", "u=r,", ",", "a+rz" };
     struct error err = { 0 };
@@ -474,13 +501,20 @@ static void test_chmod(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused_texts),   cmocka_unit_test(test_refused_bytes),
-        cmocka_unit_test(test_size_limits),     cmocka_unit_test(test_copy),
-        cmocka_unit_test(test_add_unpack),      cmocka_unit_test(test_health),
-        cmocka_unit_test(test_syntax_and_escape), cmocka_unit_test(test_expansion),
-        cmocka_unit_test(test_refused_expansions), cmocka_unit_test(test_growth_is_bounded),
-        cmocka_unit_test(test_plan),            cmocka_unit_test(test_triggers_reach_stages),
-        cmocka_unit_test(test_refused_plans),   cmocka_unit_test(test_stage_on_stage),
+        cmocka_unit_test(test_refused_texts),
+        cmocka_unit_test(test_refused_bytes),
+        cmocka_unit_test(test_size_limits),
+        cmocka_unit_test(test_copy),
+        cmocka_unit_test(test_add_unpack),
+        cmocka_unit_test(test_health),
+        cmocka_unit_test(test_syntax_and_escape),
+        cmocka_unit_test(test_expansion),
+        cmocka_unit_test(test_refused_expansions),
+        cmocka_unit_test(test_growth_is_bounded),
+        cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_triggers_reach_stages),
+        cmocka_unit_test(test_refused_plans),
+        cmocka_unit_test(test_stage_on_stage),
         cmocka_unit_test(test_chmod),
     };
     return cmocka_run_group_tests_name("shared/dockerfile/dockerfile", tests, NULL, NULL);

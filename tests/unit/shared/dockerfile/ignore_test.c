@@ -43,7 +43,9 @@ static void test_files(void **state)
         { "a\\*b\n", "axb", false },
         { "a.b+(c)\n", "a.b+(c)", true },
         { "a/../b/./c\n", "b/c", true },
-        { "\xEF\xBB\xBF" "a\n", "a", true },
+        { "\xEF\xBB\xBF"
+          "a\n",
+          "a", true },
         { "\xED\x95\x9C?\n", "\xED\x95\x9C\xEA\xB5\xAD", true },
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -103,7 +105,7 @@ static void test_below(void **state)
         const char *file, *path;
         bool may;
     } rows[] = {
-        { "a\n", "a", false },        { "a\n!a/b\n", "a", true },     { "a\n!a/b/c\n", "a/b", true },
+        { "a\n", "a", false },         { "a\n!a/b\n", "a", true },    { "a\n!a/b/c\n", "a/b", true },
         { "a\n!a/b\n", "a/b", false }, { "a\n!a/b\n", "a/x", false }, { "a\n!**/README\n", "a/x", true },
         { "a\n!b/*\n", "a", false },
     };
@@ -124,19 +126,50 @@ static void test_gomatch(void **state)
         const char *pattern, *name;
         enum gomatch result;
     } rows[] = {
-        { "abc", "abc", GOMATCH_YES },       { "*", "abc", GOMATCH_YES },          { "*c", "abc", GOMATCH_YES },
-        { "a*", "a/b", GOMATCH_NO },         { "a*/b", "abc/b", GOMATCH_YES },     { "a*b*c*d*e*/f", "axbxcxdxe/f", GOMATCH_YES },
-        { "a*b?c*x", "abxbbxdbxebxczzx", GOMATCH_YES }, { "a*b?c*x", "abxbbxdbxebxczzy", GOMATCH_NO },
-        { "ab[c]", "abc", GOMATCH_YES },     { "ab[b-d]", "abc", GOMATCH_YES },    { "ab[^b-d]", "abc", GOMATCH_NO },
-        { "a\\*b", "a*b", GOMATCH_YES },     { "a\\*b", "ab", GOMATCH_NO },        { "a?b", "a\xE2\x98\xBA" "b", GOMATCH_YES },
-        { "a[^a]b", "a\xE2\x98\xBA" "b", GOMATCH_YES }, { "a???b", "a\xE2\x98\xBA" "b", GOMATCH_NO },
-        { "[a-\xCE\xB6]*", "\xCE\xB1", GOMATCH_YES }, { "*[a-\xCE\xB6]", "A", GOMATCH_NO },
-        { "a?b", "a/b", GOMATCH_NO },        { "[\\]a]", "]", GOMATCH_YES },       { "[\\-x]", "-", GOMATCH_YES },
-        { "[]a]", "]", GOMATCH_BAD_PATTERN }, { "[-]", "-", GOMATCH_BAD_PATTERN }, { "[x-]", "x", GOMATCH_BAD_PATTERN },
-        { "\\", "a", GOMATCH_BAD_PATTERN },  { "[a-b-c]", "a", GOMATCH_BAD_PATTERN }, { "[", "a", GOMATCH_BAD_PATTERN },
-        { "[^", "a", GOMATCH_BAD_PATTERN },  { "a[", "a", GOMATCH_BAD_PATTERN },   { "a[", "ab", GOMATCH_BAD_PATTERN },
-        { "a[", "x", GOMATCH_BAD_PATTERN },  { "a/b[", "x", GOMATCH_BAD_PATTERN }, { "*x", "xxx", GOMATCH_YES },
-        { "", "", GOMATCH_YES },             { "", "a", GOMATCH_NO },
+        { "abc", "abc", GOMATCH_YES },
+        { "*", "abc", GOMATCH_YES },
+        { "*c", "abc", GOMATCH_YES },
+        { "a*", "a/b", GOMATCH_NO },
+        { "a*/b", "abc/b", GOMATCH_YES },
+        { "a*b*c*d*e*/f", "axbxcxdxe/f", GOMATCH_YES },
+        { "a*b?c*x", "abxbbxdbxebxczzx", GOMATCH_YES },
+        { "a*b?c*x", "abxbbxdbxebxczzy", GOMATCH_NO },
+        { "ab[c]", "abc", GOMATCH_YES },
+        { "ab[b-d]", "abc", GOMATCH_YES },
+        { "ab[^b-d]", "abc", GOMATCH_NO },
+        { "a\\*b", "a*b", GOMATCH_YES },
+        { "a\\*b", "ab", GOMATCH_NO },
+        { "a?b",
+          "a\xE2\x98\xBA"
+          "b",
+          GOMATCH_YES },
+        { "a[^a]b",
+          "a\xE2\x98\xBA"
+          "b",
+          GOMATCH_YES },
+        { "a???b",
+          "a\xE2\x98\xBA"
+          "b",
+          GOMATCH_NO },
+        { "[a-\xCE\xB6]*", "\xCE\xB1", GOMATCH_YES },
+        { "*[a-\xCE\xB6]", "A", GOMATCH_NO },
+        { "a?b", "a/b", GOMATCH_NO },
+        { "[\\]a]", "]", GOMATCH_YES },
+        { "[\\-x]", "-", GOMATCH_YES },
+        { "[]a]", "]", GOMATCH_BAD_PATTERN },
+        { "[-]", "-", GOMATCH_BAD_PATTERN },
+        { "[x-]", "x", GOMATCH_BAD_PATTERN },
+        { "\\", "a", GOMATCH_BAD_PATTERN },
+        { "[a-b-c]", "a", GOMATCH_BAD_PATTERN },
+        { "[", "a", GOMATCH_BAD_PATTERN },
+        { "[^", "a", GOMATCH_BAD_PATTERN },
+        { "a[", "a", GOMATCH_BAD_PATTERN },
+        { "a[", "ab", GOMATCH_BAD_PATTERN },
+        { "a[", "x", GOMATCH_BAD_PATTERN },
+        { "a/b[", "x", GOMATCH_BAD_PATTERN },
+        { "*x", "xxx", GOMATCH_YES },
+        { "", "", GOMATCH_YES },
+        { "", "a", GOMATCH_NO },
     };
     for (size_t i = 0; i < COUNT(rows); i++)
         if (gomatch(span_of(rows[i].pattern), span_of(rows[i].name)) != rows[i].result)
