@@ -90,8 +90,8 @@ void mistake(struct reading *r, const char *member, const char *format, ...)
     size_t mark = member ? path_enter(r, member) : r->path.len;
     size_t offset =
         member ? json_locate_key(r->text, bytes_text(&r->path)) : json_locate(r->text, bytes_text(&r->path));
-    path_leave(r, mark);
     add_mistake(r, offset, sentence);
+    path_leave(r, mark);
 }
 
 static const struct setting *find_setting(const struct shape *shape, const char *name)
@@ -122,12 +122,12 @@ static void unknown_member(struct reading *r, const struct shape *shape, const c
         known[i] = shape->settings[i].name;
     const char *meant = suggest(span_of(name), known, shape->count);
     if (meant) {
-        mistake(r, name, "unknown member '%.60s': did you mean '%s'?", name, meant);
+        mistake(r, name, "unknown member, did you mean '%s'?", meant);
         return;
     }
     AUTO(bytes_release) struct bytes names = BYTES(400);
     list_names(shape, &names);
-    mistake(r, name, "unknown member '%.60s': %s has %s", name, shape->what, bytes_text(&names));
+    mistake(r, name, "unknown member, %s has %s", shape->what, bytes_text(&names));
 }
 
 static bool type_fits(const struct setting *setting, const struct json *value)
