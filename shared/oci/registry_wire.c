@@ -436,12 +436,15 @@ bool wire_retry(struct registry *registry, wire_attempt_fn *attempt, void *conte
 {
     int64_t paused = 0;
     for (int try = 0;; try++) {
+        struct error why = { .kind = ERROR_NONE }; /* of this try: what a later one overcomes is not told */
         bool final = false;
-        if (attempt(registry, context, &final, err))
+        if (attempt(registry, context, &final, &why))
             return true;
-        int64_t pause = pause_ms(try, err->retry_after_s);
-        if (final || !may_pass(err) || try + 1 == TRIES_MAX || paused + pause > PAUSES_MAX_MS)
+        int64_t pause = pause_ms(try, why.retry_after_s);
+        if (final || !may_pass(&why) || try + 1 == TRIES_MAX || paused + pause > PAUSES_MAX_MS) {
+            *err = why;
             return false;
+        }
         wait_ms(pause);
         paused += pause;
     }

@@ -1,0 +1,255 @@
+"""A registry that does what the first part of a repository's name says: it lies, breaks, redirects, stalls.
+
+Everything else is as a registry should be, in memory. `seen` holds (method, path, authorization) of every request."""
+import base64
+import contextlib
+import hashlib
+import http.server
+import json
+import re
+import threading
+
+SOME_DIGEST = "sha256:0b31b1c02ff458ad9b7b81cbdf8f028bd54699fa151f221d1e8de6817db93427"
+CONTENT = bytes(ord("a") + i % 23 for i in range(200000))
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+MANIFEST = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "layers": []}).encode()
+LOGIN = "Basic " + base64.b64encode(b"ann:open sesame").decode()
+
+
+def digest(data):
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def error(code, message):
+    return json.dumps({"errors": [{"code": code, "message": message}]}).encode()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def answer(self, status, body=b"", promise=None, **headers):
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(body) if promise is None else promise))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+        if promise is not None and promise != len(body):
+            self.drop()
+
+    def drop(self):
+        self.close_connection = True
+
+    def handle_any(self):
+        server = self.server
+        self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        path = re.sub(r"^http://[^/]*", "", self.path)  # as a proxy is asked
+        authorization = self.headers.get("Authorization")
+        with server.lock:
+            server.seen.append((self.command, path, authorization))
+        if path.startswith("/token"):
+            return self.token(path)
+        if path.startswith("/elsewhere/"):
+            return self.elsewhere(path)
+        match = re.match(r"/v2/(([^/]+)/web)/(manifests|blobs)/(.*)$", path)
+        if not match:
+            return self.answer(404)
+        self.repository, self.scenario, kind, self.rest = match.groups()
+        if not self.authorized(authorization):
+            return None
+        return getattr(self, kind)()
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = handle_any
+
+    def once(self):
+        """True the first time a scenario asks."""
+        with self.server.lock:
+            first = self.scenario not in self.server.met
+            self.server.met.add(self.scenario)
+        return first
+
+    # ---- who may enter ----
+
+    def challenge(self, value):
+        self.answer(401, error("UNAUTHORIZED", "authentication required"), WWW_Authenticate=value)
+
+    def bearer(self, service):
+        self.challenge(f'Bearer realm="{service}",service="fake",scope="repository:{self.repository}:pull,push"')
+
+    def authorized(self, authorization):
+        own = f"http://{self.server.address}/token/{self.scenario}"
+        name = self.scenario
+        if name == "challenge-none":
+            self.answer(401)
+            return False
+        if name == "challenge-loop":
+            self.bearer(own)
+            return False
+        if name == "basic" and authorization != LOGIN:
+            self.challenge('Basic realm="fake"')
+            return False
+        if name == "challenge-elsewhere" and authorization != "Bearer good":
+            self.bearer(f"http://{self.server.other.address}/token/{name}")
+            return False
+        if name.startswith("token"):
+            return self.token_is_good(authorization, own)
+        return True
+
+    def token_is_good(self, authorization, service):
+        with self.server.lock:
+            left = self.server.tokens.get(authorization, 0)
+            self.server.tokens[authorization] = left - 1
+        if left <= 0:
+            self.bearer(service)
+        return left > 0
+
+    def token(self, path):
+        scenario = path.split("/")[2].split("?")[0]
+        if scenario == "token-refused":
+            return self.answer(401, error("UNAUTHORIZED", "who are you"))
+        if scenario == "token-missing":
+            return self.answer(200, b"{}")
+        if scenario == "token-break":
+            return self.answer(200, json.dumps({"token": "a\r\nX-Evil: 1"}).encode())
+        with self.server.lock:
+            token = "good" if scenario == "challenge-elsewhere" else f"t{len(self.server.tokens)}"
+            self.server.tokens["Bearer " + token] = 2 if scenario == "token-expires" else 1000
+        return self.answer(200, json.dumps({"token": token}).encode())
+
+    # ---- manifests ----
+
+    def manifests(self):
+        if self.command == "PUT":
+            return self.put_manifest()
+        stored = self.server.manifests.get((self.repository, self.rest))
+        pushing = self.scenario.split("-")[0] in ("upload", "put", "token", "denied") or \
+            self.scenario == "basic" and not stored and self.command == "HEAD"
+        if self.scenario == "denied":
+            return self.answer(403, error("DENIED", "not yours\u00e9"))
+        if pushing and not stored:
+            return self.answer(404, error("MANIFEST_UNKNOWN", "manifest unknown"))
+        return self.get_manifest(stored or MANIFEST)
+
+    def get_manifest(self, body):
+        kind, told = MANIFEST_TYPE, digest(body)
+        name = self.scenario
+        if name == "manifest-digest":
+            told = SOME_DIGEST
+        elif name == "manifest-other":
+            told = SOME_DIGEST if self.command == "GET" else digest(b"x")
+        elif name == "manifest-type":
+            kind = "application/vnd.oci.image.index.v1+json"
+        elif name == "manifest-large":
+            body = b" " * (4 * 1024 * 1024 + 1)
+        elif name == "manifest-garbage":
+            body = b"<html>not json"
+            told = digest(body)
+        elif name == "manifest-silent" and self.command == "HEAD":
+            return self.answer(200)
+        elif name == "manifest-redirect":
+            return self.answer(307, Location=f"http://{self.server.other.address}/elsewhere/manifest")
+        elif name == "busy" or name == "busy-once" and self.once():
+            return self.answer(429, error("TOOMANYREQUESTS", "slow down"), Retry_After="100" if name == "busy" else "1")
+        elif name == "down":
+            return self.answer(503)
+        return self.answer(200, body, Content_Type=kind, Docker_Content_Digest=told)
+
+    def put_manifest(self):
+        with self.server.lock:
+            self.server.manifests[(self.repository, self.rest)] = self.body
+        told = SOME_DIGEST if self.scenario == "put-other" else digest(self.body)
+        self.answer(201, Location="/somewhere", Docker_Content_Digest=told)
+
+    # ---- blobs ----
+
+    def blobs(self):
+        if self.scenario == "denied":
+            return self.answer(403, error("DENIED", "not yours\u00e9"))
+        if self.rest.startswith("uploads/"):
+            return self.post() if self.command == "POST" else self.put()
+        if self.scenario.startswith("blob"):
+            return self.get_blob()
+        return self.answer(200 if (self.repository, self.rest) in self.server.blobs else 404)
+
+    def get_blob(self):
+        name = self.scenario
+        if name == "blob-short":
+            return self.answer(200, CONTENT[:-1])
+        if name == "blob-long":
+            return self.answer(200, CONTENT + b"x")
+        if name == "blob-other":
+            return self.answer(200, CONTENT[::-1])
+        if name == "blob-broken" or name == "blob-broken-once" and self.once():
+            return self.answer(200, CONTENT[:100001], promise=len(CONTENT))
+        if name == "blob-redirect":
+            return self.answer(307, Location=f"http://{self.server.other.address}/elsewhere/blob")
+        if name == "blob-redirect-loop":
+            return self.answer(307, Location=self.path)
+        if name == "blob-redirect-file":
+            return self.answer(307, Location="file://localhost/etc/passwd")
+        return self.answer(200, CONTENT)
+
+    def post(self):
+        if self.scenario == "upload-no-mount" and "mount=" in self.rest:
+            return self.answer(405, error("UNSUPPORTED", "no mounts"))
+        place = f"/v2/{self.repository}/blobs/uploads/1?state=x"
+        if self.scenario == "upload-elsewhere":
+            place = f"http://{self.server.other.address}/elsewhere/upload?sig=1"
+        elif self.scenario == "upload-nowhere":
+            return self.answer(202)
+        elif self.scenario != "upload-relative":
+            place = f"http://{self.headers['Host']}{place}"
+        return self.answer(202, Location=place)
+
+    def put(self):
+        if self.scenario == "upload-broken" or self.scenario == "upload-broken-once" and self.once():
+            return self.drop()
+        if self.scenario == "upload-refused":
+            return self.answer(400, error("DIGEST_INVALID", "provided digest did not match"))
+        self.store(self.repository)
+        return self.answer(201)
+
+    def store(self, repository):
+        name = re.search(r"[?&]digest=(sha256:[0-9a-f]+)", self.path).group(1)
+        assert digest(self.body) == name
+        with self.server.lock:
+            self.server.blobs[(repository, name)] = self.body
+
+    def elsewhere(self, path):
+        if path.endswith("/blob"):
+            return self.answer(200, CONTENT)
+        if path.endswith("/manifest"):
+            return self.answer(200, MANIFEST, Content_Type=MANIFEST_TYPE)
+        self.store("elsewhere")
+        return self.answer(201)
+
+
+def make_server():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    server.address = "127.0.0.1:%d" % server.server_address[1]
+    server.lock = threading.Lock()
+    server.seen, server.met, server.tokens, server.manifests, server.blobs = [], set(), {}, {}, {}
+    return server
+
+
+@contextlib.contextmanager
+def faulty_registry():
+    """The registry; `.other` is the host that it redirects to."""
+    server, other = make_server(), make_server()
+    server.other = other
+    other.other = server
+    threads = [threading.Thread(target=s.serve_forever, args=(0.05,)) for s in (server, other)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield server
+    finally:
+        for s, thread in zip((server, other), threads):
+            s.shutdown()
+            s.server_close()
+            thread.join()

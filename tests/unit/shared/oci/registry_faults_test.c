@@ -1,0 +1,158 @@
+/* Against a registry that lies, breaks and stalls (tests/integration/registry_test.py): $PUSHWRIGHT_TEST_FAKE is its host:port;
+ * the repository's name says what it does. Skipped without it. The script checks what the registry has seen. */
+#include "images.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+enum { CONTENT_SIZE = 200000 };
+
+enum operation { RESOLVE, RESOLVE_DIGEST, GET, GET_DIGEST, BLOB, PUSH };
+
+#define SOME_DIGEST "sha256:0b31b1c02ff458ad9b7b81cbdf8f028bd54699fa151f221d1e8de6817db93427"
+
+struct row {
+    const char *repository;
+    enum operation operation;
+    enum { ANONYMOUS, LOGIN, PROXIED } access;
+    enum error_kind kind; /* ERROR_NONE: it works */
+    const char *want;     /* in the message */
+};
+
+static const struct row rows[] = {
+    { "manifest-digest", GET, ANONYMOUS, ERROR_UNAVAILABLE, "lies: digest 'sha256:0b31b1c0" },
+    { "manifest-other", GET_DIGEST, ANONYMOUS, ERROR_UNAVAILABLE, "lies: digest '" SOME_DIGEST "' was asked for" },
+    { "manifest-type", GET, ANONYMOUS, ERROR_UNAVAILABLE, "lies: media type" },
+    { "manifest-large", GET, ANONYMOUS, ERROR_TOO_LARGE, "body exceeds 4194304 bytes" },
+    { "manifest-garbage", GET, ANONYMOUS, ERROR_INVALID, "manifest: line 1" },
+    { "manifest-silent", RESOLVE, ANONYMOUS, ERROR_NONE, NULL },
+    { "manifest-other", RESOLVE_DIGEST, ANONYMOUS, ERROR_UNAVAILABLE, "lies: digest" },
+    { "manifest-redirect", GET, LOGIN, ERROR_NONE, NULL },
+    { "blob-good", BLOB, ANONYMOUS, ERROR_NONE, NULL },
+    { "blob-short", BLOB, ANONYMOUS, ERROR_UNAVAILABLE, "has 199999 bytes instead of 200000" },
+    { "blob-long", BLOB, ANONYMOUS, ERROR_UNAVAILABLE, "is longer than its 200000 bytes" },
+    { "blob-other", BLOB, ANONYMOUS, ERROR_UNAVAILABLE, "lies: blob 'sha256:" },
+    { "blob-broken-once", BLOB, ANONYMOUS, ERROR_NONE, NULL },
+    { "blob-broken", BLOB, ANONYMOUS, ERROR_UNCERTAIN, "in the middle of the answer" },
+    { "blob-redirect", BLOB, LOGIN, ERROR_NONE, NULL },
+    { "blob-redirect-loop", BLOB, ANONYMOUS, ERROR_DENIED, "redirected more than once" },
+    { "blob-redirect-file", BLOB, ANONYMOUS, ERROR_INVALID, "'file' URLs are not called" },
+    { "blob-redirect", BLOB, PROXIED, ERROR_DENIED, "leads to a private address" },
+    { "busy-once", GET, ANONYMOUS, ERROR_NONE, NULL },
+    { "busy", GET, ANONYMOUS, ERROR_BUSY, "429 too many requests (TOOMANYREQUESTS: slow down)" },
+    { "down", GET, ANONYMOUS, ERROR_UNAVAILABLE, "503 service unavailable" },
+    { "denied", PUSH, ANONYMOUS, ERROR_DENIED, "403 forbidden (DENIED: not yours?" },
+    { "challenge-loop", GET, LOGIN, ERROR_DENIED, "401 unauthorized" },
+    { "challenge-none", GET, LOGIN, ERROR_DENIED, "401 without a challenge that is understood" },
+    { "challenge-elsewhere", GET, LOGIN, ERROR_NONE, NULL },
+    { "basic", GET, ANONYMOUS, ERROR_DENIED, "a user name and password are wanted, and none are configured" },
+    { "basic", PUSH, LOGIN, ERROR_NONE, NULL },
+    { "token", PUSH, LOGIN, ERROR_NONE, NULL },
+    { "token-expires", PUSH, LOGIN, ERROR_NONE, NULL },
+    { "token-refused", PUSH, LOGIN, ERROR_DENIED, "token for 'token-refused/web': GET" },
+    { "token-missing", PUSH, LOGIN, ERROR_UNAVAILABLE, "the token service's answer holds no token" },
+    { "token-break", PUSH, LOGIN, ERROR_INVALID, "request header 'Authorization' holds a line break" },
+    { "upload-relative", PUSH, ANONYMOUS, ERROR_NONE, NULL },
+    { "upload-elsewhere", PUSH, LOGIN, ERROR_NONE, NULL },
+    { "upload-elsewhere", PUSH, PROXIED, ERROR_DENIED, "leads to a private address" },
+    { "upload-broken-once", PUSH, ANONYMOUS, ERROR_NONE, NULL },
+    { "upload-broken", PUSH, ANONYMOUS, ERROR_UNCERTAIN, "connection" },
+    { "upload-refused", PUSH, ANONYMOUS, ERROR_INVALID, "400 bad request (DIGEST_INVALID: provided digest did not match)" },
+    { "upload-no-mount", PUSH, ANONYMOUS, ERROR_NONE, NULL },
+    { "upload-nowhere", PUSH, ANONYMOUS, ERROR_UNAVAILABLE, "answer 202 without a Location" },
+    { "put-other", PUSH, ANONYMOUS, ERROR_UNAVAILABLE, "lies: took manifest" },
+};
+
+static bool count_bytes(void *context, const void *data, size_t len, struct error *err)
+{
+    (void)data, (void)err;
+    *(size_t *)context += len;
+    return true;
+}
+
+static bool read_blob(struct store *store, struct error *err)
+{
+    AUTO(bytes_release) struct bytes content = BYTES(CONTENT_SIZE);
+    size_t delivered = 0;
+    if (!bytes_reserve(&content, CONTENT_SIZE, err))
+        return false;
+    for (int i = 0; i < CONTENT_SIZE; i++)
+        content.data[i] = (char)('a' + i % 23);
+    content.len = CONTENT_SIZE;
+    const struct descriptor blob = describe("x/y", bytes_span(&content));
+    if (!store_get_blob(store, &blob, count_bytes, &delivered, err))
+        return false;
+    assert_int_equal(delivered, CONTENT_SIZE);
+    return true;
+}
+
+static bool operate(struct store *store, enum operation operation, struct error *err)
+{
+    AUTO(bytes_release) struct bytes body = BYTES(STORE_MANIFEST_MAX);
+    AUTO(test_image_release) struct test_image image = { .config_blob = { .size = 0 } };
+    struct descriptor out;
+    switch (operation) {
+    case RESOLVE:
+        return store_resolve(store, "v1", &out, err);
+    case RESOLVE_DIGEST:
+        return store_resolve(store, SOME_DIGEST, &out, err);
+    case GET:
+        return store_get_manifest(store, "v1", &body, &out, err);
+    case GET_DIGEST:
+        return store_get_manifest(store, SOME_DIGEST, &body, &out, err);
+    case BLOB:
+        return read_blob(store, err);
+    case PUSH:
+        return test_image_make(&image, "hello", err) && test_image_put(store, &image, "v1", &out, err);
+    }
+    return false;
+}
+
+static bool run(const struct row *row, struct error *err)
+{
+    AUTO(secret_free) struct secret *password = secret_new(SPAN("open sesame"), err);
+    const char *host = row->access == PROXIED ? "registry.example" : getenv("PUSHWRIGHT_TEST_FAKE");
+    const struct registry_login login = {
+        .host = host,
+        .username = row->access == LOGIN ? "ann" : NULL,
+        .password = row->access == LOGIN ? password : NULL,
+        .plain_http = true,
+    };
+    const struct registry_options options = { .logins = &login, .login_count = 1, .push = row->operation == PUSH };
+    char name[200];
+    snprintf(name, sizeof name, "%s/%s/web", host, row->repository);
+    AUTO(store_free) struct store *store = open_named(name, &options, err);
+    assert_non_null(store);
+    return operate(store, row->operation, err);
+}
+
+static void every_fault_is_named_or_overcome(void **state)
+{
+    (void)state;
+    const char *fake = getenv("PUSHWRIGHT_TEST_FAKE");
+    char proxy[200];
+    if (!fake)
+        skip();
+    snprintf(proxy, sizeof proxy, "http://%s", fake);
+    setenv("http_proxy", proxy, 1); /* not asked for loopback: only the rows that name another host go there */
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct error err = { 0 };
+        bool done = run(&rows[i], &err);
+        if (done != (rows[i].kind == ERROR_NONE) || err.kind != rows[i].kind)
+            fail_msg("%s: %s, %s", rows[i].repository, error_kind_name(err.kind), err.message);
+        if (rows[i].want && !strstr(err.message, rows[i].want))
+            fail_msg("%s: wanted \"%s\" in \"%s\"", rows[i].repository, rows[i].want, err.message);
+        if (strstr(err.message, "sesame") || strstr(err.message, "c2VzYW1l"))
+            fail_msg("%s: the password is in \"%s\"", rows[i].repository, err.message);
+        if (rows[i].kind == ERROR_BUSY)
+            assert_int_equal(err.retry_after_s, 100);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(every_fault_is_named_or_overcome) };
+    return cmocka_run_group_tests_name("shared/oci/registry_faults", tests, NULL, NULL);
+}
