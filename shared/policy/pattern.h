@@ -12,7 +12,7 @@ bool glob_match(struct span pattern, struct span name);
 bool glob_check(struct span pattern, struct error *err); /* unclosed class, trailing backslash */
 
 struct regex;
-/* PCRE2, UTF-8, searched anywhere unless anchored. ERROR_INVALID with the offset of the mistake. */
+/* PCRE2 over bytes (a character beyond ASCII is several), searched anywhere unless anchored. ERROR_INVALID with the offset of the mistake. */
 struct regex *regex_new(struct span pattern, struct error *err);
 void regex_free(struct regex *regex);
 AUTO_FREE(struct regex, regex_free)

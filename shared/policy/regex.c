@@ -36,11 +36,13 @@ struct regex *regex_new(struct span pattern, struct error *err)
         error_set(err, ERROR_INVALID, "a regular expression of more than %d bytes", PATTERN_MAX);
         return NULL;
     }
-    /* Names from outside may hold any bytes: what is not UTF-8 matches nothing instead of failing. */
-    const uint32_t options = PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C;
+    if (!span_is_utf8(pattern)) {
+        error_set(err, ERROR_INVALID, "a regular expression that is not UTF-8");
+        return NULL;
+    }
     int code;
     size_t offset;
-    pcre2_code *compiled = pcre2_compile((PCRE2_SPTR)pattern.data, pattern.len, options, &code, &offset, NULL);
+    pcre2_code *compiled = pcre2_compile((PCRE2_SPTR)pattern.data, pattern.len, 0, &code, &offset, NULL);
     if (!compiled) {
         compile_error(err, pattern, code, offset);
         return NULL;
