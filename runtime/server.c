@@ -9,6 +9,9 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 
+/* What server_run waits for. */
+enum { EVENT_WAKE, EVENT_LISTENER, EVENT_CONNECTIONS };
+
 enum {
     EVENTS_A_ROUND = 64,
     ACCEPTS_A_TURN = 64,
@@ -43,6 +46,27 @@ static void fit_descriptors(struct server_options *options)
         options->connections_max = (unsigned)limit.rlim_cur - DESCRIPTORS_BESIDE;
 }
 
+static bool watch(int set, int fd, uint32_t events, uint64_t data)
+{
+    struct epoll_event event = { .events = events, .data.u64 = data };
+    return epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+static bool acquire(struct server *server)
+{
+    server->workers = calloc(server->options.workers, sizeof *server->workers);
+    server->slots = calloc((size_t)server->options.connections_max + SLOTS_BESIDE, sizeof *server->slots);
+    server->scratch = malloc(SERVER_SCRATCH);
+    server->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    server->loop_fd = epoll_create1(EPOLL_CLOEXEC);
+    server->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    server->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return server->workers && server->slots && server->scratch && server->epoll_fd >= 0 && server->loop_fd >= 0 &&
+           server->wake_fd >= 0 && server->kick_fd >= 0 &&
+           watch(server->loop_fd, server->wake_fd, EPOLLIN, EVENT_WAKE) &&
+           watch(server->epoll_fd, server->kick_fd, EPOLLIN | EPOLLET, SLOT_NONE);
+}
+
 struct server *server_new(const struct server_options *options, struct error *err)
 {
     AUTO(server_free) struct server *server = calloc(1, sizeof *server);
@@ -50,17 +74,13 @@ struct server *server_new(const struct server_options *options, struct error *er
         error_set(err, ERROR_INTERNAL, "out of memory");
         return NULL;
     }
-    server->listen_fd = server->epoll_fd = server->wake_fd = -1;
+    server->listen_fd = server->epoll_fd = server->loop_fd = server->kick_fd = server->wake_fd = -1;
+    server->first_free = SLOT_NONE;
     pthread_mutex_init(&server->lock, NULL);
-    pthread_cond_init(&server->work, NULL);
     server->options = *options;
     fill_in(&server->options);
     fit_descriptors(&server->options);
-    server->workers = calloc(server->options.workers, sizeof *server->workers);
-    server->scratch = malloc(SERVER_SCRATCH);
-    server->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    server->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (!server->workers || !server->scratch || server->epoll_fd < 0 || server->wake_fd < 0) {
+    if (!acquire(server)) {
         error_set_errno(err, errno, "cannot make the server");
         return NULL;
     }
@@ -79,34 +99,13 @@ void server_stop(struct server *server)
 {
     int before = errno;
     atomic_store(&server->stopping, true);
-    const uint64_t one = 1;
-    ssize_t ignored = write(server->wake_fd, &one, sizeof one); /* fails only when the wake-up is under way already */
-    (void)ignored;
+    server_wake(server, server->wake_fd);
     errno = before;
 }
 
 bool server_stopping(const struct server *server)
 {
     return atomic_load(&server->stopping);
-}
-
-static struct connection *first_of(struct server *server, enum connection_state state)
-{
-    server_lock(server);
-    struct connection *connection = server->lists[state].first;
-    server_unlock(server);
-    return connection;
-}
-
-static void reap(struct server *server)
-{
-    struct connection *connection = server->lists[CONNECTION_CLOSED].first;
-    server->lists[CONNECTION_CLOSED] = (struct connection_list){ 0 };
-    while (connection) {
-        struct connection *next = connection->next;
-        free(connection);
-        connection = next;
-    }
 }
 
 static void stop_listening(struct server *server)
@@ -125,49 +124,71 @@ void server_free(struct server *server)
     if (!server)
         return;
     server_join_workers(server);
-    for (int state = 0; state < CONNECTION_CLOSED; state++)
+    for (int state = 0; state < CONNECTION_STATES; state++)
         for (struct connection *c; (c = server->lists[state].first) != NULL;)
             connection_close(server, c);
-    reap(server);
     stop_listening(server);
-    if (server->epoll_fd >= 0)
-        close(server->epoll_fd);
-    if (server->wake_fd >= 0)
-        close(server->wake_fd);
-    pthread_cond_destroy(&server->work);
+    const int fds[] = { server->epoll_fd, server->loop_fd, server->kick_fd, server->wake_fd };
+    for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
     pthread_mutex_destroy(&server->lock);
     free(server->unix_path);
     free(server->scratch);
+    free(server->slots);
     free(server->workers);
     free(server);
 }
 
 /* --- accepting --- */
 
+/* Claim the oldest connection of a state that has been in it for so long, that nobody has at the moment, and that satisfies the condition. */
+static struct connection *claim_oldest(struct server *server, enum connection_state state, int64_t age_ms,
+                                       bool (*fits)(const struct connection *, int64_t age_ms))
+{
+    int64_t now = clock_monotonic_ms();
+    server_lock(server);
+    struct connection *connection = server->lists[state].first;
+    while (connection && now - connection->since_ms >= age_ms &&
+           (connection->claimed || (fits && !fits(connection, now - connection->since_ms))))
+        connection = connection->next;
+    if (connection && now - connection->since_ms < age_ms)
+        connection = NULL;
+    if (connection)
+        connection->claimed = true;
+    server_unlock(server);
+    return connection;
+}
+
 /* Make room for a new connection: by the one that is missed least. */
 static bool evict(struct server *server)
 {
-    struct connection *victim = first_of(server, CONNECTION_LINGER);
+    struct connection *victim = claim_oldest(server, CONNECTION_LINGER, 0, NULL);
     if (!victim)
-        victim = first_of(server, CONNECTION_IDLE);
-    if (!victim) {
-        victim = first_of(server, CONNECTION_HEAD);
-        if (victim && clock_monotonic_ms() - victim->since_ms < HEAD_EVICTION_MS)
-            victim = NULL;
-    }
+        victim = claim_oldest(server, CONNECTION_IDLE, 0, NULL);
+    if (!victim)
+        victim = claim_oldest(server, CONNECTION_HEAD, HEAD_EVICTION_MS, NULL);
     if (victim)
         connection_close(server, victim);
     return victim != NULL;
 }
 
-static bool watch_listener(struct server *server, bool watch)
+static unsigned open_connections(struct server *server)
 {
-    struct epoll_event event = { .events = EPOLLIN, .data.ptr = &server->listen_fd };
-    if (server->listening == watch || server->listen_fd < 0)
+    server_lock(server);
+    unsigned count = server->connections;
+    server_unlock(server);
+    return count;
+}
+
+static bool watch_listener(struct server *server, bool on)
+{
+    if (server->listening == on || server->listen_fd < 0)
         return true;
-    if (epoll_ctl(server->epoll_fd, watch ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, server->listen_fd, &event) != 0)
+    if (on ? !watch(server->loop_fd, server->listen_fd, EPOLLIN, EVENT_LISTENER)
+           : epoll_ctl(server->loop_fd, EPOLL_CTL_DEL, server->listen_fd, NULL) != 0)
         return false;
-    server->listening = watch;
+    server->listening = on;
     return true;
 }
 
@@ -185,14 +206,14 @@ static bool is_shortage(int errnum)
 
 static bool add_evicting(struct server *server, int fd)
 {
-    bool room = server->connections < server->options.connections_max || evict(server);
+    bool room = open_connections(server) < server->options.connections_max || evict(server);
     return connection_add(server, fd) && room;
 }
 
 /* False when there is no more for now. */
 static bool accept_one(struct server *server)
 {
-    bool room = server->connections <= server->options.connections_max || evict(server);
+    bool room = open_connections(server) <= server->options.connections_max || evict(server);
     int fd = room ? accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK) : -1;
     if (fd >= 0)
         room = add_evicting(server, fd);
@@ -229,9 +250,8 @@ static void expire_starved(struct server *server, struct connection *connection)
     connection_refuse(server, connection, 503, "too many large requests at once");
 }
 
-/* What limits each state, and what happens at the end. LIMIT_RETURN: a worker may hand it back, which the epoll thread does not notice
- * but by looking at the lists again. */
-enum limit { LIMIT_NONE, LIMIT_IDLE, LIMIT_HEADER, LIMIT_BODY, LIMIT_LINGER, LIMIT_RETURN };
+/* What limits each state, and what happens at the end. */
+enum limit { LIMIT_NONE, LIMIT_IDLE, LIMIT_HEADER, LIMIT_BODY, LIMIT_LINGER, LIMITS };
 
 static const struct {
     enum limit limit;
@@ -241,51 +261,39 @@ static const struct {
     [CONNECTION_HEAD] = { LIMIT_HEADER, expire_head },
     [CONNECTION_BODY] = { LIMIT_BODY, expire_body },
     [CONNECTION_STARVED] = { LIMIT_BODY, expire_starved },
-    [CONNECTION_QUEUED] = { LIMIT_RETURN, NULL },
-    [CONNECTION_RUNNING] = { LIMIT_RETURN, NULL },
+    [CONNECTION_QUEUED] = { LIMIT_NONE, NULL },
+    [CONNECTION_RUNNING] = { LIMIT_NONE, NULL },
     [CONNECTION_WRITING] = { LIMIT_BODY, connection_close },
     [CONNECTION_LINGER] = { LIMIT_LINGER, connection_close },
 };
 
-static int64_t limit_ms(const struct server *server, enum connection_state state)
+static int64_t limit_ms(const struct server *server, enum limit limit)
 {
-    const int64_t limits[] = {
+    const int64_t limits[LIMITS] = {
         [LIMIT_NONE] = INT64_MAX,
         [LIMIT_IDLE] = server->draining ? FRESH_DRAIN_MS : server->options.idle_timeout_ms,
         [LIMIT_HEADER] = server->options.header_timeout_ms,
         [LIMIT_BODY] = server->options.body_timeout_ms,
         [LIMIT_LINGER] = server->draining ? LINGER_DRAIN_MS : LINGER_MS,
-        [LIMIT_RETURN] = INT64_MAX,
     };
-    return limits[states[state].limit];
+    return limits[limit];
 }
 
-static struct connection *expired(struct server *server, enum connection_state state, int64_t now)
+static bool is_slow(const struct connection *connection, int64_t age_ms)
 {
-    struct connection *first = first_of(server, state);
-    return first && now - first->since_ms >= limit_ms(server, state) ? first : NULL;
-}
-
-static struct connection *too_slow(struct server *server, int64_t now)
-{
-    struct connection *connection;
-    server_lock(server);
-    for (connection = server->lists[CONNECTION_BODY].first; connection; connection = connection->next)
-        if (body_is_too_slow(connection->exchange->message.body.len, now - connection->since_ms))
-            break;
-    server_unlock(server);
-    return connection;
+    return body_is_too_slow(connection->exchange->message.body.len, age_ms);
 }
 
 static void expire(struct server *server, int64_t now)
 {
     struct connection *connection;
     for (int state = 0; state < CONNECTION_STATES; state++)
-        while (states[state].expire && (connection = expired(server, (enum connection_state)state, now)) != NULL)
+        while (states[state].expire && (connection = claim_oldest(server, (enum connection_state)state,
+                                                                  limit_ms(server, states[state].limit), NULL)) != NULL)
             states[state].expire(server, connection);
     if (now >= server->slow_check_ms) {
         server->slow_check_ms = now + SLOW_CHECK_MS;
-        while ((connection = too_slow(server, now)) != NULL)
+        while ((connection = claim_oldest(server, CONNECTION_BODY, BODY_GRACE_MS, is_slow)) != NULL)
             expire_body(server, connection);
     }
     if (server->accept_again_ms && now >= server->accept_again_ms) {
@@ -300,23 +308,29 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* How long epoll may sleep. */
-static int next_timeout(struct server *server, int64_t now, int64_t drain_end)
+/* When the first connection runs out of time. What the workers do in the meantime is not seen here; but no state is shorter than the
+ * shortest limit, so that sleeping no longer than that is enough. */
+static int64_t next_expiry(struct server *server, int64_t now)
 {
     int64_t when = INT64_MAX;
     server_lock(server);
     for (int state = 0; state < CONNECTION_STATES; state++) {
         const struct connection *first = server->lists[state].first;
-        if (first && states[state].limit == LIMIT_RETURN)
-            when = earlier(when, now + LINGER_MS);
-        else if (first && states[state].limit != LIMIT_NONE)
-            when = earlier(when, first->since_ms + limit_ms(server, (enum connection_state)state));
+        int64_t limit = limit_ms(server, states[state].limit);
+        if (limit != INT64_MAX && first)
+            when = earlier(when, first->since_ms + limit);
+        if (limit != INT64_MAX && server->connections > 0)
+            when = earlier(when, now + limit);
     }
-    const struct connection *body = server->lists[CONNECTION_BODY].first;
-    if (body)
-        when =
-            earlier(when, now - body->since_ms < BODY_GRACE_MS ? body->since_ms + BODY_GRACE_MS : now + SLOW_CHECK_MS);
+    if (server->lists[CONNECTION_BODY].first)
+        when = earlier(when, now + SLOW_CHECK_MS);
     server_unlock(server);
+    return when;
+}
+
+static int next_timeout(struct server *server, int64_t now, int64_t drain_end)
+{
+    int64_t when = next_expiry(server, now);
     if (server->accept_again_ms)
         when = earlier(when, server->accept_again_ms);
     if (server->draining)
@@ -324,89 +338,105 @@ static int next_timeout(struct server *server, int64_t now, int64_t drain_end)
     if (when == INT64_MAX)
         return -1;
     int64_t wait = when - now;
-    return wait < 0 ? 0 : wait > INT_MAX ? INT_MAX : (int)wait;
+    return wait < 1 ? 1 : wait > INT_MAX ? INT_MAX : (int)wait;
 }
 
 /* --- the loop --- */
 
-static void ready(struct server *server, struct connection *connection)
+/* Watch the connections here exactly while no worker does. */
+static bool cover(struct server *server)
 {
     server_lock(server);
-    enum connection_state state = connection->state;
+    bool before = server->covering;
+    bool now = server->covering = server->workers_idle == 0;
     server_unlock(server);
-    static void (*const reactions[CONNECTION_STATES])(struct server *, struct connection *) = {
-        [CONNECTION_IDLE] = connection_read,     [CONNECTION_HEAD] = connection_read,
-        [CONNECTION_BODY] = connection_read,     [CONNECTION_WRITING] = connection_write,
-        [CONNECTION_LINGER] = connection_linger,
-    };
-    /* In the other states an event is a late one: it comes again when the connection is armed anew. */
-    if (reactions[state])
-        reactions[state](server, connection);
+    if (before == now)
+        return true;
+    return now ? watch(server->loop_fd, server->epoll_fd, EPOLLIN, EVENT_CONNECTIONS)
+               : epoll_ctl(server->loop_fd, EPOLL_CTL_DEL, server->epoll_fd, NULL) == 0;
 }
 
-static void react(struct server *server, const struct epoll_event *event)
+static void serve_connections(struct server *server)
+{
+    const struct hands hands = { server->scratch, false };
+    struct epoll_event events[EVENTS_A_ROUND];
+    int count = epoll_wait(server->epoll_fd, events, EVENTS_A_ROUND, 0);
+    for (int i = 0; i < count; i++) {
+        struct connection *connection = connection_claim(server, events[i].data.u64);
+        if (connection)
+            connection_react(server, connection, &hands);
+    }
+}
+
+static void react(struct server *server, uint64_t event)
 {
     uint64_t count;
-    if (event->data.ptr == &server->listen_fd) {
-        if (server->listen_fd >= 0)
-            accept_some(server, ACCEPTS_A_TURN);
-    } else if (event->data.ptr == server) {
+    if (event == EVENT_CONNECTIONS) {
+        serve_connections(server);
+    } else if (event == EVENT_LISTENER) {
+        accept_some(server, ACCEPTS_A_TURN);
+    } else {
         ssize_t ignored = read(server->wake_fd, &count, sizeof count);
         (void)ignored;
-    } else {
-        ready(server, event->data.ptr);
     }
+}
+
+static struct connection *claim_not_asked(struct server *server)
+{
+    server_lock(server);
+    struct connection *connection = server->lists[CONNECTION_IDLE].first;
+    while (connection && (connection->claimed || connection->asked))
+        connection = connection->next;
+    if (connection)
+        connection->claimed = connection->asked = true;
+    server_unlock(server);
+    return connection;
 }
 
 /* Whoever has connected is still heard; idle connections are asked once more and closed. */
 static void begin_drain(struct server *server)
 {
+    const struct hands hands = { server->scratch, false };
     server_lock(server);
     server->draining = true;
     server_unlock(server);
     accept_some(server, INT_MAX);
     stop_listening(server);
     server->accept_again_ms = 0;
-    struct connection *connection = first_of(server, CONNECTION_IDLE);
-    while (connection) {
-        server_lock(server);
-        struct connection *next = connection->next;
-        server_unlock(server);
-        connection_read(server, connection);
-        connection = next;
-    }
+    for (struct connection *connection; (connection = claim_not_asked(server)) != NULL;)
+        connection_read(server, connection, &hands);
 }
 
-static bool open_for_business(struct server *server, struct error *err)
+static bool is_at_work(struct server *server)
 {
-    struct epoll_event wake = { .events = EPOLLIN, .data.ptr = server };
-    if (listen(server->listen_fd, SOMAXCONN) != 0 || !watch_listener(server, true) ||
-        epoll_ctl(server->epoll_fd, EPOLL_CTL_ADD, server->wake_fd, &wake) != 0)
-        return error_set_errno(err, errno, "cannot listen on '%s'", server->options.listen);
-    return true;
+    server_lock(server);
+    bool at_work = server->lists[CONNECTION_QUEUED].first || server->lists[CONNECTION_RUNNING].first;
+    server_unlock(server);
+    return at_work;
 }
 
 bool server_run(struct server *server, struct error *err)
 {
-    if (!open_for_business(server, err))
-        return false;
+    if (listen(server->listen_fd, SOMAXCONN) != 0 || !watch_listener(server, true))
+        return error_set_errno(err, errno, "cannot listen on '%s'", server->options.listen);
     int64_t now = clock_monotonic_ms(), drain_end = 0;
-    while (!server->draining || (server->connections > 0 && now < drain_end)) {
+    while (!server->draining || (open_connections(server) > 0 && now < drain_end)) {
         struct epoll_event events[EVENTS_A_ROUND];
-        int count = epoll_wait(server->epoll_fd, events, EVENTS_A_ROUND, next_timeout(server, now, drain_end));
+        int count = cover(server)
+                        ? epoll_wait(server->loop_fd, events, EVENTS_A_ROUND, next_timeout(server, now, drain_end))
+                        : -1;
         if (count < 0 && errno != EINTR)
             return error_set_errno(err, errno, "cannot wait for connections");
         for (int i = 0; i < count; i++)
-            react(server, &events[i]);
+            react(server, events[i].data.u64);
         now = clock_monotonic_ms();
         if (server_stopping(server) && !server->draining) {
             drain_end = now + server->options.drain_timeout_ms;
             begin_drain(server);
         }
         expire(server, now);
-        reap(server);
     }
-    if (first_of(server, CONNECTION_QUEUED) || first_of(server, CONNECTION_RUNNING))
+    if (is_at_work(server))
         return error_set(err, ERROR_BUSY, "requests were still running %ld ms after the stop",
                          server->options.drain_timeout_ms);
     server_join_workers(server);

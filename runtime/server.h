@@ -1,4 +1,4 @@
-/* HTTP/1.1 server: llhttp for framing, one epoll thread for all sockets, handlers in worker threads.
+/* HTTP/1.1 server: llhttp for framing, epoll for the sockets, handlers in worker threads.
  *
  * Strict where leniency is dangerous (smuggling shapes, two Hosts, bare LF ... are 400 and closed), bounded in every
  * dimension, and quiet about connections that come and go (probes). Source: RFC 9110, RFC 9112. */
@@ -10,22 +10,25 @@
 struct server;
 
 struct server_options {
-    const char *listen;        /* "8080" (every address, dual stack), "127.0.0.1:0", "[::1]:0", "unix:/path" */
-    unsigned workers;          /* threads that run handlers; 0: 4 */
-    unsigned connections_max;  /* 0: 10000; above it the longest idle one is closed. The process's limit on descriptors is raised as
+    const char *listen; /* "8080" (every address, dual stack), "127.0.0.1:0", "[::1]:0", "unix:/path" */
+    unsigned workers;   /* threads that run handlers; 0: 4 */
+    unsigned
+        connections_max; /* 0: 10000; above it the longest idle one is closed. The process's limit on descriptors is raised as
                                   far as it may be; where that does not suffice, connections are fewer */
-    size_t body_max;           /* 0: EVENT_MAX; over it 413 and close */
-    size_t memory_max;         /* all bodies together; 0: 4 * body_max; above it reading waits */
-    long header_timeout_ms;    /* first byte of a request to its blank line; 0: 10 s -> 408 */
-    long body_timeout_ms;      /* blank line to last byte; 0: 60 s -> 408; a body slower than 1 KB/s after 10 s is too slow too */
-    long idle_timeout_ms;      /* keep-alive; 0: 620 s */
-    long drain_timeout_ms;     /* after server_stop: 0: 30 s */
+    size_t body_max;        /* 0: EVENT_MAX; over it 413 and close */
+    size_t memory_max;      /* all bodies together; 0: 4 * body_max; above it reading waits */
+    long header_timeout_ms; /* first byte of a request to its blank line; 0: 10 s -> 408 */
+    long
+        body_timeout_ms; /* blank line to last byte; 0: 60 s -> 408; a body slower than 1 KB/s after 10 s is too slow too */
+    long idle_timeout_ms;  /* keep-alive; 0: 620 s */
+    long drain_timeout_ms; /* after server_stop: 0: 30 s */
 
     /* In a worker thread, for every request that the server itself does not answer. Fills *reply, whose buffers come with their
      * ceilings set and are released by the server. */
     void (*handle)(void *context, const struct request *request, struct reply *reply);
     void *context;
-    /* In the epoll thread, must not block: a request that is answered at once (health, metrics); false: it goes to a worker. */
+    /* In any of the server's threads, must not block: a request that is answered at once, however busy the workers are (health, metrics);
+     * false: it goes to a worker. */
     bool (*answer)(void *context, const struct request *request, struct reply *reply);
     /* One call for each finished exchange (metrics, access log), from either kind of thread; NULL: none. status 0: the peer went away.
      * The duration is from the last header field to the last byte of the answer. The request of one that the server refused

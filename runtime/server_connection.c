@@ -43,36 +43,78 @@ static void connection_move(struct server *server, struct connection *connection
     server_unlock(server);
 }
 
-bool connection_add(struct server *server, int fd)
+/* Give the claim back and be told of the next event. A descriptor that cannot be armed would never be heard of again: lingering ends
+ * by itself. */
+static void release_locked(struct server *server, struct connection *connection, uint32_t events)
 {
-    struct connection *connection = calloc(1, sizeof *connection);
-    if (!connection) {
-        close(fd);
+    const struct slot *slot = &server->slots[connection->slot];
+    struct epoll_event event = { .events = events | EPOLLONESHOT };
+    event.data.u64 = (uint64_t)slot->generation << 32 | connection->slot;
+    connection->claimed = false;
+    if (epoll_ctl(server->epoll_fd, connection->registered ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, connection->fd, &event) ==
+        0)
+        connection->registered = true;
+    else
+        connection_move_locked(server, connection, CONNECTION_LINGER);
+}
+
+struct connection *connection_claim(struct server *server, uint64_t event)
+{
+    struct connection *connection = NULL;
+    uint32_t index = (uint32_t)event;
+    server_lock(server);
+    if (index < server->slots_used && server->slots[index].generation == event >> 32)
+        connection = server->slots[index].connection;
+    if (connection && (connection->claimed || connection->state == CONNECTION_STARVED))
+        connection = NULL; /* a late event: it comes again when the connection is released */
+    if (connection)
+        connection->claimed = true;
+    server_unlock(server);
+    return connection;
+}
+
+static bool take_slot_locked(struct server *server, struct connection *connection)
+{
+    if (server->first_free != SLOT_NONE) {
+        connection->slot = server->first_free;
+        server->first_free = server->slots[connection->slot].next_free;
+    } else if (server->slots_used < server->options.connections_max + SLOTS_BESIDE) {
+        connection->slot = server->slots_used++;
+    } else {
         return false;
     }
-    connection->fd = fd;
-    connection->since_ms = clock_monotonic_ms();
-    server_lock(server);
-    list_append(&server->lists[CONNECTION_IDLE], connection);
-    server_unlock(server);
-    server->connections++;
-    connection_read(server, connection); /* often the request is there already */
+    server->slots[connection->slot].connection = connection;
     return true;
 }
 
-/* A descriptor that cannot be armed would never be heard of again: lingering ends by itself. */
-static void connection_arm(struct server *server, struct connection *connection, uint32_t events, bool locked)
+static void free_slot_locked(struct server *server, uint32_t index)
 {
-    struct epoll_event event = { .events = events | EPOLLONESHOT, .data.ptr = connection };
-    int how = connection->registered ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
-    connection->registered = true;
-    if (epoll_ctl(server->epoll_fd, how, connection->fd, &event) == 0)
-        return;
-    connection->registered = how == EPOLL_CTL_MOD;
-    if (locked)
-        connection_move_locked(server, connection, CONNECTION_LINGER);
-    else
-        connection_move(server, connection, CONNECTION_LINGER);
+    struct slot *slot = &server->slots[index];
+    slot->connection = NULL;
+    slot->generation++;
+    slot->next_free = server->first_free;
+    server->first_free = index;
+}
+
+/* Arming it tells at once when the request is there already. */
+bool connection_add(struct server *server, int fd)
+{
+    struct connection *connection = calloc(1, sizeof *connection);
+    server_lock(server);
+    bool added = connection && take_slot_locked(server, connection);
+    if (added) {
+        connection->fd = fd;
+        connection->since_ms = clock_monotonic_ms();
+        list_append(&server->lists[CONNECTION_IDLE], connection);
+        server->connections++;
+        release_locked(server, connection, EPOLLIN);
+    }
+    server_unlock(server);
+    if (added)
+        return true;
+    free(connection);
+    close(fd);
+    return false;
 }
 
 /* Those who wait for memory, in their order; the first may go over the limit when nobody else does. */
@@ -86,7 +128,7 @@ static void resume_starved_locked(struct server *server)
             server->privileged = connection;
         }
         connection_move_locked(server, connection, CONNECTION_BODY);
-        connection_arm(server, connection, EPOLLIN, true);
+        release_locked(server, connection, EPOLLIN);
     }
 }
 
@@ -139,7 +181,7 @@ static void report(struct server *server, const struct exchange *exchange, int s
 
 void connection_close(struct server *server, struct connection *connection)
 {
-    struct exchange *exchange = TAKE(connection->exchange);
+    struct exchange *exchange = connection->exchange;
     if (exchange && exchange->message.request.method.data)
         report(server, exchange, 0);
     /* A child between fork and exec may hold a copy of the descriptor: closing alone would not end the registration. */
@@ -148,15 +190,20 @@ void connection_close(struct server *server, struct connection *connection)
     close(connection->fd);
     server_lock(server);
     uncharge_locked(server, connection, exchange ? exchange->charged : 0);
-    connection_move_locked(server, connection, CONNECTION_CLOSED);
-    server_unlock(server);
+    list_remove(&server->lists[connection->state], connection);
+    free_slot_locked(server, connection->slot);
     server->connections--;
+    bool last = server->draining && server->connections == 0;
+    server_unlock(server);
+    if (last)
+        server_wake(server, server->wake_fd);
     if (exchange)
         exchange_free(exchange);
-    free(TAKE(connection->pending));
+    free(connection->pending);
+    free(connection);
 }
 
-/* The exchange is over: the connection goes back to the epoll thread, which sees it at its next event. */
+/* The exchange is over: the connection waits for the next, or for its peer to close. */
 static void hand_back(struct server *server, struct connection *connection)
 {
     struct exchange *exchange = TAKE(connection->exchange);
@@ -169,19 +216,19 @@ static void hand_back(struct server *server, struct connection *connection)
     server_lock(server);
     uncharge_locked(server, connection, charged);
     connection_move_locked(server, connection, close_after ? CONNECTION_LINGER : CONNECTION_IDLE);
-    /* Being writable comes at once: that is how the epoll thread is told to look at what is there already. */
+    /* Being writable comes at once: that is how somebody is told to look at what is there already. */
     bool look_now = !close_after && (connection->pending || server->draining);
-    connection_arm(server, connection, look_now ? EPOLLIN | EPOLLOUT : EPOLLIN, true);
+    release_locked(server, connection, look_now ? EPOLLIN | EPOLLOUT : EPOLLIN);
     server_unlock(server);
 }
 
-void connection_write(struct server *server, struct connection *connection)
+static void connection_write(struct server *server, struct connection *connection)
 {
     enum sent sent = exchange_send(connection->exchange, connection->fd);
     if (sent == SENT_PART) {
         server_lock(server);
         connection_move_locked(server, connection, CONNECTION_WRITING);
-        connection_arm(server, connection, EPOLLOUT, true);
+        release_locked(server, connection, EPOLLOUT);
         server_unlock(server);
         return;
     }
@@ -215,13 +262,17 @@ void connection_refuse(struct server *server, struct connection *connection, int
     connection_respond(server, connection);
 }
 
-static void dispatch(struct server *server, struct connection *connection)
+static void dispatch(struct server *server, struct connection *connection, const struct hands *hands)
 {
     struct exchange *exchange = connection->exchange;
     const struct server_options *options = &server->options;
     if (options->answer && options->answer(options->context, &exchange->message.request, &exchange->reply))
         connection_respond(server, connection);
-    else if (!server_enqueue(server, connection))
+    else if (hands->works) {
+        connection_move(server, connection, CONNECTION_RUNNING);
+        options->handle(options->context, &exchange->message.request, &exchange->reply);
+        connection_respond(server, connection);
+    } else if (!server_enqueue(server, connection))
         connection_refuse(server, connection, 503, "no thread can be started");
 }
 
@@ -258,7 +309,8 @@ static bool await_more(struct server *server, struct connection *connection)
 }
 
 /* False when nothing is to be read now: the request is complete or refused, or the connection is gone. */
-static bool connection_feed(struct server *server, struct connection *connection, const char *data, size_t len)
+static bool connection_feed(struct server *server, struct connection *connection, const struct hands *hands,
+                            const char *data, size_t len)
 {
     /* Some senders end a body with a line end that is not part of it (RFC 9112 section 2.2). */
     if (!connection->exchange && len == 2 && memcmp(data, "\r\n", 2) == 0)
@@ -283,14 +335,14 @@ static bool connection_feed(struct server *server, struct connection *connection
     }
     if (message->state != MESSAGE_COMPLETE)
         return await_more(server, connection);
-    dispatch(server, connection);
+    dispatch(server, connection, hands);
     return false;
 }
 
-static bool feed_pending(struct server *server, struct connection *connection)
+static bool feed_pending(struct server *server, struct connection *connection, const struct hands *hands)
 {
     AUTO(free) char *data = TAKE(connection->pending);
-    return connection_feed(server, connection, data, connection->pending_len);
+    return connection_feed(server, connection, hands, data, connection->pending_len);
 }
 
 /* May the body grow by `more`? When not, the connection waits for the memory of others. */
@@ -301,8 +353,10 @@ static bool may_grow(struct server *server, struct connection *connection, size_
     if (!fits && !server->privileged)
         server->privileged = connection;
     fits = fits || server->privileged == connection;
-    if (!fits)
+    if (!fits) {
         connection_move_locked(server, connection, CONNECTION_STARVED);
+        connection->claimed = false;
+    }
     server_unlock(server);
     return fits;
 }
@@ -331,9 +385,10 @@ static size_t smaller(size_t a, size_t b)
 }
 
 /* Where the next bytes go: into the body itself when its length is known, else through the scratch buffer. */
-static bool choose_room(struct server *server, struct connection *connection, char **at, size_t *room)
+static bool choose_room(struct server *server, struct connection *connection, const struct hands *hands, char **at,
+                        size_t *room)
 {
-    *at = server->scratch;
+    *at = hands->scratch;
     *room = SERVER_SCRATCH;
     if (!connection->exchange || connection->exchange->message.state == MESSAGE_HEAD)
         return true;
@@ -352,23 +407,26 @@ static bool choose_room(struct server *server, struct connection *connection, ch
 /* While stopping, a connection between requests is closed; a new one has a moment for its first. */
 static void await_input(struct server *server, struct connection *connection)
 {
-    if (server->draining && connection->state == CONNECTION_IDLE && connection->served)
+    server_lock(server);
+    bool over = server->draining && connection->state == CONNECTION_IDLE && connection->served;
+    if (!over)
+        release_locked(server, connection, EPOLLIN);
+    server_unlock(server);
+    if (over)
         connection_close(server, connection);
-    else
-        connection_arm(server, connection, EPOLLIN, false);
 }
 
-void connection_read(struct server *server, struct connection *connection)
+void connection_read(struct server *server, struct connection *connection, const struct hands *hands)
 {
     for (int turn = 0; turn < SERVER_READS_A_TURN; turn++) {
         if (connection->pending) {
-            if (!feed_pending(server, connection))
+            if (!feed_pending(server, connection, hands))
                 return;
             continue;
         }
         char *at;
         size_t room;
-        if (!choose_room(server, connection, &at, &room))
+        if (!choose_room(server, connection, hands, &at, &room))
             return;
         ssize_t n = recv(connection->fd, at, room, 0);
         if (n < 0 && errno == EINTR)
@@ -379,7 +437,7 @@ void connection_read(struct server *server, struct connection *connection)
             connection_close(server, connection);
             return;
         }
-        if (!connection_feed(server, connection, at, (size_t)n))
+        if (!connection_feed(server, connection, hands, at, (size_t)n))
             return;
         if ((size_t)n < room)
             break; /* there is no more for now: asking again would only tell so */
@@ -387,10 +445,10 @@ void connection_read(struct server *server, struct connection *connection)
     await_input(server, connection);
 }
 
-void connection_linger(struct server *server, struct connection *connection)
+static void connection_linger(struct server *server, struct connection *connection, const struct hands *hands)
 {
     for (int turn = 0; turn < SERVER_READS_A_TURN; turn++) {
-        ssize_t n = recv(connection->fd, server->scratch, SERVER_SCRATCH, 0);
+        ssize_t n = recv(connection->fd, hands->scratch, SERVER_SCRATCH, 0);
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
             break;
         if (n <= 0 && !(n < 0 && errno == EINTR)) {
@@ -398,6 +456,15 @@ void connection_linger(struct server *server, struct connection *connection)
             return;
         }
     }
-    /* connection_arm would begin the time limit anew on failure, which does no harm. */
-    connection_arm(server, connection, EPOLLIN, false);
+    await_input(server, connection);
+}
+
+void connection_react(struct server *server, struct connection *connection, const struct hands *hands)
+{
+    if (connection->state == CONNECTION_WRITING)
+        connection_write(server, connection);
+    else if (connection->state == CONNECTION_LINGER)
+        connection_linger(server, connection, hands);
+    else
+        connection_read(server, connection, hands);
 }

@@ -1,9 +1,13 @@
-/* The server's inside: who owns what, between the epoll thread and the workers.
+/* The server's inside: who owns what, between the thread of server_run and the workers.
  *
- * A connection stands in exactly one list, the one of its state, oldest first; since every state has one time limit, the head of a list is
- * the first to run out. The epoll thread owns a connection in every state but RUNNING, and it alone makes and frees them. A
- * worker takes the head of QUEUED, runs the handler, writes the answer itself and hands the connection back by listing it again and arming
- * its descriptor (EPOLLONESHOT): no message to the epoll thread is needed. Everything marked [lock] is read and written under server->lock. */
+ * Handing a request from one thread to another costs more than reading it, so it is avoided: idle workers wait for the connections themselves
+ * (one epoll set, EPOLLONESHOT, one waiter woken an event), and the one that is woken reads the request, runs the handler and writes the answer.
+ * The thread of server_run accepts and watches the time. Only while every worker is inside a handler does it watch the connections too:
+ * health is answered, requests are read and queued, and a worker that comes back takes from the queue first.
+ *
+ * A connection is touched by the thread that has claimed it, under the lock, by an event or because its time is up; releasing it arms its
+ * descriptor again. Claimed or not it stands in exactly one list, the one of its state, oldest first; since every state has one time limit, the
+ * head of a list is the first to run out. Everything marked [lock] is read and written under server->lock. */
 #ifndef PUSHWRIGHT_RUNTIME_SERVER_INTERNAL_H
 #define PUSHWRIGHT_RUNTIME_SERVER_INTERNAL_H
 
@@ -19,11 +23,10 @@ enum connection_state {
     CONNECTION_HEAD,    /* the first byte of a request has come */
     CONNECTION_BODY,    /* its headers have come */
     CONNECTION_STARVED, /* its body waits for memory; not armed */
-    CONNECTION_QUEUED,  /* complete, waits for a worker; not armed */
-    CONNECTION_RUNNING, /* a worker has it; not armed */
+    CONNECTION_QUEUED,  /* complete, waits for a worker; claimed for it */
+    CONNECTION_RUNNING, /* in the handler */
     CONNECTION_WRITING, /* the peer does not take the answer as fast as it is given */
     CONNECTION_LINGER, /* answered and half closed: what still comes in is dropped, so that the answer is not lost to a reset */
-    CONNECTION_CLOSED, /* freed at the end of the round */
     CONNECTION_STATES
 };
 
@@ -38,6 +41,7 @@ enum {
     BODY_GRACE_MS = 10 * 1000, /* then a body must have come with at least: */
     BODY_BYTES_PER_SECOND = 1024,
     ACCEPT_PAUSE_MS = 100, /* when the system has no descriptor left */
+    SLOTS_BESIDE = 2,      /* a new connection stands beside the one that makes room for it */
 };
 
 /* A request in progress and its answer; idle connections have none. */
@@ -55,6 +59,9 @@ struct connection {
     struct connection *next, *previous; /* [lock] */
     enum connection_state state;        /* [lock] */
     int64_t since_ms;                   /* [lock] when it came into this state */
+    bool claimed;                       /* [lock] some thread has it */
+    bool asked;                         /* [lock] while draining: has been looked at once more */
+    uint32_t slot;
     int fd;
     bool registered; /* with epoll */
     bool served;     /* has had an answer */
@@ -67,27 +74,47 @@ struct connection_list {
     struct connection *first, *last;
 };
 
+/* What events name, instead of a pointer: an event that was on its way when its connection was closed finds another generation. */
+struct slot {
+    struct connection *connection; /* NULL: free */
+    uint32_t generation;
+    uint32_t next_free;
+};
+enum { SLOT_NONE = UINT32_MAX };
+
 struct server {
     struct server_options options;
     pthread_mutex_t lock;
-    pthread_cond_t work;
     struct connection_list lists[CONNECTION_STATES]; /* [lock] */
+    struct slot *slots;                              /* [lock] connections_max + SLOTS_BESIDE */
+    uint32_t slots_used, first_free;                 /* [lock] */
+    unsigned connections;                            /* [lock] open ones */
     size_t memory_used;                              /* [lock] */
     struct connection *privileged; /* [lock] the one that may exceed memory_max, so that at least one body gets on */
     pthread_t *workers;
-    unsigned workers_started, workers_waiting; /* [lock] */
-    unsigned queued;                           /* [lock] length of the list QUEUED */
-    bool quit;                                 /* [lock] workers end */
-    bool draining;                             /* [lock] */
+    unsigned workers_started, workers_idle; /* [lock] */
+    unsigned queued;                        /* [lock] length of the list QUEUED */
+    bool covering;                          /* [lock] the thread of server_run watches the connections */
+    bool quit;                              /* [lock] workers end */
+    bool draining;                          /* [lock] */
     atomic_bool stopping;
-    int epoll_fd, wake_fd, listen_fd;
-    bool listening;          /* the listener is registered with epoll */
+    int epoll_fd; /* the connections and kick_fd */
+    int kick_fd;  /* wakes one idle worker for the queue; edge-triggered, never read */
+    int loop_fd;  /* what server_run waits for: the listener, wake_fd, and while covering epoll_fd */
+    int wake_fd;
+    int listen_fd;
+    bool listening;          /* the listener is registered */
     int64_t accept_again_ms; /* 0: not paused */
     int64_t slow_check_ms;   /* when bodies are looked at for their speed next */
-    unsigned connections;    /* open ones */
     unsigned port;
     char *unix_path;
+    char *scratch; /* of the thread of server_run */
+};
+
+/* The thread that is at work: its scratch buffer, and whether it may run a handler. */
+struct hands {
     char *scratch;
+    bool works;
 };
 
 /* server_listen.c: bind as options.listen says; fills listen_fd, port and unix_path. */
@@ -96,6 +123,7 @@ bool server_bind(struct server *server, struct error *err);
 /* server_worker.c */
 bool server_enqueue(struct server *server, struct connection *connection); /* false: no thread can be had */
 void server_join_workers(struct server *server);
+void server_wake(const struct server *server, int fd); /* async-signal-safe */
 
 /* server_reply.c */
 void exchange_refuse(struct exchange *exchange, int status, const char *reason);
@@ -104,15 +132,16 @@ enum sent { SENT_ALL, SENT_PART, SENT_FAILED };
 enum sent exchange_send(struct exchange *exchange, int fd);
 bool reply_headers_are_safe(struct span lines);
 
-/* server_connection.c: [lock] is taken inside, unless the name says so. */
+/* server_connection.c: [lock] is taken inside, unless the name says so. The connection is claimed by the caller; each of these releases or
+ * closes it. */
 void connection_move_locked(struct server *server, struct connection *connection, enum connection_state state);
 bool connection_add(struct server *server, int fd); /* takes the descriptor */
-void connection_read(struct server *server, struct connection *connection);
-void connection_write(struct server *server, struct connection *connection);
-void connection_linger(struct server *server, struct connection *connection);
-void connection_respond(struct server *server, struct connection *connection); /* in either thread */
+struct connection *connection_claim(struct server *server, uint64_t event);
+void connection_react(struct server *server, struct connection *connection, const struct hands *hands);
+void connection_read(struct server *server, struct connection *connection, const struct hands *hands);
+void connection_respond(struct server *server, struct connection *connection);
 void connection_refuse(struct server *server, struct connection *connection, int status, const char *reason);
-void connection_close(struct server *server, struct connection *connection); /* only in the epoll thread */
+void connection_close(struct server *server, struct connection *connection);
 
 /* Is a body of which `received` bytes came in `age_ms` slower than is allowed? */
 static inline bool body_is_too_slow(size_t received, int64_t age_ms)

@@ -2,40 +2,77 @@
 #include "runtime/server_internal.h"
 
 #include <signal.h>
+#include <sys/epoll.h>
 
-static struct connection *take_work(struct server *server)
+void server_wake(const struct server *server, int fd)
 {
-    struct connection *connection = NULL;
+    (void)server;
+    const uint64_t one = 1;
+    ssize_t ignored = write(fd, &one, sizeof one); /* fails only when the wake-up is under way already */
+    (void)ignored;
+}
+
+/* A request of the queue, or NULL after the caller has been counted as idle. */
+static struct connection *take_queued(struct server *server, bool *quit)
+{
     server_lock(server);
-    while (!server->quit && !(connection = server->lists[CONNECTION_QUEUED].first)) {
-        server->workers_waiting++;
-        pthread_cond_wait(&server->work, &server->lock);
-        server->workers_waiting--;
-    }
-    if (server->quit)
-        connection = NULL;
+    *quit = server->quit;
+    struct connection *connection = *quit ? NULL : server->lists[CONNECTION_QUEUED].first;
     if (connection) {
         server->queued--;
         connection_move_locked(server, connection, CONNECTION_RUNNING);
+    } else {
+        server->workers_idle++;
     }
+    bool more =
+        connection && server->queued > 0 && server->workers_idle > 0; /* several kicks may have been seen as one */
     server_unlock(server);
+    if (more)
+        server_wake(server, server->kick_fd);
     return connection;
+}
+
+static void leave_idle(struct server *server)
+{
+    server_lock(server);
+    bool alone = --server->workers_idle == 0 && !server->covering;
+    server_unlock(server);
+    if (alone)
+        server_wake(server, server->wake_fd);
+}
+
+static void await_event(struct server *server, const struct hands *hands)
+{
+    struct epoll_event event;
+    int count = epoll_wait(server->epoll_fd, &event, 1, -1);
+    struct connection *connection = count == 1 ? connection_claim(server, event.data.u64) : NULL;
+    leave_idle(server);
+    if (connection)
+        connection_react(server, connection, hands);
 }
 
 static void *work(void *argument)
 {
     struct server *server = argument;
-    struct connection *connection;
-    while ((connection = take_work(server)) != NULL) {
+    char scratch[SERVER_SCRATCH];
+    const struct hands hands = { scratch, true };
+    for (;;) {
+        bool quit;
+        struct connection *connection = take_queued(server, &quit);
+        if (quit)
+            return NULL;
+        if (!connection) {
+            await_event(server, &hands);
+            continue;
+        }
         struct exchange *exchange = connection->exchange;
         server->options.handle(server->options.context, &exchange->message.request, &exchange->reply);
         connection_respond(server, connection);
     }
-    return NULL;
 }
 
 /* Signals are for the thread that runs the server. */
-static bool start_worker_locked(struct server *server)
+static void start_worker_locked(struct server *server)
 {
     sigset_t all, before;
     sigfillset(&all);
@@ -43,25 +80,26 @@ static bool start_worker_locked(struct server *server)
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, SERVER_STACK);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    bool started = pthread_create(&server->workers[server->workers_started], &attributes, work, server) == 0;
+    if (pthread_create(&server->workers[server->workers_started], &attributes, work, server) == 0)
+        server->workers_started++;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
-    server->workers_started += started;
-    return started;
 }
 
 bool server_enqueue(struct server *server, struct connection *connection)
 {
     server_lock(server);
-    bool enough = server->workers_waiting > server->queued || server->workers_started == server->options.workers;
-    bool served = enough || start_worker_locked(server) || server->workers_started > 0;
+    bool kick = server->workers_idle > 0;
+    if (server->workers_idle <= server->queued && server->workers_started < server->options.workers)
+        start_worker_locked(server);
+    bool served = server->workers_started > 0;
     if (served) {
         server->queued++;
         connection_move_locked(server, connection, CONNECTION_QUEUED);
-        if (server->workers_waiting > 0)
-            pthread_cond_signal(&server->work);
     }
     server_unlock(server);
+    if (kick)
+        server_wake(server, server->kick_fd);
     return served;
 }
 
@@ -69,8 +107,11 @@ void server_join_workers(struct server *server)
 {
     server_lock(server);
     server->quit = true;
-    pthread_cond_broadcast(&server->work);
     server_unlock(server);
+    /* Level-triggered from here on: everyone who waits sees it. */
+    struct epoll_event event = { .events = EPOLLIN, .data.u64 = SLOT_NONE };
+    epoll_ctl(server->epoll_fd, EPOLL_CTL_MOD, server->kick_fd, &event);
+    server_wake(server, server->kick_fd);
     for (unsigned i = 0; i < server->workers_started; i++)
         pthread_join(server->workers[i], NULL);
     server->workers_started = 0;
