@@ -1,0 +1,633 @@
+#!/usr/bin/env python3
+"""The shipped build function against real git over smart HTTP and a real registry; images judged by skopeo and umoci."""
+import base64
+import contextlib
+import gzip
+import hashlib
+import http.server
+import io
+import json
+import os
+import pathlib
+import stat
+import subprocess
+import sys
+import tarfile
+import threading
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+import git_http
+from pushwright import BIN, git, need, registry, run_tests, temporary_directory
+
+DATE = {"GIT_AUTHOR_DATE": "1700000000 +0000", "GIT_COMMITTER_DATE": "1700000000 +0000"}
+
+
+def digest(data):
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def make_layer(entries):
+    """A plain tar of (name, type, mode, uid, gid, content or link target)."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, kind, mode, uid, gid, content in entries:
+            info = tarfile.TarInfo(name)
+            info.type, info.mode, info.uid, info.gid, info.mtime = kind, mode, uid, gid, 1500000000
+            data = b""
+            if kind in (tarfile.SYMTYPE, tarfile.LNKTYPE):
+                info.linkname = content
+            elif kind == tarfile.REGTYPE:
+                data = content.encode() if isinstance(content, str) else content
+                info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def d(name, mode=0o755, uid=0, gid=0):
+    return (name, tarfile.DIRTYPE, mode, uid, gid, None)
+
+
+def f(name, content="", mode=0o644, uid=0, gid=0):
+    return (name, tarfile.REGTYPE, mode, uid, gid, content)
+
+
+def s(name, target):
+    return (name, tarfile.SYMTYPE, 0o777, 0, 0, target)
+
+
+BASE = [
+    [d("bin"), f("bin/busybox", "old busybox", 0o755), ("bin/sh", tarfile.LNKTYPE, 0o755, 0, 0, "bin/busybox"),
+     d("etc"), f("etc/passwd", "root:x:0:0::/:/bin/sh\nwww:x:33:34::/:/bin/sh\n"), f("etc/group", "root:x:0:\nstaff:x:50:\n"),
+     d("usr"), d("usr/lib"), f("usr/lib/a.so", "a"), s("lib", "usr/lib"), d("var"), s("var/run", "/run"), d("run"),
+     d("srv", 0o750, 33, 34), d("old"), f("old/gone", "x"), d("opaque"), f("opaque/hidden", "x")],
+    [f("old/.wh.gone"), f("opaque/.wh..wh..opq"), f("opaque/new", "n"), d("srv/www", 0o2775, 33, 50)],
+]
+CONFIG = {"architecture": "amd64", "os": "linux", "created": "2017-07-14T02:40:00Z", "x-kept": {"a": 1},
+          "config": {"Env": ["PATH=/bin", "BASE=1"], "Cmd": ["/bin/sh"], "Labels": {"from": "base"},
+                     "ExposedPorts": {"80/tcp": {}}, "X-Unknown": "kept"},
+          "history": [{"created": "2017-07-14T02:40:00Z", "created_by": "layer 0"},
+                      {"created": "2017-07-14T02:40:00Z", "created_by": "layer 1"}]}
+
+
+def write_layout(directory, tag="base", layers=None, config=CONFIG):
+    """An OCI layout of an image; its base is the one that the expectations of this file are about."""
+    layers = [make_layer(entries) for entries in (layers or BASE)]
+    blobs = pathlib.Path(directory) / "blobs/sha256"
+    blobs.mkdir(parents=True, exist_ok=True)
+
+    def put(data, media_type):
+        (blobs / hashlib.sha256(data).hexdigest()).write_bytes(data)
+        return {"mediaType": media_type, "digest": digest(data), "size": len(data)}
+
+    config = dict(config, rootfs={"type": "layers", "diff_ids": [digest(layer) for layer in layers]})
+    manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                "config": put(json.dumps(config).encode(), "application/vnd.oci.image.config.v1+json"),
+                "layers": [put(gzip.compress(layer, mtime=0), "application/vnd.oci.image.layer.v1.tar+gzip")
+                           for layer in layers]}
+    entry = put(json.dumps(manifest).encode(), manifest["mediaType"])
+    entry["annotations"] = {"org.opencontainers.image.ref.name": tag}
+    (pathlib.Path(directory) / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+    (pathlib.Path(directory) / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
+
+
+class World:
+    """A git server, a registry with the base, and the function in one-shot mode."""
+
+    def __init__(self, directory, host):
+        self.directory, self.host = directory, host
+        self.server = git_http.start(directory)
+        self.sequence = 1700000000000
+        write_layout(directory / "base")
+        if host:
+            subprocess.run(["skopeo", "copy", "-q", "--dest-tls-verify=false", f"oci:{directory}/base:base",
+                            f"docker://{host}/fx/base:1"], check=True, capture_output=True)
+        self.base = f"{host}/fx/base:1" if host else f"oci:{directory}/base:base"
+        self.rules = {}
+
+    def url(self, name, prefix=""):
+        return f"http://127.0.0.1:{self.server.server_address[1]}/{prefix}{name}.git"
+
+    def repository(self, name, files, branch="main"):
+        """Commits {path: text, bytes, or ("link", target), ("exec", text)}; returns the commit."""
+        work, bare = self.directory / f"work-{name}", self.directory / f"{name}.git"
+        if not work.exists():
+            git("init", "-q", "-b", branch, work)
+            git("init", "-q", "--bare", "-b", branch, bare)
+        for path, content in files.items():
+            file = work / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            kind = ""
+            if isinstance(content, tuple):
+                kind, content = content
+            if kind == "link":
+                file.symlink_to(content)
+                continue
+            file.write_bytes(content.encode() if isinstance(content, str) else content)
+            file.chmod(0o755 if kind == "exec" else 0o644)
+        git("-C", work, "add", "-A")
+        subprocess.run(["git", "-C", str(work), "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty",
+                        "-m", "change"], check=True, env={**os.environ, **DATE})
+        git("-C", work, "push", "-q", bare, f"HEAD:refs/heads/{branch}")
+        return git("-C", work, "rev-parse", "HEAD")
+
+    def rule(self, name, **members):
+        """A rule for the repository of that name."""
+        self.rules[name] = {"name": name, "source": "git", "repository": f"acme/{name}", "clone": self.url(name),
+                            "image": f"{self.host}/acme/{name}" if self.host else f"oci:{self.directory}/out-{name}",
+                            "tag": "{ref}-{sha:7}", "platforms": ["linux/amd64"], **members}
+
+    def build(self, name, commit=None, ref="refs/heads/main", environment=None, token=None, **custom):
+        """Returns (exit code, events by type, log)."""
+        self.sequence += 1
+        config = {"sources": [{"name": "git", "kind": "gitea", "secret": {"env": "NO_SUCH"},
+                               **({"token": {"env": "GIT_TOKEN"}} if token else {})}],
+                  "builds": list(self.rules.values()), "triggers": []}
+        event = {"specversion": "1.0", "id": f"queued-{self.sequence}", "source": "/test", "datacontenttype": "application/json",
+                 "type": "dev.cdevents.build.queued.0.3.0", "subject": f"{name}/{(commit or 'tip')[:7]}",
+                 "data": {"context": {"specversion": "0.5.1", "id": f"queued-{self.sequence}", "source": "/test",
+                                      "type": "dev.cdevents.build.queued.0.3.0", "timestamp": "2023-11-14T22:13:20Z"},
+                          "subject": {"id": f"{name}/{(commit or 'tip')[:7]}-{self.sequence}", "content": {}},
+                          "customData": {"build": name, "ref": ref, "sequence": str(self.sequence), "asked": "push",
+                                         "repository": {"id": f"acme/{name}", "source": self.url(name)},
+                                         "time": "2023-11-14T22:13:20Z", **({"commit": commit} if commit else {}), **custom}}}
+        (self.directory / "config.json").write_text(json.dumps(config))
+        (self.directory / "event.json").write_text(json.dumps(event))
+        (self.directory / "tmp").mkdir(exist_ok=True)
+        result = subprocess.run([str(BIN / "build"), "--event", str(self.directory / "event.json")], capture_output=True, text=True,
+                                timeout=120, env={"PATH": os.environ["PATH"], "PUSHWRIGHT_TRUST_PLATFORM": "1",
+                                                  "PUSHWRIGHT_CONFIG": str(self.directory / "config.json"),
+                                                  "PUSHWRIGHT_CACHE_DIR": str(self.directory / "cache"),
+                                                  "TMPDIR": str(self.directory / "tmp"), "GIT_TOKEN": token or "",
+                                                  **(environment or {})})
+        events = {}
+        for line in result.stdout.splitlines():
+            told = json.loads(line)
+            events[told["type"].split(".", 2)[2].rsplit(".", 3)[0]] = told["data"]
+        assert not list((self.directory / "tmp").iterdir()), "temporary files are left behind"
+        return result.returncode, events, result.stderr
+
+    def built(self, name, commit=None, **options):
+        """The build must succeed; returns (digest, config, tree as umoci unpacks it, layers' entries)."""
+        code, events, log = self.build(name, commit, **options)
+        assert code == 0 and "artifact.published" in events, (code, events, log)
+        purl = events["artifact.published"]["subject"]["id"]
+        tag = events["artifact.published"]["customData"]["tag"]
+        layout = self.directory / f"pulled-{name}-{self.sequence}"
+        source = f"docker://{self.host}/acme/{name}:{tag}" if self.host else f"oci:{self.directory}/out-{name}:{tag}"
+        subprocess.run(["skopeo", "copy", "-q", "--src-tls-verify=false", source, f"oci:{layout}:x"], check=True, capture_output=True)
+        index = json.loads((layout / "index.json").read_text())
+        manifest = self.blob(layout, index["manifests"][0]["digest"])
+        config = self.blob(layout, manifest["config"]["digest"])
+        assert purl.split("@")[1].split("?")[0].replace("%3A", ":") == index["manifests"][0]["digest"], purl
+        return index["manifests"][0]["digest"], config, self.unpack(layout), [self.entries(layout, l) for l in manifest["layers"]]
+
+    @staticmethod
+    def blob(layout, name):
+        return json.loads((layout / "blobs/sha256" / name.partition(":")[2]).read_text())
+
+    @staticmethod
+    def entries(layout, layer):
+        with tarfile.open(layout / "blobs/sha256" / layer["digest"].partition(":")[2]) as tar:
+            return {m.name + ("/" if m.isdir() else ""): m for m in tar}
+
+    def unpack(self, layout):
+        """{path: (kind, mode, uid, gid, text or target)}"""
+        bundle = self.directory / f"bundle-{self.sequence}"
+        rootless = [] if os.getuid() == 0 else ["--rootless"]
+        subprocess.run(["umoci", "unpack", *rootless, "--image", f"{layout}:x", bundle], check=True, capture_output=True)
+        tree = {}
+        for path in sorted((bundle / "rootfs").rglob("*")):
+            info = path.lstat()
+            if stat.S_ISLNK(info.st_mode):
+                kind, content = "link", os.readlink(path)
+            elif stat.S_ISDIR(info.st_mode):
+                kind, content = "directory", None
+            else:
+                kind, content = "file", path.read_bytes().decode("latin-1")
+            tree[str(path.relative_to(bundle / "rootfs"))] = (kind, stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid, content)
+        return tree
+
+    def tree_of_base(self):
+        if not hasattr(self, "_base_tree"):
+            self._base_tree = self.unpack_base()
+        return dict(self._base_tree)
+
+    def unpack_base(self):
+        self.sequence += 1
+        write_layout(self.directory / "base-x", "x")
+        return self.unpack(self.directory / "base-x")
+
+
+@contextlib.contextmanager
+def world(with_registry=True):
+    for program in ("git", "skopeo", "umoci"):
+        need(program)
+    with contextlib.ExitStack() as stack:
+        directory = stack.enter_context(temporary_directory())
+        host = stack.enter_context(registry(directory)) if with_registry else None
+        w = World(directory, host)
+        stack.callback(w.server.shutdown)
+        yield w
+
+
+def owned(uid, gid):
+    """What owner a file has after unpacking here."""
+    return (uid, gid) if os.getuid() == 0 else (os.getuid(), os.getgid())
+
+
+def added(tree, base):
+    return {path: node for path, node in tree.items() if base.get(path) != node}
+
+
+def hello_world_is_built_and_pushed():
+    with world() as w:
+        commit = w.repository("hello", {"Dockerfile": f"FROM {w.base}\nMAINTAINER Ann\nADD ./ /www\n", "index.html": "hello world\n",
+                                        "run.sh": ("exec", "#!/bin/sh\n"), "link": ("link", "index.html")})
+        w.rule("hello", also=["latest"])
+        code, events, log = w.build("hello", commit)
+        assert code == 0, log
+        assert list(events) == ["build.started", "taskrun.started", "taskrun.finished", "artifact.packaged", "artifact.published",
+                                "build.finished"], list(events)
+        published = events["artifact.published"]
+        assert published["customData"]["tags"] == [f"main-{commit[:7]}", "latest"], published
+        assert published["customData"]["commit"] == commit and published["customData"]["ref"] == "refs/heads/main"
+        assert events["build.finished"]["subject"]["content"]["artifactId"] == published["subject"]["id"]
+        assert events["taskrun.finished"]["subject"]["content"]["outcome"] == "success"
+
+        digest1, config, tree, layers = w.built("hello", commit)
+        root = owned(0, 0)
+        assert added(tree, w.tree_of_base()) == {
+            "www": ("directory", 0o755, *root, None), "www/Dockerfile": ("file", 0o644, *root, f"FROM {w.base}\nMAINTAINER Ann\nADD ./ /www\n"),
+            "www/index.html": ("file", 0o644, *root, "hello world\n"), "www/run.sh": ("file", 0o755, *root, "#!/bin/sh\n"),
+            "www/link": ("link", 0o777, *root, "index.html")}, added(tree, w.tree_of_base())
+        assert list(layers[2]) == ["www/", "www/Dockerfile", "www/index.html", "www/link", "www/run.sh"], list(layers[2])
+        assert config["author"] == "Ann" and config["created"] == "2023-11-14T22:13:20Z"
+        assert config["config"]["Env"] == ["PATH=/bin", "BASE=1"] and config["config"]["X-Unknown"] == "kept"
+        assert config["x-kept"] == {"a": 1}
+        assert [h["created_by"] for h in config["history"]] == ["layer 0", "layer 1", "MAINTAINER Ann", "ADD ./ /www # buildkit"]
+        assert [h.get("empty_layer", False) for h in config["history"]] == [False, False, True, False]
+        inspect = json.loads(subprocess.run(["skopeo", "inspect", "--tls-verify=false", f"docker://{w.host}/acme/hello:latest"],
+                                            check=True, capture_output=True).stdout)
+        assert inspect["Digest"] == digest1 and inspect["Architecture"] == "amd64" and len(inspect["Layers"]) == 3
+
+
+def the_same_input_gives_the_same_digest():
+    with world() as w:
+        commit = w.repository("same", {"Dockerfile": f"FROM {w.base}\nARG V\nLABEL v=$V\nCOPY . /app/\n", "a": "1", "big": b"x" * 9_000_000})
+        w.rule("same", args={"V": "{branch}"})
+        first = w.built("same", commit)[0]
+        w.rules["same"]["image"] = f"{w.host}/acme/other"
+        code, events, log = w.build("same", commit, environment={"PUSHWRIGHT_CACHE_DIR": str(w.directory / "cold")})
+        assert code == 0, log
+        assert first.replace(":", "%3A") in events["artifact.published"]["subject"]["id"]
+
+
+def destinations_follow_the_base_image():
+    with world() as w:
+        dockerfile = f"""FROM {w.base}
+COPY a /lib/
+COPY a /var/run/deep/er
+COPY a /srv/www/
+COPY a /bin/sh
+COPY --chown=www:staff a /owned/x
+COPY --chown=www --chmod=0600 a /owned/y
+COPY dir /usr
+WORKDIR /srv/www/app
+COPY a rel
+COPY <<END /etc/motd
+hello $BASE
+END
+"""
+        commit = w.repository("dest", {"Dockerfile": dockerfile, "a": "new", "dir/lib/b.so": "b", "dir/sub/c": "c"})
+        w.rule("dest")
+        _, _, tree, layers = w.built("dest", commit)
+        root, www = owned(0, 0), owned(33, 34)
+        new = added(tree, w.tree_of_base())
+        expected = {
+            "usr/lib/a": ("file", 0o644, *root, "new"), "run/deep": ("directory", 0o755, *root, None),
+            "run/deep/er": ("file", 0o644, *root, "new"), "srv/www/a": ("file", 0o644, *root, "new"),
+            "bin/sh": ("file", 0o644, *root, "new"), "owned": ("directory", 0o755, *owned(33, 50), None),
+            "owned/x": ("file", 0o644, *owned(33, 50), "new"), "owned/y": ("file", 0o600, *www, "new"),
+            "usr/lib/b.so": ("file", 0o644, *root, "b"), "usr/sub": ("directory", 0o755, *root, None),
+            "usr/sub/c": ("file", 0o644, *root, "c"), "srv/www/app": ("directory", 0o755, *root, None),
+            "srv/www/app/rel": ("file", 0o644, *root, "new"), "etc/motd": ("file", 0o644, *root, "hello 1\n")}
+        assert new == expected, (set(new) ^ set(expected), {k: (new.get(k), v) for k, v in expected.items() if new.get(k) != v})
+        assert tree["lib"][0] == "link" and tree["var/run"][0] == "link"
+        if os.getuid() == 0:
+            assert tree["srv"][1:4] == (0o750, 33, 34) and tree["srv/www"][1:4] == (0o2775, 33, 50)
+        assert list(layers[2]) == ["usr/", "usr/lib/", "usr/lib/a"], list(layers[2])
+
+
+def metadata_instructions_reach_the_configuration():
+    with world() as w:
+        commit = w.repository("meta", {"Dockerfile": f"""FROM {w.base}
+ENV A=1 B="two words"
+LABEL x=1 from=here
+EXPOSE 8080 53/udp
+VOLUME /data
+USER www
+STOPSIGNAL SIGINT
+SHELL ["/bin/bash", "-c"]
+HEALTHCHECK --interval=5s --retries=3 CMD curl -f http://localhost
+ENTRYPOINT ["/bin/app"]
+CMD run $A
+ONBUILD COPY . /app
+"""})
+        w.rule("meta")
+        _, config, tree, layers = w.built("meta", commit)
+        got = config["config"]
+        assert got["Env"] == ["PATH=/bin", "BASE=1", "A=1", "B=two words"], got
+        assert got["Labels"] == {"from": "here", "x": "1"}
+        assert got["ExposedPorts"] == {"80/tcp": {}, "8080/tcp": {}, "53/udp": {}} and got["Volumes"] == {"/data": {}}
+        assert got["User"] == "www" and got["StopSignal"] == "SIGINT" and got["Shell"] == ["/bin/bash", "-c"]
+        assert got["Healthcheck"] == {"Test": ["CMD-SHELL", "curl -f http://localhost"], "Interval": 5000000000, "Retries": 3}
+        assert got["Entrypoint"] == ["/bin/app"] and got["Cmd"] == ["/bin/bash", "-c", "run $A"] and got["ArgsEscaped"] is True
+        assert got["OnBuild"] == ["COPY . /app"]
+        assert len(layers) == 2 and config["created"] == "2017-07-14T02:40:00Z"
+
+        # A base with a trigger: it runs in the child, and is gone from it.
+        child = w.repository("child", {"Dockerfile": f"FROM {w.host}/acme/meta:main-{commit[:7]}\nENTRYPOINT [\"/x\"]\n", "f": "1"})
+        w.rule("child")
+        _, config, tree, layers = w.built("child", child)
+        assert tree["app/f"][4] == "1" and "OnBuild" not in config["config"]
+        assert "Cmd" not in config["config"] and config["config"]["Entrypoint"] == ["/x"]
+
+
+def stages_and_images_are_copied_from():
+    with world() as w:
+        commit = w.repository("stages", {"Dockerfile": f"""ARG B={w.base}
+FROM scratch AS files
+COPY --chown=7:8 src /out/
+COPY src/one /out/bin/tool
+FROM $B AS unused
+RUN this would be refused if it were needed
+FROM scratch AS final
+COPY --from=files /out /app
+COPY --from=0 /out/bin/tool /tool
+COPY --from={w.base} /usr/lib /libs/
+COPY --from={w.base} /bin /bin
+COPY --link --from=files /out/two /linked/here/
+""", "src/one": "1", "src/two": "2"})
+        w.rule("stages")
+        _, config, tree, layers = w.built("stages", commit)
+        root, seven = owned(0, 0), owned(7, 8)
+        assert tree == {
+            "app": ("directory", 0o755, *root, None), "app/one": ("file", 0o644, *seven, "1"), "app/two": ("file", 0o644, *seven, "2"),
+            "app/bin": ("directory", 0o755, *root, None), "app/bin/tool": ("file", 0o644, *root, "1"), "tool": ("file", 0o644, *root, "1"),
+            "libs": ("directory", 0o755, *root, None), "libs/a.so": ("file", 0o644, *root, "a"), "bin": ("directory", 0o755, *root, None),
+            "bin/busybox": ("file", 0o755, *root, "old busybox"), "bin/sh": ("file", 0o755, *root, "old busybox"),
+            "linked": ("directory", 0o755, *root, None), "linked/here": ("directory", 0o755, *root, None),
+            "linked/here/two": ("file", 0o644, *seven, "2")}, tree
+        assert layers[3]["bin/sh"].islnk() and layers[3]["bin/sh"].linkname == "bin/busybox"
+        assert config["config"]["WorkingDir"] == "/" and config["config"]["Env"][0].startswith("PATH=")
+
+
+def dockerignore_is_honoured():
+    with world() as w:
+        commit = w.repository("ignore", {"app/Dockerfile": "FROM scratch\nCOPY . /\n", "app/.dockerignore": "*.md\n!README.md\nsecret\n!secret/open\nDockerfile\n",
+                                         "app/a.md": "", "app/README.md": "r", "app/secret/key": "k", "app/secret/open": "o", "app/x/y.md": "",
+                                         "outside": "never"})
+        w.rule("ignore", dockerfile="app/Dockerfile", context="app")
+        _, _, tree, _ = w.built("ignore", commit)
+        assert set(tree) == {".dockerignore", "README.md", "secret", "secret/open", "x", "x/y.md"}, set(tree)
+
+
+def archives_are_unpacked():
+    def packed(entries, mode):
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode=mode) as tar:
+            for info, data in entries:
+                tar.addfile(info, io.BytesIO(data))
+        return out.getvalue()
+
+    def entry(name, data=b"", **members):
+        info = tarfile.TarInfo(name)
+        info.size = len(data)
+        for key, value in members.items():
+            setattr(info, key, value)
+        return info, data
+
+    content = [entry("top/", type=tarfile.DIRTYPE, mode=0o700, uid=5, gid=6), entry("top/file", b"data", mode=0o640, uid=5, gid=6),
+               entry("top/hard", type=tarfile.LNKTYPE, linkname="top/file"), entry("esc", type=tarfile.SYMTYPE, linkname="/etc"),
+               entry("esc/inside", b"in"), entry("../../up", b"up"), entry("/abs", b"abs")]
+    with world() as w:
+        commit = w.repository("archive", {"Dockerfile": "FROM scratch\nADD x.tar.gz y.tar plain.gz /in/\nADD --unpack=false y.tar /kept/\n",
+                                          "x.tar.gz": packed(content, "w:gz"), "y.tar": packed([entry("y", b"y")], "w"),
+                                          "plain.gz": gzip.compress(b"no tar at all " * 100, mtime=0)})
+        w.rule("archive")
+        _, _, tree, _ = w.built("archive", commit)
+        assert tree["in/top"][:4] == ("directory", 0o700, *owned(5, 6))
+        assert tree["in/top/file"] == ("file", 0o640, *owned(5, 6), "data") and tree["in/top/hard"][4] == "data"
+        assert tree["in/esc"][4] == "/etc" and tree["in/etc/inside"][4] == "in", sorted(tree)
+        assert tree["in/up"][4] == "up" and tree["in/abs"][4] == "abs" and tree["in/y"][4] == "y"
+        assert tree["in/plain.gz"][0] == "file" and tree["kept/y.tar"][0] == "file"
+        assert "etc" not in tree and "up" not in tree
+
+        for name, file, text in (("xz", b"\xfd7zXZ\0" + b"x" * 600, "bzip2 and xz"), ("cut", packed(content, "w:gz")[:-40], "archive")):
+            commit = w.repository(name, {"Dockerfile": "FROM scratch\nADD bad /\n", "bad": file})
+            w.rule(name)
+            code, events, log = w.build(name, commit)
+            reason = events["build.finished"]["customData"]["errors"]
+            assert code == 0 and reason.startswith("line 2: ADD: ") and text in reason, reason
+
+
+def downloads_are_added():
+    class Files(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            if self.path == "/moved":
+                self.send_response(302)
+                self.send_header("Location", "/dir/file.txt?q=1")
+                self.end_headers()
+                return
+            self.send_response(200 if self.path.startswith("/dir/file.txt") else 404)
+            self.send_header("Last-Modified", "Fri, 14 Jul 2017 02:40:00 GMT")
+            self.send_header("Content-Length", "4")
+            self.end_headers()
+            self.wfile.write(b"data")
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Files)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_address[1]}"
+    private = {"PUSHWRIGHT_ADD_PRIVATE": "1"}
+    good, bad = digest(b"data"), digest(b"other")
+    try:
+        with world() as w:
+            commit = w.repository("url", {"Dockerfile": f"FROM scratch\nADD --checksum={good} {url}/dir/file.txt /in/\nADD {url}/moved /at\n"})
+            w.rule("url")
+            _, _, tree, layers = w.built("url", commit, environment=private)
+            assert tree["in/file.txt"] == ("file", 0o600, *owned(0, 0), "data") and tree["at"][4] == "data"
+            assert layers[0]["in/file.txt"].mtime == 1500000000
+            code, events, _ = w.build("url", commit)
+            assert "line 2: ADD" in events["build.finished"]["customData"]["errors"], "a private address was connected to"
+            for text, reason in ((f"ADD --checksum={bad} {url}/dir/file.txt /", "digest mismatch"), (f"ADD {url}/nothing /", "404"),
+                                 ("ADD https://example.com/x.git /", "git repository")):
+                commit = w.repository("url", {"Dockerfile": f"FROM scratch\n{text}\n"})
+                code, events, log = w.build("url", commit, environment=private)
+                assert code == 0 and reason in events["build.finished"]["customData"]["errors"], (text, events, log)
+    finally:
+        server.shutdown()
+
+
+def mistakes_are_told_by_line():
+    rows = [("FROM scratch\nCOPY a /\n\nRUN make\n", "line 4: RUN is not supported by this builder"),
+            ("FROM scratch\nCOPPY a /\n", "line 2: unknown instruction: COPPY"),
+            ("FROM scratch\nCOPY nothing /\n", 'line 2: COPY: "/nothing": not found in the context'),
+            ("FROM scratch\nCOPY up /\n", 'line 2: COPY: "/up": not found in the context'),
+            ("FROM scratch\nCOPY loop /\n", "too many links"),
+            ("FROM scratch\nCOPY --chown=bob a /\n", "invalid user index: -1"),
+            ("FROM {base}\nCOPY a /etc/passwd/x\n", "line 2: COPY: mkdir /etc/passwd: not a directory"),
+            ("FROM {base}\nCOPY dir /etc/passwd\n", "cannot copy to non-directory: /etc/passwd"),
+            ("FROM {host}/no/such:1\n", "line 1: FROM: image"),
+            ("FROM nowhere.invalid/x:1\n", None)]
+    with world() as w:
+        w.rule("wrong")
+        for text, reason in rows:
+            text = text.format(base=w.base, host=w.host)
+            commit = w.repository("wrong", {"Dockerfile": text, "a": "a", "dir/b": "b"} |
+                                  ({} if (w.directory / "work-wrong/up").is_symlink() else
+                                   {"up": ("link", "../../etc/passwd"), "loop": ("link", "loop")}))
+            code, events, log = w.build("wrong", commit)
+            if reason is None:  # a registry that is not there may be there later
+                assert code == 1 and "build.finished" not in events, (text, code, events, log)
+                continue
+            finished = events["build.finished"]
+            assert code == 0 and finished["customData"]["outcome"] == "failure", (text, code, events)
+            assert reason in finished["customData"]["errors"], (reason, finished["customData"]["errors"])
+            assert finished["subject"]["content"] == {} and "artifact.published" not in events
+            assert events["taskrun.finished"]["subject"]["content"]["outcome"] == "failure"
+
+
+def hostile_trees_never_lead_outside():
+    with world() as w:
+        w.rule("evil")
+        bare = w.directory / "evil.git"
+        w.repository("evil", {"Dockerfile": "FROM scratch\nCOPY . /\n"})
+
+        def raw(kind, data):
+            return subprocess.run(["git", "-C", str(bare), "hash-object", "-t", kind, "--literally", "-w", "--stdin"], input=data,
+                                  check=True, capture_output=True).stdout.decode().strip()
+
+        blob, dockerfile = raw("blob", b"evil"), raw("blob", b"FROM scratch\nCOPY . /\n")
+        for name in (b"..", b".", b".git", b"a/../../b", b"/etc"):
+            entries = sorted([(b"100644 Dockerfile", dockerfile), (b"100644 " + name, blob)], key=lambda e: e[0][7:])
+            tree = raw("tree", b"".join(e + b"\0" + bytes.fromhex(o) for e, o in entries))
+            commit = subprocess.run(["git", "-C", str(bare), "-c", "user.name=a", "-c", "user.email=a@b", "commit-tree", "-m", "x", tree],
+                                    check=True, capture_output=True).stdout.decode().strip()
+            git("-C", bare, "update-ref", "refs/heads/main", commit)
+            code, events, log = w.build("evil", commit)
+            assert "artifact.published" not in events and events["build.finished"]["customData"]["outcome"] == "failure", (name, events)
+
+        # Names that would delete files of the base.
+        commit = w.repository("evil2", {"Dockerfile": "FROM scratch\nCOPY . /\n", "d/.wh.x": ""})
+        w.rule("evil2")
+        code, events, log = w.build("evil2", commit)
+        assert ".wh." in events["build.finished"]["customData"]["errors"], events
+
+
+def a_branch_that_has_moved_on_is_superseded():
+    with world() as w:
+        old = w.repository("moved", {"Dockerfile": "FROM scratch\nCOPY . /\n", "v": "1"})
+        new = w.repository("moved", {"v": "2"})
+        w.rule("moved")
+        code, events, log = w.build("moved", old)
+        assert code == 0 and set(events) == {"pushwright-decision.skipped"}, events
+        assert "has moved on" in json.dumps(events), events
+        assert w.built("moved", old, asked="person")[2]["v"][4] == "1"
+        assert w.built("moved", None, asked="person")[2]["v"][4] == "2"
+        git("-C", w.directory / "work-moved", "push", "-q", w.directory / "moved.git", f"{old}:refs/tags/v1")
+        code, events, log = w.build("moved", old, ref="refs/tags/v1")
+        assert events["artifact.published"]["customData"]["tag"] == f"v1-{old[:7]}", (events, log)
+        code, events, log = w.build("moved", new, ref="refs/tags/v1")
+        assert "is not reachable" in events["build.finished"]["customData"]["errors"], events
+
+
+def rules_and_tokens_decide():
+    with world() as w:
+        commit = w.repository("secret", {"Dockerfile": "FROM scratch\nCOPY . /\n"})
+        w.rule("secret", clone=w.url("secret", "private/"))
+        code, events, log = w.build("secret", commit)
+        assert "no token is configured" in events["build.finished"]["customData"]["errors"], events
+        code, events, log = w.build("secret", commit, token="wrong-word")
+        assert "refuses the configured token" in events["build.finished"]["customData"]["errors"], events
+        assert "wrong-word" not in json.dumps(events) + log
+        assert "artifact.published" in w.build("secret", commit, token=git_http.TOKEN)[1]
+        w.rules["secret"]["enabled"] = False
+        code, events, log = w.build("secret", commit, token=git_http.TOKEN)
+        assert set(events) == {"pushwright-decision.skipped"} and "switched off" in json.dumps(events)
+        code, events, log = w.build("unknown", commit)
+        assert code == 1 and not events and "is not in the configuration" in log, (code, log)
+
+
+def a_second_delivery_sends_nothing_and_says_the_same():
+    with world() as w:
+        commit = w.repository("twice", {"Dockerfile": f"FROM {w.base}\nCOPY . /x\n"})
+        w.rule("twice")
+        first = w.build("twice", commit)[1]
+        w.sequence -= 1
+        second = w.build("twice", commit)[1]
+        ids = [{kind: event["context"]["id"] for kind, event in events.items()} for events in (first, second)]
+        assert ids[0] == ids[1] and "build.finished" in ids[0], ids
+        assert first["artifact.published"]["subject"] == second["artifact.published"]["subject"]
+
+
+def layouts_are_bases_and_targets_too():
+    with world(with_registry=False) as w:
+        commit = w.repository("layout", {"Dockerfile": f"FROM {w.base}\nCOPY index.html /www/\n", "index.html": "hi"})
+        w.rule("layout", clone=f"file://{w.directory}/layout.git")
+        _, _, tree, _ = w.built("layout", commit)
+        assert tree["www/index.html"][4] == "hi" and "bin/sh" in tree
+
+
+def several_platforms_make_an_index():
+    with world() as w:
+        commit = w.repository("multi", {"Dockerfile": "FROM scratch\nARG TARGETARCH\nLABEL arch=$TARGETARCH\nCOPY . /\n"})
+        w.rule("multi", platforms=["linux/amd64", "linux/arm64"])
+        code, events, log = w.build("multi", commit)
+        assert events["artifact.published"]["customData"]["mediaType"] == "application/vnd.oci.image.index.v1+json", (events, log)
+        for arch in ("amd64", "arm64"):
+            out = subprocess.run(["skopeo", "--override-arch", arch, "inspect", "--tls-verify=false",
+                                  f"docker://{w.host}/acme/multi:main-{commit[:7]}"], check=True, capture_output=True).stdout
+            assert json.loads(out)["Labels"] == {"arch": arch} and json.loads(out)["Architecture"] == arch
+
+
+def file_with_flipped_bit(path):
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1
+    return bytes(data)
+
+
+def a_broken_cache_is_made_again():
+    with world() as w:
+        commit = w.repository("cache", {"Dockerfile": f"FROM {w.base}\nCOPY x /lib/\n", "x": "1"})
+        w.rule("cache")
+        first = w.built("cache", commit)[0]
+        files = list((w.directory / "cache/index").iterdir())
+        assert len(files) == 2, files
+        for file, damage in zip(files, (b"", file_with_flipped_bit(files[1]))):
+            file.write_bytes(damage)
+        w.rules["cache"]["image"] = f"{w.host}/acme/cache2"
+        code, events, log = w.build("cache", commit)
+        assert first.replace(":", "%3A") in events["artifact.published"]["subject"]["id"], log
+
+
+def hostile_bases_are_refused():
+    rows = [([[f("../x", "1")]], "leads out of the image"), ([[("x", tarfile.LNKTYPE, 0o644, 0, 0, "nothing")]], "hard link")]
+    with world(with_registry=False) as w:
+        for number, (layers, reason) in enumerate(rows):
+            write_layout(w.directory / f"evil{number}", "x", layers)
+            commit = w.repository(f"e{number}", {"Dockerfile": f"FROM oci:{w.directory}/evil{number}:x\nCOPY . /a\n"})
+            w.rule(f"e{number}")
+            code, events, log = w.build(f"e{number}", commit)
+            assert reason in events["build.finished"]["customData"]["errors"], events
+
+
+if __name__ == "__main__":
+    run_tests([hello_world_is_built_and_pushed, the_same_input_gives_the_same_digest, destinations_follow_the_base_image,
+               metadata_instructions_reach_the_configuration, stages_and_images_are_copied_from, dockerignore_is_honoured,
+               archives_are_unpacked, downloads_are_added, mistakes_are_told_by_line, hostile_trees_never_lead_outside,
+               a_branch_that_has_moved_on_is_superseded, rules_and_tokens_decide,
+               a_second_delivery_sends_nothing_and_says_the_same, layouts_are_bases_and_targets_too,
+               several_platforms_make_an_index, a_broken_cache_is_made_again, hostile_bases_are_refused])
