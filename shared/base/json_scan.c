@@ -1,6 +1,7 @@
 #include "shared/base/json_scan.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -11,6 +12,11 @@
 
 /* Paths are looked at only this deep; what lies deeper in a document is checked and passed by. */
 enum { PATH_DEPTH_MAX = 16, PATH_STEPS_MAX = 256 };
+
+struct step {
+    struct span key; /* as written in the path; absent: "[]"       */
+    bool quoted;     /* it has backslashes, which are not of the key */
+};
 
 /* Bit i of a set stands for paths[i], so that one word says which paths still lead somewhere. */
 struct level {
@@ -30,8 +36,8 @@ struct scan {
 
     const struct json_path *paths;
     size_t path_count;
-    struct span steps[PATH_STEPS_MAX]; /* keys as written in the paths, with their backslashes; absent: "[]" */
-    const struct span *path_steps[JSON_SCAN_PATHS_MAX];
+    struct step steps[PATH_STEPS_MAX];
+    const struct step *path_steps[JSON_SCAN_PATHS_MAX];
     uint64_t ends[PATH_DEPTH_MAX + 1];     /* paths of exactly so many steps                     */
     uint64_t elements[PATH_DEPTH_MAX + 1]; /* paths whose step number so-and-so is "[]"          */
     uint64_t keys[PATH_DEPTH_MAX + 1];     /* and those where it is a key                        */
@@ -85,16 +91,17 @@ static void compile_path(struct scan *s, size_t number, size_t *used)
     s->path_steps[number] = s->steps + *used;
     while (*p) {
         assert(depth < PATH_DEPTH_MAX && *used < PATH_STEPS_MAX);
-        struct span *step = &s->steps[(*used)++];
+        struct step *step = &s->steps[(*used)++];
+        *step = (struct step){ { NULL, 0 }, false };
         if (strncmp(p, "[]", 2) == 0) {
-            *step = (struct span){ NULL, 0 };
             s->elements[depth++] |= bit;
             p += 2;
         } else {
-            *step = json_path_key(p);
-            assert(step->len > 0);
+            step->key = json_path_key(p);
+            step->quoted = span_find(step->key, '\\') >= 0;
+            assert(step->key.len > 0);
             s->keys[depth++] |= bit;
-            p += step->len;
+            p += step->key.len;
         }
         p += *p == '.';
     }
@@ -138,15 +145,18 @@ static uint64_t special_bytes(uint64_t eight)
 static void skip_plain_characters(struct scan *s)
 {
     const char *p = s->text.data + s->at, *end = s->text.data + s->text.len;
-    while (end - p >= 8) {
-        uint64_t eight;
+    uint64_t eight, special = 0;
+    for (; end - p >= (ptrdiff_t)sizeof eight; p += sizeof eight) {
         memcpy(&eight, p, sizeof eight);
-        if (special_bytes(eight))
+        special = special_bytes(le64toh(eight));
+        if (special)
             break;
-        p += 8;
     }
-    while (p < end && json_is_plain(*p))
-        p++;
+    if (special) /* a borrow can only spoil bytes behind the first special one */
+        p += __builtin_ctzll(special) / 8;
+    else
+        while (p < end && json_is_plain(*p))
+            p++;
     s->at = (size_t)(p - s->text.data);
 }
 
@@ -288,13 +298,16 @@ static bool in_array(const struct scan *s)
     return s->is_array[(s->depth - 1) / 8] >> ((s->depth - 1) % 8) & 1;
 }
 
-/* Which paths go on with this key. */
+/* Which paths go on with this key (in its quotes). */
 static uint64_t paths_with_key(const struct scan *s, uint64_t candidates, struct span raw_key)
 {
+    const struct span key = { raw_key.data + 1, raw_key.len - 2 };
+    bool escaped = span_find(key, '\\') >= 0;
     uint64_t matching = 0;
     for (uint64_t left = candidates; left; left &= left - 1) {
         int number = __builtin_ctzll(left);
-        if (json_key_is(raw_key, s->path_steps[number][s->depth - 1]))
+        const struct step *step = &s->path_steps[number][s->depth - 1];
+        if (escaped || step->quoted ? json_key_is(raw_key, step->key) : span_equal(key, step->key))
             matching |= (uint64_t)1 << number;
     }
     return matching;
