@@ -1,0 +1,404 @@
+#include "runtime/local/services_layer.h"
+
+#include "shared/base/digest.h"
+#include "shared/base/encode.h"
+#include "shared/base/file.h"
+#include "shared/oci/compress.h"
+#include "shared/oci/tar.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+
+#ifndef SYS_openat2
+#define SYS_openat2 437
+#endif
+
+/* linux/openat2.h */
+struct open_how_v0 {
+    uint64_t flags, mode, resolve;
+};
+enum { RESOLVE_WITHOUT_MAGIC_LINKS = 0x02, RESOLVE_INSIDE_ROOT = 0x10 };
+
+#define WHITEOUT ".wh."
+#define WHITEOUT_OPAQUE ".wh..wh..opq"
+#define WHITEOUT_PRIVATE ".wh..wh."
+
+/* A directory's mode and time are set when everything is in it: a mode may forbid writing, and writing changes the time. */
+struct pending_directory {
+    char *path;
+    mode_t mode;
+    int64_t mtime_s;
+};
+
+struct unpacking {
+    int root;
+    enum sandbox_mode mode;
+    struct tar_reader *reader;
+    struct sha256 plain;
+    int file;                           /* being written, -1: none */
+    struct tar_entry entry;             /* of the file; its strings are not kept */
+    char parent_path[TAR_PATH_MAX + 1]; /* of the directory that is open, because neighbours follow each other */
+    int parent;
+    struct pending_directory *directories;
+    size_t directory_count, directory_room, entries;
+    bool (*cancelled)(void *context);
+    void *context;
+};
+
+static void unpacking_release(struct unpacking *unpacking)
+{
+    if (unpacking->file >= 0)
+        close(unpacking->file);
+    if (unpacking->parent >= 0)
+        close(unpacking->parent);
+    if (unpacking->root >= 0)
+        close(unpacking->root);
+    for (size_t i = 0; i < unpacking->directory_count; i++)
+        free(unpacking->directories[i].path);
+    free(unpacking->directories);
+    tar_reader_free(unpacking->reader);
+}
+AUTO_RELEASE(struct unpacking, unpacking_release)
+
+/* Links are followed as they would be with the layer as root directory. */
+static int open_inside(int root, const char *path, int flags)
+{
+    struct open_how_v0 how = {
+        .flags = (uint64_t)(flags | O_CLOEXEC),
+        .resolve = RESOLVE_INSIDE_ROOT | RESOLVE_WITHOUT_MAGIC_LINKS,
+    };
+    return (int)syscall(SYS_openat2, root, path[0] ? path : ".", &how, sizeof how);
+}
+
+/* "./a//b/" becomes "a/b"; "" is the root. */
+static bool clean_path(const char *path, char out[static TAR_PATH_MAX + 1], struct error *err)
+{
+    struct span rest = span_of(path);
+    size_t len = 0;
+    for (struct span part = span_cut(&rest, '/'); part.data; part = span_cut(&rest, '/')) {
+        if (part.len == 0 || span_is(part, "."))
+            continue;
+        if (span_is(part, ".."))
+            return error_set(err, ERROR_INVALID, "path '%.200s' leaves the image", path);
+        if (part.len > 255 || len + part.len + 2 > TAR_PATH_MAX)
+            return error_set(err, ERROR_INVALID, "path '%.200s...' is too long", path);
+        if (len > 0)
+            out[len++] = '/';
+        memcpy(out + len, part.data, part.len);
+        len += part.len;
+    }
+    out[len] = '\0';
+    return true;
+}
+
+/* Parents that the archive does not list are made with root's defaults, as tar does. */
+static int make_parents(int root, const char *path, struct error *err)
+{
+    char partial[TAR_PATH_MAX + 1];
+    int at = open_inside(root, "", O_PATH | O_DIRECTORY);
+    for (size_t i = 0; at >= 0 && path[0]; i++) {
+        if (path[i] != '/' && path[i] != '\0')
+            continue;
+        memcpy(partial, path, i);
+        partial[i] = '\0';
+        int next = open_inside(root, partial, O_PATH | O_DIRECTORY);
+        const char *name = strrchr(partial, '/');
+        if (next < 0 && errno == ENOENT && mkdirat(at, name ? name + 1 : partial, 0755) == 0)
+            next = open_inside(root, partial, O_PATH | O_DIRECTORY);
+        int saved = errno;
+        close(at);
+        errno = saved;
+        at = next;
+        if (path[i] == '\0')
+            break;
+    }
+    if (at < 0)
+        error_set_errno(err, errno, "make directory '%.200s'", path);
+    return at;
+}
+
+static void forget_parent(struct unpacking *unpacking)
+{
+    if (unpacking->parent >= 0)
+        close(unpacking->parent);
+    unpacking->parent = -1;
+}
+
+/* Opens the directory that holds the path, and finds the last name in it. */
+static bool enter_parent(struct unpacking *unpacking, const char *path, const char **name, struct error *err)
+{
+    const char *slash = strrchr(path, '/');
+    size_t len = slash ? (size_t)(slash - path) : 0;
+    *name = slash ? slash + 1 : path;
+    if (unpacking->parent >= 0 && strlen(unpacking->parent_path) == len &&
+        memcmp(unpacking->parent_path, path, len) == 0)
+        return true;
+    forget_parent(unpacking);
+    memcpy(unpacking->parent_path, path, len);
+    unpacking->parent_path[len] = '\0';
+    unpacking->parent = open_inside(unpacking->root, unpacking->parent_path, O_PATH | O_DIRECTORY);
+    if (unpacking->parent < 0)
+        unpacking->parent = make_parents(unpacking->root, unpacking->parent_path, err);
+    return unpacking->parent >= 0;
+}
+
+static bool remove_existing(struct unpacking *unpacking, const char *name, struct error *err)
+{
+    if (unlinkat(unpacking->parent, name, 0) == 0 || errno == ENOENT)
+        return true;
+    char path[TAR_PATH_MAX + 64];
+    snprintf(path, sizeof path, "/proc/self/fd/%d/%s", unpacking->parent, name);
+    return sandbox_remove_tree(path, err);
+}
+
+static bool set_opaque(const struct unpacking *unpacking, int parent, const char *name, struct error *err)
+{
+    const char *attribute = unpacking->mode == SANDBOX_AS_ROOT ? "trusted.overlay.opaque" : "user.overlay.opaque";
+    AUTO(close) int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fsetxattr(fd, attribute, "y", 1, 0) < 0)
+        return error_set_errno(err, errno, "mark directory '%.200s' as hiding what is below", name);
+    return true;
+}
+
+static bool is_whiteout(const struct stat *found)
+{
+    return S_ISCHR(found->st_mode) && found->st_rdev == makedev(0, 0);
+}
+
+/* Hides what the layers below have under that name. A directory of this layer under it hides theirs by being opaque. */
+static bool put_whiteout(struct unpacking *unpacking, const char *name, struct error *err)
+{
+    struct stat found;
+    if (name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return error_set(err, ERROR_INVALID, "whiteout of '%s'", name);
+    if (fstatat(unpacking->parent, name, &found, AT_SYMLINK_NOFOLLOW) == 0)
+        return !S_ISDIR(found.st_mode) || set_opaque(unpacking, unpacking->parent, name, err);
+    if (mknodat(unpacking->parent, name, S_IFCHR, makedev(0, 0)) < 0)
+        return error_set_errno(err, errno, "make a whiteout for '%.200s'", name);
+    return true;
+}
+
+static bool remember_directory(struct unpacking *unpacking, const char *path, const struct tar_entry *entry,
+                               struct error *err)
+{
+    if (unpacking->directory_count == unpacking->directory_room) {
+        size_t room = unpacking->directory_room ? 2 * unpacking->directory_room : 64;
+        struct pending_directory *grown = reallocarray(unpacking->directories, room, sizeof *grown);
+        if (!grown)
+            return error_set(err, ERROR_INTERNAL, "out of memory");
+        unpacking->directories = grown;
+        unpacking->directory_room = room;
+    }
+    char *copy = strdup(path);
+    if (!copy)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    unpacking->directories[unpacking->directory_count++] =
+        (struct pending_directory){ .path = copy, .mode = entry->mode & 07777, .mtime_s = entry->mtime_s };
+    return true;
+}
+
+static bool set_owner(const struct unpacking *unpacking, const char *name, const struct tar_entry *entry,
+                      struct error *err)
+{
+    if (unpacking->mode != SANDBOX_AS_ROOT)
+        return true;
+    return fchownat(unpacking->parent, name, entry->uid, entry->gid, AT_SYMLINK_NOFOLLOW) == 0 ||
+           error_set_errno(err, errno, "give '%.200s' to user %u", name, entry->uid);
+}
+
+static bool put_directory(struct unpacking *unpacking, const char *path, const char *name,
+                          const struct tar_entry *entry, struct error *err)
+{
+    struct stat found;
+    bool exists = fstatat(unpacking->parent, name, &found, AT_SYMLINK_NOFOLLOW) == 0;
+    bool hidden = exists && is_whiteout(&found);
+    if (exists && !S_ISDIR(found.st_mode)) {
+        if (!remove_existing(unpacking, name, err))
+            return false;
+        exists = false;
+    }
+    if (!exists && mkdirat(unpacking->parent, name, 0700) < 0)
+        return error_set_errno(err, errno, "make directory '%.200s'", path);
+    if (hidden && !set_opaque(unpacking, unpacking->parent, name, err))
+        return false;
+    return set_owner(unpacking, name, entry, err) && remember_directory(unpacking, path, entry, err);
+}
+
+static bool put_file(struct unpacking *unpacking, const char *path, const char *name, const struct tar_entry *entry,
+                     struct error *err)
+{
+    unpacking->file = openat(unpacking->parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    unpacking->entry = *entry;
+    return unpacking->file >= 0 || error_set_errno(err, errno, "make file '%.200s'", path);
+}
+
+static bool put_hardlink(struct unpacking *unpacking, const char *path, const char *name, const char *target,
+                         struct error *err)
+{
+    char cleaned[TAR_PATH_MAX + 1];
+    if (!clean_path(target, cleaned, err))
+        return false;
+    char *slash = strrchr(cleaned, '/');
+    if (slash)
+        *slash = '\0';
+    AUTO(close) int from = open_inside(unpacking->root, slash ? cleaned : "", O_PATH | O_DIRECTORY);
+    if (from < 0 || linkat(from, slash ? slash + 1 : cleaned, unpacking->parent, name, 0) < 0)
+        return error_set_errno(err, errno, "link '%.200s' to '%.200s'", path, target);
+    return true;
+}
+
+static bool put_symlink(struct unpacking *unpacking, const char *path, const char *name, const struct tar_entry *entry,
+                        struct error *err)
+{
+    if (symlinkat(entry->link, unpacking->parent, name) < 0)
+        return error_set_errno(err, errno, "make link '%.200s'", path);
+    return set_owner(unpacking, name, entry, err);
+}
+
+static bool put_fifo(struct unpacking *unpacking, const char *path, const char *name, const struct tar_entry *entry,
+                     struct error *err)
+{
+    if (mkfifoat(unpacking->parent, name, (mode_t)(entry->mode & 0777)) < 0)
+        return error_set_errno(err, errno, "make fifo '%.200s'", path);
+    return set_owner(unpacking, name, entry, err);
+}
+
+static bool put_entry(struct unpacking *unpacking, const char *path, const char *name, const struct tar_entry *entry,
+                      struct error *err)
+{
+    if (entry->type == TAR_DIRECTORY)
+        return put_directory(unpacking, path, name, entry, err);
+    if (entry->type == TAR_CHARACTER || entry->type == TAR_BLOCK)
+        return true; /* a sandbox has devices of its own */
+    if (!remove_existing(unpacking, name, err))
+        return false;
+    switch (entry->type) {
+    case TAR_FILE:
+        return put_file(unpacking, path, name, entry, err);
+    case TAR_HARDLINK:
+        return put_hardlink(unpacking, path, name, entry->link, err);
+    case TAR_SYMLINK:
+        return put_symlink(unpacking, path, name, entry, err);
+    default:
+        return put_fifo(unpacking, path, name, entry, err);
+    }
+}
+
+static bool on_entry(void *context, const struct tar_entry *entry, struct error *err)
+{
+    struct unpacking *unpacking = context;
+    char path[TAR_PATH_MAX + 1];
+    const char *name;
+    if (++unpacking->entries > LAYER_ENTRIES_MAX)
+        return error_set(err, ERROR_TOO_LARGE, "more than %d entries", LAYER_ENTRIES_MAX);
+    if (!clean_path(entry->path, path, err))
+        return false;
+    if (path[0] == '\0')
+        return entry->type != TAR_DIRECTORY || remember_directory(unpacking, path, entry, err);
+    if (!enter_parent(unpacking, path, &name, err))
+        return false;
+    if (strcmp(name, WHITEOUT_OPAQUE) == 0)
+        return set_opaque(unpacking, unpacking->parent, ".", err);
+    if (strncmp(name, WHITEOUT_PRIVATE, strlen(WHITEOUT_PRIVATE)) == 0)
+        return true; /* aufs' own notes, which no other file system has a use for */
+    if (strncmp(name, WHITEOUT, strlen(WHITEOUT)) == 0)
+        return put_whiteout(unpacking, name + strlen(WHITEOUT), err);
+    bool done = put_entry(unpacking, path, name, entry, err);
+    if (entry->type != TAR_FILE)
+        forget_parent(unpacking); /* a link may have taken the place of a directory on the way */
+    return done;
+}
+
+static bool on_content(void *context, const void *data, size_t len, struct error *err)
+{
+    const struct unpacking *unpacking = context;
+    return unpacking->file < 0 || file_write_all(unpacking->file, data, len, err);
+}
+
+static bool on_entry_end(void *context, struct error *err)
+{
+    struct unpacking *unpacking = context;
+    if (unpacking->file < 0)
+        return true;
+    AUTO(close) int fd = unpacking->file;
+    unpacking->file = -1;
+    const struct tar_entry *entry = &unpacking->entry;
+    if (unpacking->mode == SANDBOX_AS_ROOT && fchown(fd, entry->uid, entry->gid) < 0)
+        return error_set_errno(err, errno, "give a file to user %u", entry->uid);
+    const struct timespec times[2] = { { .tv_sec = entry->mtime_s }, { .tv_sec = entry->mtime_s } };
+    if (fchmod(fd, (mode_t)(entry->mode & 07777)) < 0 || futimens(fd, times) < 0)
+        return error_set_errno(err, errno, "set the mode of a file");
+    return true;
+}
+
+static bool on_plain(void *context, const void *data, size_t len, struct error *err)
+{
+    struct unpacking *unpacking = context;
+    if (unpacking->cancelled && unpacking->cancelled(unpacking->context))
+        return error_set(err, ERROR_UNAVAILABLE, "stopped");
+    sha256_update(&unpacking->plain, data, len);
+    return tar_reader_feed(unpacking->reader, data, len, err);
+}
+
+static bool on_stored(void *context, const void *data, size_t len, struct error *err)
+{
+    return inflater_feed(context, data, len, err);
+}
+
+static bool finish_directories(const struct unpacking *unpacking, struct error *err)
+{
+    for (size_t i = unpacking->directory_count; i-- > 0;) {
+        const struct pending_directory *pending = &unpacking->directories[i];
+        AUTO(close) int fd = open_inside(unpacking->root, pending->path, O_RDONLY | O_DIRECTORY);
+        if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EACCES))
+            continue; /* something else took its place later, or an entry for it came before */
+        const struct timespec times[2] = { { .tv_sec = pending->mtime_s }, { .tv_sec = pending->mtime_s } };
+        if (fd < 0 || fchmod(fd, pending->mode) < 0 || futimens(fd, times) < 0)
+            return error_set_errno(err, errno, "set the mode of directory '%.200s'", pending->path);
+    }
+    return true;
+}
+
+static bool check_plain(struct unpacking *unpacking, const char *diff_id, struct error *err)
+{
+    uint8_t sum[SHA256_SIZE];
+    char text[DIGEST_TEXT_SIZE] = "sha256:";
+    sha256_final(&unpacking->plain, sum);
+    hex_encode(text + strlen(text), sum, sizeof sum);
+    return strcmp(text, diff_id) == 0 ||
+           error_set(err, ERROR_INVALID, "its content is %s, the image says %s", text, diff_id);
+}
+
+bool layer_unpack(struct store *store, const struct image_layer *layer, const char *directory, enum sandbox_mode mode,
+                  bool (*cancelled)(void *context), void *context, struct error *err)
+{
+    AUTO(unpacking_release)
+    struct unpacking unpacking = {
+        .root = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC),
+        .mode = mode,
+        .file = -1,
+        .parent = -1,
+        .cancelled = cancelled,
+        .context = context,
+    };
+    const struct tar_events events = { on_entry, on_content, on_entry_end, &unpacking };
+    if (unpacking.root < 0)
+        return error_set_errno(err, errno, "open '%s'", directory);
+    sha256_init(&unpacking.plain);
+    unpacking.reader = tar_reader_new(&events, err);
+    AUTO(inflater_free)
+    struct inflater *inflater = unpacking.reader ? inflater_new(on_plain, &unpacking, LAYER_BYTES_MAX, err) : NULL;
+    if (!inflater)
+        return false;
+    if (!store_get_blob(store, &layer->blob, on_stored, inflater, err) || !inflater_end(inflater, err) ||
+        !tar_reader_end(unpacking.reader, err) || !check_plain(&unpacking, layer->diff_id, err) ||
+        !finish_directories(&unpacking, err))
+        return error_wrap(err, "layer %.19s", layer->blob.digest);
+    return true;
+}
