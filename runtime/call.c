@@ -11,7 +11,6 @@
 
 #include <stdarg.h>
 #include <string.h>
-#include <strings.h>
 
 enum {
     EVENT_ID_LENGTH = 26, /* 130 bits of the hash */
@@ -79,9 +78,8 @@ static void take_trace(struct call *call, struct span http_parent, struct span h
 void call_begin(struct call *call, struct shim *shim, struct arena *arena, const struct event *event,
                 struct span http_traceparent, struct span http_tracestate)
 {
-    int64_t now = clock_monotonic_ms();
-    *call = (struct call){ .shim = shim, .arena = arena, .event = event, .started_ms = now };
-    call->deadline_ms = deadline_after(now, shim->manifest->timeout_s);
+    *call = (struct call){ .shim = shim, .arena = arena, .event = event, .started_us = clock_monotonic_us() };
+    call->deadline_ms = deadline_after(clock_monotonic_ms(), shim->manifest->timeout_s);
     if (event) {
         call->parent_source = event->source;
         call->parent_id = event->id;
@@ -230,10 +228,12 @@ static bool is_queued(const struct call *call, const char *id)
     return false;
 }
 
+/* What only the function's own code can get wrong is its fault, not the event's: ERROR_INTERNAL. */
 static bool check_object(const char *what, struct span json, struct error *err)
 {
-    if (!json_scan(json, NULL, 0, NULL, NULL, err))
-        return error_wrap(err, "%s", what);
+    struct error malformed = { 0 };
+    if (!json_scan(json, NULL, 0, NULL, NULL, &malformed))
+        return error_set(err, ERROR_INTERNAL, "%s: %s", what, malformed.message);
     if (!span_starts(span_trim(json), "{"))
         return error_set(err, ERROR_INTERNAL, "%s must be a JSON object", what);
     return true;
@@ -243,10 +243,15 @@ static bool check_attributes(const struct draft *draft, struct error *err)
 {
     if (draft->attribute_count > EVENT_ATTRIBUTES_MAX - RUNTIME_ATTRIBUTES)
         return error_set(err, ERROR_INTERNAL, "more than %d attributes", EVENT_ATTRIBUTES_MAX - RUNTIME_ATTRIBUTES);
-    for (size_t i = 0; i < draft->attribute_count; i++)
-        if (strlen(draft->attributes[i].name) > ATTRIBUTE_NAME_MAX)
-            return error_set(err, ERROR_INTERNAL, "attribute name '%s' is longer than %d characters",
-                             draft->attributes[i].name, ATTRIBUTE_NAME_MAX);
+    struct error bad_name = { 0 };
+    for (size_t i = 0; i < draft->attribute_count; i++) {
+        const char *name = draft->attributes[i].name;
+        if (!event_name_check(name, &bad_name))
+            return error_set(err, ERROR_INTERNAL, "%s", bad_name.message);
+        if (strlen(name) > ATTRIBUTE_NAME_MAX)
+            return error_set(err, ERROR_INTERNAL, "attribute name '%s' is longer than %d characters", name,
+                             ATTRIBUTE_NAME_MAX);
+    }
     return true;
 }
 
@@ -426,7 +431,11 @@ bool call_deliver(struct call *call, struct error *err)
         return error_set(err, ERROR_INTERNAL, "no sink is configured for the events: set K_SINK or PUSHWRIGHT_SINK");
     }
     for (; call->undelivered; call->undelivered = call->undelivered->next) {
-        if (outlet->deliver(outlet->context, &call->undelivered->event, call_remaining_ms(call), err))
+        const struct event *event = &call->undelivered->event;
+        int status = 0;
+        bool delivered = outlet->deliver(outlet->context, event, call_remaining_ms(call), &status, err);
+        metrics_sent(call->shim->metrics, span_of(event->type), status);
+        if (delivered)
             continue;
         /* That the sink refuses for good is no word about the event that came in: it must be tried again, not dropped. */
         call->delivering_failed = true;
@@ -459,21 +468,8 @@ bool call_handle(struct call *call, struct error *err)
         report_skip(call, NULL, "the function does not take events of this type");
         return true;
     }
-    return shim->function->handle(call, err);
-}
-
-struct span request_header(const struct request *request, const char *name, size_t *count)
-{
-    struct span found = { 0 };
-    size_t len = strlen(name), times = 0;
-    for (size_t i = 0; i < request->header_count; i++) {
-        const struct request_header *header = &request->headers[i];
-        if (header->name.len != len || strncasecmp(header->name.data, name, len) != 0)
-            continue;
-        if (times++ == 0)
-            found = header->value;
-    }
-    if (count)
-        *count = times;
-    return found;
+    int64_t begun_us = clock_monotonic_us();
+    bool good = shim->function->handle(call, err);
+    metrics_handler(shim->metrics, clock_monotonic_us() - begun_us);
+    return good;
 }

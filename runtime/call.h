@@ -4,6 +4,7 @@
 
 #include "runtime/function.h"
 #include "runtime/manifest.h"
+#include "runtime/metrics.h"
 #include "runtime/signature.h"
 #include "runtime/sink.h"
 #include "runtime/trace.h"
@@ -18,7 +19,8 @@ enum { CALL_MEMORY_MAX = 16 * 1024 * 1024 };
 
 /* Where events go: the sink, or standard output in one-shot mode. */
 struct outlet {
-    bool (*deliver)(void *context, const struct event *event, int64_t budget_ms, struct error *err);
+    /* *status: what the receiver answered last, 0: nothing. */
+    bool (*deliver)(void *context, const struct event *event, int64_t budget_ms, int *status, struct error *err);
     void *context;
 };
 
@@ -33,6 +35,7 @@ struct shim {
     struct sink *sink;       /* NULL: none */
     struct outlet outlet;    /* deliver NULL: none, one event may go back as the answer */
     int64_t drain_ms;        /* from the signal to the end */
+    struct metrics *metrics;
     pthread_mutex_t lock;    /* guards arenas */
     struct arena *arenas[64]; /* idle ones, kept because musl's allocator is slow */
     size_t arena_count;
@@ -50,7 +53,7 @@ struct call {
     const struct json *data;   /* parsed on first use */
     const char *parent_source, *parent_id, *chain_id; /* NULL until known or first used */
     const char *traceparent, *tracestate;             /* of emitted events */
-    int64_t started_ms, deadline_ms;                  /* monotonic */
+    int64_t started_us, deadline_ms;                  /* monotonic */
     struct queued *first, *last, *undelivered;
     size_t queued, skipped;
     bool delivering_failed; /* what failed was the sink, not the handler */

@@ -51,9 +51,10 @@ static const char *environment(const char *name)
     return value && *value ? value : NULL;
 }
 
-static bool deliver_to_sink(void *context, const struct event *event, int64_t budget_ms, struct error *err)
+static bool deliver_to_sink(void *context, const struct event *event, int64_t budget_ms, int *status,
+                            struct error *err)
 {
-    return sink_deliver_within(context, event, budget_ms, err);
+    return sink_deliver_within(context, event, budget_ms, status, err);
 }
 
 static bool set_drain(struct shim *shim, struct error *err)
@@ -117,9 +118,15 @@ static bool check_handler(const struct shim *shim, struct error *err)
     return true;
 }
 
+static bool set_metrics(struct shim *shim, struct error *err)
+{
+    shim->metrics = metrics_new();
+    return shim->metrics || error_set(err, ERROR_INTERNAL, "out of memory");
+}
+
 static bool shim_fill(struct shim *shim, struct error *err)
 {
-    return check_handler(shim, err) && set_drain(shim, err) && set_source(shim, err) && set_keys(shim, err) &&
+    return set_metrics(shim, err) && check_handler(shim, err) && set_drain(shim, err) && set_source(shim, err) && set_keys(shim, err) &&
            set_sink(shim, err) && (!shim->function->start || shim->function->start(&shim->state, err));
 }
 
@@ -127,6 +134,7 @@ static void shim_release(struct shim *shim)
 {
     for (size_t i = 0; i < shim->arena_count; i++)
         arena_free(shim->arenas[i]);
+    metrics_free(shim->metrics);
     sink_free(shim->sink);
     keyring_free(shim->keyring);
     pthread_mutex_destroy(&shim->lock);
@@ -154,7 +162,7 @@ static int run(struct shim *shim, const struct platform *platform, const char *e
     struct error err = { 0 };
     if (event_path || platform->mode != PLATFORM_HTTP) {
         if (!shim->outlet.deliver)
-            shim->outlet = (struct outlet){ oneshot_print, NULL };
+            shim->outlet = oneshot_printer();
         return run_once(shim, platform, event_path);
     }
     if (serve_run(shim, platform_listen(platform), &err))

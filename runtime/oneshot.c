@@ -4,19 +4,29 @@
 #include "runtime/report.h"
 #include "shared/base/file.h"
 
+#include <fcntl.h>
+#include <stdint.h>
 #include <string.h>
 
-static bool print_line(const struct event *event, const char *end, struct error *err)
+static bool print_line(int fd, const struct event *event, const char *end, struct error *err)
 {
     AUTO(bytes_release) struct bytes line = BYTES(8 * EVENT_MAX);
     return event_encode_structured(&line, event, err) && bytes_append_text(&line, end, err) &&
-           file_write_all(STDOUT_FILENO, line.data, line.len, err);
+           file_write_all(fd, line.data, line.len, err);
 }
 
-bool oneshot_print(void *context, const struct event *event, int64_t budget_ms, struct error *err)
+static bool print_event(void *context, const struct event *event, int64_t budget_ms, int *status, struct error *err)
 {
-    (void)context, (void)budget_ms;
-    return print_line(event, "\n", err);
+    (void)budget_ms, (void)status;
+    return print_line((int)(intptr_t)context, event, "\n", err);
+}
+
+struct outlet oneshot_printer(void)
+{
+    int fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (fd >= 0)
+        dup2(STDERR_FILENO, STDOUT_FILENO);
+    return (struct outlet){ print_event, (void *)(intptr_t)(fd >= 0 ? fd : STDOUT_FILENO) };
 }
 
 static bool run(struct call *call, struct shim *shim, struct arena *arena, struct span text, struct error *err)
@@ -62,7 +72,7 @@ static bool check(const char *path, struct error *err)
     if (is_batch && !file_write_all(STDOUT_FILENO, "[", 1, err))
         return false;
     for (size_t i = 0; i < count; i++)
-        if (!print_line(&events[i], is_batch && i + 1 < count ? "," : "", err))
+        if (!print_line(STDOUT_FILENO, &events[i], is_batch && i + 1 < count ? "," : "", err))
             return false;
     return file_write_all(STDOUT_FILENO, is_batch ? "]\n" : "\n", is_batch ? 2 : 1, err);
 }

@@ -7,8 +7,9 @@
 /* Handle a structured event. 0: done or ignored; EXIT_PERMANENT or 1 as outcome_exit_code() says. */
 int oneshot_run(struct shim *shim, struct span event);
 
-/* The outlet of a run without a sink: each event as a line of structured JSON on standard output. */
-bool oneshot_print(void *context, const struct event *event, int64_t budget_ms, struct error *err);
+/* The outlet of a run without a sink: each event as a line of structured JSON on standard output, which is theirs alone from now on: the
+ * log goes to standard error. */
+struct outlet oneshot_printer(void);
 
 /* --check-event: decode a structured event or a batch from a file and print what was understood, encoded again. */
 int oneshot_check(const char *name, const char *path);

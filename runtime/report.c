@@ -1,121 +1,112 @@
 #include "runtime/report.h"
 
+#include "runtime/log.h"
 #include "shared/base/clock.h"
 #include "shared/base/file.h"
 #include "shared/base/json.h"
 
 #include <stdarg.h>
-#include <string.h>
 
-/* Container runtimes split longer lines. */
-enum { LINE_MAX = 16 * 1024 };
+enum { MESSAGE_MAX = 2000, TRACE_ID_LENGTH = 32 };
 
-struct line {
-    struct bytes text;
-    struct json_writer w;
-};
-
-static void line_begin(struct line *line, const struct shim *shim, const char *severity, const char *message)
-{
-    char time[RFC3339_SIZE];
-    rfc3339_format(time, clock_wall_ms());
-    bytes_init(&line->text, LINE_MAX);
-    line->w = json_writer_on(&line->text);
-    json_open_object(&line->w, NULL);
-    json_add_string(&line->w, "time", time);
-    json_add_string(&line->w, "severity", severity);
-    json_add_span(&line->w, "message", span_of(message));
-    if (shim)
-        json_add_string(&line->w, "fn", shim->manifest->name);
-}
-
-static void add_call(struct line *line, struct call *call)
+/* What every line about a call says; trace_id is room for the text. */
+static struct log_fields fields_of(struct call *call, char trace_id[static TRACE_ID_LENGTH + 1])
 {
     const struct event *event = call->event;
+    struct log_fields fields = { .logger = call->shim->manifest->name, .platform = call->shim->platform };
     if (event) {
-        json_add_string(&line->w, "ce_id", event->id);
-        json_add_string(&line->w, "ce_type", event->type);
-        json_add_string(&line->w, "ce_source", event->source);
-        json_add_string(&line->w, "ce_subject", event->subject);
+        fields.ce_id = event->id;
+        fields.ce_type = event->type;
+        fields.ce_source = event->source;
+        fields.ce_subject = event->subject;
     }
+    /* A request that emitted nothing has no chain, and is not given one for the log. */
     if (event || call->chain_id)
-        json_add_string(&line->w, "chain_id", call_chain_id(call));
-    if (call->traceparent)
-        json_add_span(&line->w, "trace_id", (struct span){ call->traceparent + 3, 32 });
+        fields.chain_id = call_chain_id(call);
+    if (call->traceparent) {
+        snprintf(trace_id, TRACE_ID_LENGTH + 1, "%s", call->traceparent + 3);
+        fields.trace_id = trace_id;
+    }
+    return fields;
 }
 
-static void line_end(struct line *line)
+static enum log_severity severity_of(const struct error *err)
 {
-    struct error ignored = { 0 };
-    json_close_object(&line->w);
-    if (json_writer_end(&line->w, &ignored) && bytes_append_char(&line->text, '\n', &ignored))
-        file_write_all(STDOUT_FILENO, line->text.data, line->text.len, &ignored);
-    bytes_release(&line->text);
+    if (!err)
+        return SEVERITY_INFO;
+    return error_is_temporary(err) ? SEVERITY_WARNING : SEVERITY_ERROR;
 }
 
+/* Written here because no other line names a port. */
 void report_listening(const struct shim *shim, const char *listen, unsigned port)
 {
-    struct line line;
-    line_begin(&line, shim, "INFO", "listening");
-    json_add_string(&line.w, "platform", shim->platform);
-    json_add_string(&line.w, "listen", listen);
-    if (port)
-        json_add_integer(&line.w, "port", port);
-    line_end(&line);
+    struct error ignored = { 0 };
+    char time[RFC3339_SIZE];
+    rfc3339_format(time, clock_wall_ms());
+    AUTO(bytes_release) struct bytes line = BYTES(LOG_LINE_MAX);
+    struct json_writer w = json_writer_on(&line);
+    json_open_object(&w, NULL);
+    json_add_string(&w, "time", time);
+    json_add_string(&w, "severity", "INFO");
+    json_add_string(&w, "message", "listening");
+    json_add_string(&w, "logger", shim->manifest->name);
+    json_add_string(&w, "platform", shim->platform);
+    json_add_span(&w, "listen", span_of(listen));
+    json_add_integer(&w, "port", port);
+    json_close_object(&w);
+    if (json_writer_end(&w, &ignored) && bytes_append_char(&line, '\n', &ignored))
+        file_write_all(STDOUT_FILENO, line.data, line.len, &ignored);
 }
 
 void report_skip(struct call *call, const char *rule, const char *reason)
 {
-    struct line line;
-    line_begin(&line, call->shim, "INFO", reason);
-    json_add_string(&line.w, "outcome", "skipped");
-    json_add_string(&line.w, "rule", rule);
-    add_call(&line, call);
-    line_end(&line);
+    char trace_id[TRACE_ID_LENGTH + 1];
+    struct log_fields fields = fields_of(call, trace_id);
+    fields.rule = rule;
+    fields.outcome = "skipped";
+    log_event(SEVERITY_INFO, &fields, "%s", reason);
 }
 
 void report_outcome(struct call *call, int status, const struct error *err)
 {
-    struct line line;
-    const char *outcome = err ? "failed" : call_outcome(call);
-    line_begin(&line, call->shim, !err ? "INFO" : error_is_temporary(err) ? "WARNING" : "ERROR",
-               err ? err->message : outcome);
-    json_add_string(&line.w, "outcome", outcome);
+    char trace_id[TRACE_ID_LENGTH + 1];
+    struct log_fields fields = fields_of(call, trace_id);
+    fields.outcome = err ? "failed" : call_outcome(call);
+    fields.error_type = err ? error_kind_name(err->kind) : NULL;
+    fields.status = status;
+    fields.duration_us = clock_monotonic_us() - call->started_us;
+    if (call->event)
+        metrics_received(call->shim->metrics, span_of(call->event->type), err ? fields.error_type : fields.outcome);
     if (err)
-        json_add_string(&line.w, "error_type", error_kind_name(err->kind));
-    if (status)
-        json_add_integer(&line.w, "status", status);
-    json_add_integer(&line.w, "duration_ms", clock_monotonic_ms() - call->started_ms);
-    json_add_integer(&line.w, "events", (int64_t)call->queued);
-    add_call(&line, call);
-    line_end(&line);
+        log_event(severity_of(err), &fields, "%s", err->message);
+    else
+        log_event(SEVERITY_INFO, &fields, "%s, %zu event%s", fields.outcome, call->queued,
+                  call->queued == 1 ? "" : "s");
 }
 
 void report_refusal(const struct shim *shim, int status, const struct error *err)
 {
-    struct line line;
-    line_begin(&line, shim, "WARNING", err->message);
-    json_add_string(&line.w, "outcome", "failed");
-    json_add_string(&line.w, "error_type", error_kind_name(err->kind));
-    if (status)
-        json_add_integer(&line.w, "status", status);
-    line_end(&line);
+    const struct log_fields fields = { .logger = shim->manifest->name, .platform = shim->platform, .outcome = "failed",
+                                       .error_type = error_kind_name(err->kind), .status = status };
+    log_event(SEVERITY_WARNING, &fields, "%s", err->message);
 }
 
 void report_fatal(const char *name, const struct error *err)
 {
     fprintf(stderr, "%s: %s\n", name, err->message);
+    const struct log_fields fields = { .logger = name, .outcome = "failed",
+                                       .error_type = error_kind_name(err->kind) };
+    if (!isatty(STDOUT_FILENO))
+        log_event(SEVERITY_CRITICAL, &fields, "%s", err->message);
 }
 
 void call_log(struct call *call, const char *format, ...)
 {
-    char message[1000];
+    char message[MESSAGE_MAX], trace_id[TRACE_ID_LENGTH + 1];
     va_list args;
     va_start(args, format);
     vsnprintf(message, sizeof message, format, args);
     va_end(args);
-    struct line line;
-    line_begin(&line, call->shim, "INFO", message);
-    add_call(&line, call);
-    line_end(&line);
+    const struct log_fields fields = fields_of(call, trace_id);
+    log_event(SEVERITY_INFO, &fields, "%s", message);
 }

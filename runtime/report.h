@@ -16,7 +16,7 @@ void report_outcome(struct call *call, int status, const struct error *err);
 /* A message that never became a call. */
 void report_refusal(const struct shim *shim, int status, const struct error *err);
 
-/* The process cannot go on. On standard error when a person is reading there, else in the log. */
+/* The process cannot go on: on standard error for whoever started it, and in the log. */
 void report_fatal(const char *name, const struct error *err);
 
 #endif

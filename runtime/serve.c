@@ -8,8 +8,6 @@
 #include <stdatomic.h>
 #include <string.h>
 
-enum { REPLY_MAX = 8 * 1024 * 1024, REPLY_HEADERS_MAX = 256 * 1024 };
-
 static const char EVENT_METHODS[] = "POST, OPTIONS";
 
 /* The signal handler's only way to the server. */
@@ -118,13 +116,9 @@ static void handle_http(struct shim *shim, struct arena *arena, const struct req
     report_outcome(&call, reply->status ? reply->status : 200, good ? NULL : &err);
 }
 
-void serve_request(struct shim *shim, const struct request *request, struct reply *reply)
+static void handle_request(struct shim *shim, const struct request *request, struct reply *reply)
 {
     struct error err = { 0 };
-    if (reply->body.max == 0)
-        bytes_init(&reply->body, REPLY_MAX);
-    if (reply->headers.max == 0)
-        bytes_init(&reply->headers, REPLY_HEADERS_MAX);
     struct arena *arena = shim_take_arena(shim, &err);
     if (!arena) {
         fail(reply, &err);
@@ -138,20 +132,57 @@ void serve_request(struct shim *shim, const struct request *request, struct repl
     shim_return_arena(shim, arena);
 }
 
+/* --- what the server calls ------------------------------------------------------------------------------------------------ */
+
+struct serving {
+    struct shim *shim;
+    struct server *server;
+    const char *listen;
+};
+
 static void handle(void *context, const struct request *request, struct reply *reply)
 {
-    serve_request(context, request, reply);
+    struct serving *serving = context;
+    metrics_in_flight(serving->shim->metrics, 1);
+    handle_request(serving->shim, request, reply);
+    metrics_in_flight(serving->shim->metrics, -1);
 }
 
-/* In the thread that owns the sockets: what is answered whatever the handlers are doing. */
+static void answer_metrics(const struct metrics *metrics, const struct request *request, struct reply *reply)
+{
+    struct error err = { 0 };
+    enum metrics_format format = metrics_format_of(request_header(request, "Accept", NULL));
+    reply->content_type = metrics_content_type(format);
+    if (!metrics_render(metrics, format, &reply->body, &err))
+        fail(reply, &err);
+}
+
+/* Answered whatever the handlers are doing. */
 static bool answer(void *context, const struct request *request, struct reply *reply)
 {
-    (void)context;
+    const struct serving *serving = context;
     bool readiness;
+    if (span_is(request->method, "GET") && span_is(request->path, "/metrics")) {
+        answer_metrics(serving->shim->metrics, request, reply);
+        return true;
+    }
     if (!platform_is_health_check(request, &readiness))
         return false;
     reply->status = readiness && stop_requested_ms() != 0 ? 503 : 200;
     return true;
+}
+
+static void finished(void *context, const struct request *request, int status, int64_t duration_us)
+{
+    const struct serving *serving = context;
+    metrics_request(serving->shim->metrics, request->method, status, duration_us);
+}
+
+static void ready(void *context)
+{
+    const struct serving *serving = context;
+    platform_mark_ready(true);
+    report_listening(serving->shim, serving->listen, server_port(serving->server));
 }
 
 void serve_stop(void)
@@ -163,6 +194,7 @@ void serve_stop(void)
 
 bool serve_run(struct shim *shim, const char *listen, struct error *err)
 {
+    struct serving serving = { .shim = shim, .listen = listen };
     const struct server_options options = {
         .listen = listen,
         .workers = shim->manifest->concurrency,
@@ -170,16 +202,18 @@ bool serve_run(struct shim *shim, const char *listen, struct error *err)
         .drain_timeout_ms = (long)shim->drain_ms,
         .handle = handle,
         .answer = answer,
-        .context = shim,
+        .finished = finished,
+        .ready = ready,
+        .context = &serving,
     };
     AUTO(server_free) struct server *server = server_new(&options, err);
     if (!server)
         return false;
+    serving.server = server;
     atomic_store(&running, server);
+    /* A signal that came before there was a server to stop. */
     if (stop_requested_ms() != 0)
         server_stop(server);
-    report_listening(shim, listen, server_port(server));
-    platform_mark_ready(true);
     bool good = server_run(server, err);
     platform_mark_ready(false);
     atomic_store(&running, NULL);

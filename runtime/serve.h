@@ -10,7 +10,4 @@ bool serve_run(struct shim *shim, const char *listen, struct error *err);
 /* From the signal handler. */
 void serve_stop(void);
 
-/* One request, without a server around it. */
-void serve_request(struct shim *shim, const struct request *request, struct reply *reply);
-
 #endif

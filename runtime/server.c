@@ -127,6 +127,7 @@ void server_free(struct server *server)
     for (int state = 0; state < CONNECTION_STATES; state++)
         for (struct connection *c; (c = server->lists[state].first) != NULL;)
             connection_close(server, c);
+    spare_drop(server);
     stop_listening(server);
     const int fds[] = { server->epoll_fd, server->loop_fd, server->kick_fd, server->wake_fd };
     for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
@@ -296,6 +297,11 @@ static void expire(struct server *server, int64_t now)
         while ((connection = claim_oldest(server, CONNECTION_BODY, BODY_GRACE_MS, is_slow)) != NULL)
             expire_body(server, connection);
     }
+    server_lock(server);
+    bool unused = now >= spare_expiry_locked(server);
+    server_unlock(server);
+    if (unused)
+        spare_drop(server);
     if (server->accept_again_ms && now >= server->accept_again_ms) {
         server->accept_again_ms = 0;
         if (!watch_listener(server, true))
@@ -324,6 +330,7 @@ static int64_t next_expiry(struct server *server, int64_t now)
     }
     if (server->lists[CONNECTION_BODY].first)
         when = earlier(when, now + SLOW_CHECK_MS);
+    when = earlier(when, spare_expiry_locked(server));
     server_unlock(server);
     return when;
 }
@@ -419,6 +426,8 @@ bool server_run(struct server *server, struct error *err)
 {
     if (listen(server->listen_fd, SOMAXCONN) != 0 || !watch_listener(server, true))
         return error_set_errno(err, errno, "cannot listen on '%s'", server->options.listen);
+    if (server->options.ready)
+        server->options.ready(server->options.context);
     int64_t now = clock_monotonic_ms(), drain_end = 0;
     while (!server->draining || (open_connections(server) > 0 && now < drain_end)) {
         struct epoll_event events[EVENTS_A_ROUND];

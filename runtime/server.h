@@ -34,6 +34,8 @@ struct server_options {
      * The duration is from the last header field to the last byte of the answer. The request of one that the server refused
      * (400, 408, 431 ...) may have no method and no path. */
     void (*finished)(void *context, const struct request *request, int status, int64_t duration_us);
+    /* Once, in server_run: connections are taken from now on. NULL: none. */
+    void (*ready)(void *context);
 };
 
 /* Request line 8 KiB, headers 32 KiB and 100 fields. */

@@ -320,6 +320,7 @@ struct delivery {
     int64_t deadline_ms; /* monotonic */
     bool uncertain;      /* one attempt may have arrived */
     bool final;          /* the sink refused: no use in trying again */
+    int status;          /* of the last answer, 0: none */
 };
 
 static bool judge(struct delivery *delivery, const struct http_request *request, const struct http_response *response,
@@ -360,7 +361,9 @@ static bool attempt(struct delivery *delivery, struct http_client *client, struc
         .timeout_ms = left < 1 ? 1 : left < sink->attempt_timeout_ms ? (long)left : sink->attempt_timeout_ms,
     };
     AUTO(http_response_release) struct http_response response = { 0 };
-    if (http_call(client, &request, &response, err))
+    bool answered = http_call(client, &request, &response, err);
+    delivery->status = answered ? response.status : 0;
+    if (answered)
         return judge(delivery, &request, &response, err);
     delivery->uncertain |= err->kind == ERROR_UNCERTAIN;
     delivery->final = !error_is_temporary(err);
@@ -405,7 +408,8 @@ static bool try_until_deadline(struct delivery *delivery, struct http_client *cl
     }
 }
 
-bool sink_deliver_within(struct sink *sink, const struct event *event, int64_t budget_ms, struct error *err)
+bool sink_deliver_within(struct sink *sink, const struct event *event, int64_t budget_ms, int *status,
+                         struct error *err)
 {
     AUTO(message_release) struct message message = { .lines = BYTES(HEADERS_MAX) };
     if (!message_fill(&message, event, err))
@@ -419,12 +423,14 @@ bool sink_deliver_within(struct sink *sink, const struct event *event, int64_t b
                                  .deadline_ms = clock_monotonic_ms() + budget_ms };
     bool delivered = try_until_deadline(&delivery, pooled->client, err);
     return_client(sink, pooled);
+    *status = delivery.status;
     return delivered;
 }
 
 bool sink_deliver(struct sink *sink, const struct event *event, struct error *err)
 {
-    return sink_deliver_within(sink, event, sink->budget_ms, err);
+    int status = 0;
+    return sink_deliver_within(sink, event, sink->budget_ms, &status, err);
 }
 
 static bool overrides_name(const struct sink *sink, const char *name)

@@ -33,8 +33,9 @@ bool sink_override(const struct sink *sink, struct arena *arena, struct event *e
  * false: ERROR_UNAVAILABLE (not accepted), ERROR_UNCERTAIN (it may have been), or by status for a final refusal.
  * Each attempt has a span of its own in the HTTP header traceparent, in the trace that the event's attribute names. */
 bool sink_deliver(struct sink *sink, const struct event *event, struct error *err);
-/* The same within a budget that may be shorter than the sink's own: what is left of a call. */
-bool sink_deliver_within(struct sink *sink, const struct event *event, int64_t budget_ms, struct error *err);
+/* The same within a budget that may be shorter than the sink's own: what is left of a call. *status: the last answer's, 0: there was none. */
+bool sink_deliver_within(struct sink *sink, const struct event *event, int64_t budget_ms, int *status,
+                         struct error *err);
 
 /* "https://host/path" or "unix:/path", for logs: no user information, no query. */
 const char *sink_name(const struct sink *sink);

@@ -58,7 +58,7 @@ static void each_request_is_a_span_of_its_own_in_the_events_trace(void **state)
     struct peer *peer = peer_start(SCRIPT(202));
     AUTO(sink_free) struct sink *sink = sink_to(peer, (struct sink_options){ 0 });
     struct error err = { 0 };
-    char first[100];
+    char first[4096];
     assert_true(sink_deliver(sink, &event, &err));
     assert_true(sink_deliver(sink, &event, &err));
     snprintf(first, sizeof first, "%s", header_in(peer->requests[0], "traceparent"));
