@@ -19,6 +19,9 @@ static bool read_nodes(struct lexer *lexer, struct word_list *nodes, struct erro
             return false;
         if (!node)
             break;
+        if (nodes->count == DOCKERFILE_INSTRUCTIONS_MAX)
+            return error_set(err, ERROR_TOO_LARGE, "the dockerfile has more than %d instructions",
+                             DOCKERFILE_INSTRUCTIONS_MAX);
         if (!word_add(lexer->arena, nodes, (const char *)node, err))
             return false;
     }

@@ -33,10 +33,12 @@
 #include <stdint.h>
 
 enum {
-    DOCKERFILE_SIZE_MAX = 4 << 20,    /* bytes of text: the largest that BuildKit accepts is 2 MB                */
-    DOCKERFILE_MEMORY_MAX = 64 << 20, /* what one parsed file, one plan or one stage's expansion may take        */
-    DOCKERFILE_LINE_MAX = 65535,      /* bytes of one line                                                       */
-    DOCKERFILE_STAGES_MAX = 1000,     /* FROM instructions                                                       */
+    DOCKERFILE_SIZE_MAX = 4 << 20,       /* bytes of text                                                           */
+    DOCKERFILE_MEMORY_MAX = 64 << 20,    /* what one parsed file, one plan or one stage's expansion may take        */
+    DOCKERFILE_LINE_MAX = 65535,         /* bytes of one line                                                       */
+    DOCKERFILE_STAGES_MAX = 1000,        /* FROM instructions                                                       */
+    DOCKERFILE_INSTRUCTIONS_MAX = 10000, /* of all stages; images end at a few hundred layers */
+    DOCKERFILE_VARIABLES_MAX = 1000,     /* names that ARG, ENV and the base image define in one stage */
 };
 
 enum dockerfile_op {

@@ -35,9 +35,16 @@ struct span env_key(const char *text)
 static size_t find(const struct word_list *list, struct span name)
 {
     size_t i = 0;
-    while (i < list->count && !span_equal(env_key(list->items[i]), name))
+    while (i < list->count && (strncmp(list->items[i], name.data, name.len) != 0 || list->items[i][name.len] != '='))
         i++;
     return i;
+}
+
+static bool add_variable(struct dockerfile_scope *scope, struct word_list *list, const char *text, struct error *err)
+{
+    if (list->count == DOCKERFILE_VARIABLES_MAX)
+        return error_set(err, ERROR_TOO_LARGE, "more than %d variables in a stage", DOCKERFILE_VARIABLES_MAX);
+    return word_add(scope->arena, list, text, err);
 }
 
 static const char *value_at(const struct word_list *list, size_t index)
@@ -80,7 +87,7 @@ bool scope_set_env(struct dockerfile_scope *scope, const char *key, const char *
         memmove(env->items + i, env->items + i + 1, (env->count - i - 1) * sizeof *env->items);
         env->count--;
     }
-    return word_add(scope->arena, env, arena_printf(scope->arena, "%s=%s", key, value), err);
+    return add_variable(scope, env, arena_printf(scope->arena, "%s=%s", key, value), err);
 }
 
 bool scope_set_config(struct dockerfile_scope *scope, const char *key, const char *value, struct error *err)
@@ -88,7 +95,7 @@ bool scope_set_config(struct dockerfile_scope *scope, const char *key, const cha
     const char *text = arena_printf(scope->arena, "%s=%s", key, value);
     size_t i = find(&scope->config, span_of(key));
     if (i == scope->config.count)
-        return word_add(scope->arena, &scope->config, text, err);
+        return add_variable(scope, &scope->config, text, err);
     scope->config.items[i] = text;
     return text || no_memory(err);
 }
@@ -98,7 +105,7 @@ bool scope_declare(struct dockerfile_scope *scope, const char *name, struct erro
     for (size_t i = 0; i < scope->args.count; i++)
         if (!strcmp(scope->args.items[i], name))
             return true;
-    return word_add(scope->arena, &scope->args, arena_dup(scope->arena, span_of(name)), err);
+    return add_variable(scope, &scope->args, arena_dup(scope->arena, span_of(name)), err);
 }
 
 /* PLATFORM, OS, OSVERSION, ARCH and VARIANT of "os/arch[/variant]". */

@@ -337,6 +337,34 @@ static void test_growth_is_bounded(void **state)
     assert_int_equal(err.kind, ERROR_TOO_LARGE);
 }
 
+/* Work grows with the number of variables times that of instructions; both have a ceiling. */
+static void test_numbers_are_bounded(void **state)
+{
+    (void)state;
+    AUTO(bytes_release) struct bytes text = BYTES(1 << 20);
+    struct error err = { 0 };
+    char history[100];
+    assert_true(bytes_append_text(&text, "FROM a\n", &err));
+    for (int i = 0; i < DOCKERFILE_VARIABLES_MAX; i++)
+        assert_true(bytes_printf(&text, &err, "ENV A%d=x\n", i));
+    assert_false(history_of(bytes_text(&text), (struct dockerfile_pairs){ 0 }, history, sizeof history, &err));
+    assert_string_equal(err.message, "dockerfile line 1000: more than 1000 variables in a stage");
+    assert_int_equal(err.kind, ERROR_TOO_LARGE);
+
+    err = (struct error){ 0 };
+    for (int i = 0; i < DOCKERFILE_INSTRUCTIONS_MAX; i++)
+        assert_true(bytes_append_text(&text, "RUN x\n", &err));
+    assert_null(dockerfile_parse(bytes_span(&text), &err));
+    assert_int_equal(err.kind, ERROR_TOO_LARGE);
+
+    err = (struct error){ 0 };
+    bytes_clear(&text);
+    for (int i = 0; i <= DOCKERFILE_STAGES_MAX; i++)
+        assert_true(bytes_append_text(&text, "FROM a\n", &err));
+    assert_null(dockerfile_parse(bytes_span(&text), &err));
+    assert_string_equal(err.message, "the dockerfile has more than 1000 stages");
+}
+
 struct planned {
     struct dockerfile *dockerfile;
     struct dockerfile_scope *global;
@@ -511,6 +539,7 @@ int main(void)
         cmocka_unit_test(test_expansion),
         cmocka_unit_test(test_refused_expansions),
         cmocka_unit_test(test_growth_is_bounded),
+        cmocka_unit_test(test_numbers_are_bounded),
         cmocka_unit_test(test_plan),
         cmocka_unit_test(test_triggers_reach_stages),
         cmocka_unit_test(test_refused_plans),
