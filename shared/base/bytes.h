@@ -25,7 +25,8 @@ bool bytes_append(struct bytes *bytes, const void *data, size_t len, struct erro
 bool bytes_append_span(struct bytes *bytes, struct span span, struct error *err);
 bool bytes_append_text(struct bytes *bytes, const char *text, struct error *err);
 bool bytes_append_char(struct bytes *bytes, char c, struct error *err);
-__attribute__((format(printf, 3, 4))) bool bytes_printf(struct bytes *bytes, struct error *err, const char *format, ...);
+__attribute__((format(printf, 3, 4))) bool bytes_printf(struct bytes *bytes, struct error *err, const char *format,
+                                                        ...);
 
 /* Make room for `more` bytes behind len, to be written by the caller, who then adds to len. */
 bool bytes_reserve(struct bytes *bytes, size_t more, struct error *err);

@@ -17,9 +17,10 @@ enum json_type { JSON_NULL, JSON_BOOLEAN, JSON_NUMBER, JSON_STRING, JSON_ARRAY, 
 
 enum { JSON_DEPTH_MAX = 64 };
 
-/* Parse exactly one value (RFC 8259, UTF-8). Refused as ERROR_INVALID, with line and column: malformed text, trailing
- * bytes, nesting over JSON_DEPTH_MAX, an object with the same key twice, a NUL inside a string. ERROR_TOO_LARGE when the
- * arena's ceiling is hit. */
+/* Parse exactly one value (RFC 8259, UTF-8). Refused as ERROR_INVALID, with line and column ("line 3 column 7: ..."):
+ * malformed text, trailing bytes, nesting over JSON_DEPTH_MAX, an object with the same key twice, and what the tree could
+ * not hold: a NUL or half of a surrogate pair inside a string, a number of more than 63 characters. ERROR_TOO_LARGE when
+ * the arena's ceiling is hit. Safe in several threads, each with an arena of its own. */
 const struct json *json_parse(struct arena *arena, struct span text, struct error *err);
 
 enum json_type json_type(const struct json *value);

@@ -14,6 +14,7 @@ AUTO_FREE(struct condition, condition_free)
 
 /* Does it accept the tag? The sentence why ("tag 'v2' does not match the glob 'v1.*'") is appended to *reason either way. False only
  * on an error (match limit). Safe for several threads. */
-bool condition_accepts(const struct condition *condition, struct span tag, bool *accepted, struct bytes *reason, struct error *err);
+bool condition_accepts(const struct condition *condition, struct span tag, bool *accepted, struct bytes *reason,
+                       struct error *err);
 
 #endif
