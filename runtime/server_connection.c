@@ -209,6 +209,7 @@ static void hand_back(struct server *server, struct connection *connection)
     struct exchange *exchange = TAKE(connection->exchange);
     const size_t charged = exchange->charged;
     const bool close_after = exchange->close_after;
+    spare_keep(server, &exchange->message.body);
     exchange_free(exchange);
     connection->served = true;
     if (close_after)
@@ -371,6 +372,7 @@ static bool make_room(struct server *server, struct connection *connection, size
         return true;
     if (!may_grow(server, connection, body->len + want + 1 - body->capacity))
         return false;
+    spare_use(server, body, body->len + want);
     if (!bytes_reserve(body, want, &err)) {
         connection_refuse(server, connection, 503, "out of memory");
         return false;

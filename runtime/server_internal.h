@@ -82,6 +82,12 @@ struct slot {
 };
 enum { SLOT_NONE = UINT32_MAX };
 
+struct spare {
+    char *data;
+    size_t capacity;
+};
+enum { SERVER_SPARES = 4 };
+
 struct server {
     struct server_options options;
     pthread_mutex_t lock;
@@ -91,6 +97,9 @@ struct server {
     unsigned connections;                            /* [lock] open ones */
     size_t memory_used;                              /* [lock] */
     struct connection *privileged; /* [lock] the one that may exceed memory_max, so that at least one body gets on */
+    struct spare spares[SERVER_SPARES]; /* [lock] */
+    unsigned spare_count;               /* [lock] */
+    int64_t spare_since_ms;             /* [lock] when one was given back last */
     pthread_t *workers;
     unsigned workers_started, workers_idle; /* [lock] */
     unsigned queued;                        /* [lock] length of the list QUEUED */
@@ -124,6 +133,13 @@ bool server_bind(struct server *server, struct error *err);
 bool server_enqueue(struct server *server, struct connection *connection); /* false: no thread can be had */
 void server_join_workers(struct server *server);
 void server_wake(const struct server *server, int fd); /* async-signal-safe */
+
+/* server_spare.c */
+void spare_use(struct server *server, struct bytes *body,
+               size_t size); /* let the body have room for more than `size`, if there is a spare */
+void spare_keep(struct server *server, struct bytes *body); /* takes the body's memory, or leaves it */
+int64_t spare_expiry_locked(const struct server *server);
+void spare_drop(struct server *server);
 
 /* server_reply.c */
 void exchange_refuse(struct exchange *exchange, int status, const char *reason);

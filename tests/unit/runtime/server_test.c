@@ -414,6 +414,31 @@ static void large_bodies_arrive_whole(void **unused)
     end(fixture);
 }
 
+/* Around every size at which memory is got in another way, on one connection, so that what is reused is seen. */
+static void bodies_of_every_size_arrive_whole(void **unused)
+{
+    (void)unused;
+    static const size_t sizes[] = { 0,      1,      15000,  16384,  16385,  32767,  32768, 65536,
+                                    100000, 131072, 300000, 524288, 600000, 100000, 40000, 1 };
+    struct fixture *fixture = start((struct server_options){ .body_max = 600000 });
+    AUTO(close) int fd = dial(fixture);
+    AUTO(free) char *body = malloc(600000);
+    for (size_t round = 0; round < 2; round++)
+        for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+            for (size_t k = 0; k < sizes[i]; k++)
+                body[k] = (char)(k * 31 + k / 251 + i + round);
+            char head[128];
+            snprintf(head, sizeof head, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n", sizes[i]);
+            say(fd, head);
+            put(fd, body, sizes[i]);
+            struct answer got = hear_one(fd, false);
+            assert_int_equal(got.body.len, sizes[i]);
+            assert_memory_equal(bytes_text(&got.body), body, sizes[i]);
+            bytes_release(&got.body);
+        }
+    end(fixture);
+}
+
 static void an_answer_may_be_taken_slowly(void **unused)
 {
     (void)unused;
@@ -997,6 +1022,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(hundreds_of_pipelined_requests_are_all_answered),
         cmocka_unit_test(a_request_may_come_byte_by_byte),
         cmocka_unit_test(large_bodies_arrive_whole),
+        cmocka_unit_test(bodies_of_every_size_arrive_whole),
         cmocka_unit_test(an_answer_may_be_taken_slowly),
         cmocka_unit_test(a_body_is_asked_for_when_its_sender_waits),
         cmocka_unit_test(ambiguous_requests_are_refused_and_the_connection_closed),
