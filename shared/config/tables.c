@@ -77,12 +77,24 @@ static const struct setting on_settings[] = {
 
 static const struct shape on_shape = { .what = "'on'", SHAPE(on_settings) };
 
+/* What an image is for when nobody says: the machine this was compiled for, in the words of image platforms. */
+#if defined(__aarch64__)
+#define OWN_PLATFORM "linux/arm64"
+#elif defined(__x86_64__)
+#define OWN_PLATFORM "linux/amd64"
+#else
+#error "name this architecture as container images do"
+#endif
+static const char *own_platform[] = { OWN_PLATFORM };
+
 static const struct config_build build_defaults = {
     .enabled = true,
     .honour_skip = true,
     .dockerfile = "Dockerfile",
     .context = ".",
     .tag = "{ref}-{time}-{sha:7}",
+    .platforms = own_platform,
+    .platform_count = 1,
     .timeout_s = 1800,
 };
 
@@ -134,7 +146,11 @@ static const struct shape build_shape = {
 };
 
 /* Triggers. */
-static const struct config_target target_defaults = { .ready_timeout_s = 60 };
+static const struct config_target target_defaults = {
+    .namespace = "default",
+    .kind = "Service",
+    .ready_timeout_s = 60,
+};
 
 static void check_target(struct reading *r, const struct json *object, void *item)
 {
