@@ -76,13 +76,12 @@ static bool find_line(struct span text, struct span name, struct span fields[4])
     return false;
 }
 
-/* The numbers of a name: its own and, in /etc/passwd, its group's; zeros when it is not there. */
+/* The numbers of a name: its own and, in /etc/passwd, its group's; left as they are when it is not there. */
 static bool lookup(const struct tree *tree, const char *path, struct span name, uint32_t numbers[2], struct error *err)
 {
     AUTO(bytes_release) struct bytes text = BYTES(ACCOUNTS_MAX);
     struct span fields[4];
 
-    numbers[0] = numbers[1] = 0;
     if (!tree)
         return error_set(err, ERROR_INVALID, "invalid user index: -1 (there is no '%s' to look '%.*s' up)", path,
                          SPAN_ARGS(name));
@@ -105,11 +104,12 @@ bool accounts_owner(const struct tree *tree, const char *owner, uint32_t *uid, u
         user_numbers[0] = user_numbers[1] = number_of(user);
     else if (user.len > 0 && !lookup(tree, "/etc/passwd", user, user_numbers, err))
         return false;
+    group_numbers[0] = group.data && group.len == 0 ? 0 : user_numbers[1]; /* also of a group that is not there */
     if (is_number(group))
         group_numbers[0] = number_of(group);
     else if (group.len > 0 && !lookup(tree, "/etc/group", group, group_numbers, err))
         return false;
     *uid = user_numbers[0];
-    *gid = group.data ? group_numbers[0] : user_numbers[1];
+    *gid = group_numbers[0];
     return true;
 }

@@ -10,7 +10,7 @@ enum { ACCOUNTS_MAX = 10 * 1024 * 1024 }; /* a larger /etc/passwd or /etc/group 
 bool accounts_needed(const char *owner);
 
 /* "user[:group]" as BuildKit reads it: a number is taken as it is (alone for the group too), a name is looked up in the tree's
- * /etc/passwd and /etc/group, and what is not found there, or is over 2^31 - 1, is 0. tree NULL: names are ERROR_INVALID. */
+ * /etc/passwd and /etc/group. A user that is not there, or is over 2^31 - 1, is 0; a group that is not there is the user's. tree NULL: names are ERROR_INVALID. */
 bool accounts_owner(const struct tree *tree, const char *owner, uint32_t *uid, uint32_t *gid, struct error *err);
 
 #endif

@@ -10,6 +10,7 @@ struct unpacking {
     const struct copy *copy;
     const struct archive_options *options;
     struct tree_node *root; /* the destination, once there was an entry */
+    bool is_archive;
     struct content *content; /* of the file at hand */
     struct tar_reader *tar;
     struct inflater *inflater;
@@ -51,6 +52,16 @@ static bool fill_file(struct unpacking *unpacking, const struct tar_entry *entry
     return true;
 }
 
+static void fill_plain(const struct unpacking *unpacking, const struct tar_entry *entry, struct attributes *is)
+{
+    const struct copy *copy = unpacking->copy;
+
+    is->mode = entry->mode;
+    is->uid = copy->has_owner ? copy->uid : entry->uid;
+    is->gid = copy->has_owner ? copy->gid : entry->gid;
+    is->mtime_s = entry->mtime_s < copy->time_s ? entry->mtime_s : copy->time_s;
+}
+
 static bool fill_link(struct unpacking *unpacking, const struct tar_entry *entry, struct attributes *is, struct error *err)
 {
     struct tree_place place;
@@ -59,28 +70,26 @@ static bool fill_link(struct unpacking *unpacking, const struct tar_entry *entry
         return false;
     if (place.missing[0] || tree_is_directory(place.node))
         return error_set(err, ERROR_INVALID, "a hard link to '%s', which is not there", entry->link);
-    if (place.node->is.file == 0) {
-        place.node->is.file = (UINT64_C(1) << 63) | ++*unpacking->options->file_number;
-        tree_touch(place.node, unpacking->copy->layer);
-    }
-    *is = place.node->is;
+    /* One file: what the entry says about it goes for all its names. */
+    struct attributes *file = &place.node->is;
+    if (file->file == 0)
+        file->file = (UINT64_C(1) << 63) | ++*unpacking->options->file_number;
+    fill_plain(unpacking, entry, file);
+    tree_touch(place.node, unpacking->copy->layer);
+    *is = *file;
     return true;
 }
 
 static bool fill(struct unpacking *unpacking, const struct tar_entry *entry, struct attributes *is, struct error *err)
 {
-    const struct copy *copy = unpacking->copy;
-    struct arena *arena = tree_arena(copy->to);
+    struct arena *arena = tree_arena(unpacking->copy->to);
 
     if (entry->type == TAR_HARDLINK)
         return fill_link(unpacking, entry, is, err);
     *is = (struct attributes){ .type = entry->type,
-                               .mode = entry->mode,
-                               .uid = copy->has_owner ? copy->uid : entry->uid,
-                               .gid = copy->has_owner ? copy->gid : entry->gid,
                                .device_major = entry->device_major,
-                               .device_minor = entry->device_minor,
-                               .mtime_s = entry->mtime_s < copy->time_s ? entry->mtime_s : copy->time_s };
+                               .device_minor = entry->device_minor };
+    fill_plain(unpacking, entry, is);
     if (entry->capability.len > 0)
         is->capability = (struct span){ arena_dup(arena, entry->capability), entry->capability.len };
     if (entry->type == TAR_SYMLINK)
@@ -118,6 +127,7 @@ static bool on_entry(void *context, const struct tar_entry *entry, struct error 
     struct unpacking *unpacking = context;
 
     unpacking->content = NULL;
+    unpacking->is_archive = true;
     if (!unpacking->root)
         unpacking->root = copy_directory(unpacking->copy, err);
     if (!unpacking->root)
@@ -224,11 +234,11 @@ bool archive_unpack(const struct copy *copy, const struct content *content, cons
     }
     if (!read_archive(&unpacking, content, &failed)) {
         /* Compressed, but no archive: a file like others. */
-        if (!unpacking.root && failed.kind == ERROR_INVALID)
+        if (!unpacking.is_archive && failed.kind == ERROR_INVALID)
             return true;
         *err = failed;
         return false;
     }
-    *unpacked = unpacking.root != NULL;
+    *unpacked = unpacking.is_archive;
     return true;
 }

@@ -68,6 +68,37 @@ static bool cannot(const struct tree_node *node, const char *what, struct error 
     return tree_path(node, &path, err) && error_set(err, ERROR_INVALID, "%s: %s", what, bytes_text(&path));
 }
 
+static bool same_content(const struct content *a, const struct content *b)
+{
+    if (a == b)
+        return true;
+    if (!a || !b || a->kind != b->kind)
+        return false;
+    if (a->kind == CONTENT_GIT)
+        return a->git.snapshot == b->git.snapshot && strcmp(a->git.oid, b->git.oid) == 0;
+    return a->kind == CONTENT_EMPTY;
+}
+
+/* Would writing it change nothing? Then it is not part of the layer. */
+static bool is_same(const struct tree_node *node, const struct attributes *is)
+{
+    const struct attributes *was = &node->is;
+
+    return was->type == is->type && was->mode == is->mode && was->uid == is->uid && was->gid == is->gid &&
+           (was->mtime_s == is->mtime_s || is->type == TAR_DIRECTORY) && was->device_major == is->device_major &&
+           was->device_minor == is->device_minor && !was->file && !is->file &&
+           span_equal(was->capability, is->capability) && same_content(was->content, is->content) &&
+           (is->type != TAR_SYMLINK || strcmp(was->target, is->target) == 0);
+}
+
+static void write_node(const struct copy *copy, struct tree_node *node, const struct attributes *is, bool is_new)
+{
+    if (!is_new && is_same(node, is))
+        return;
+    node->is = *is;
+    tree_touch(node, copy->layer);
+}
+
 /* The file takes the name in the directory; what stood there gives way unless it is a directory. */
 static bool put(const struct copy *copy, struct tree_node *directory, struct span name, const struct attributes *is,
                 struct error *err)
@@ -76,12 +107,12 @@ static bool put(const struct copy *copy, struct tree_node *directory, struct spa
 
     if (node && tree_is_directory(node))
         return cannot(node, "cannot replace a directory with a file", err);
-    if (!node)
+    bool is_new = !node;
+    if (is_new)
         node = tree_add(copy->to, directory, name, err);
     if (!node)
         return false;
-    node->is = *is;
-    tree_touch(node, copy->layer);
+    write_node(copy, node, is, is_new);
     return true;
 }
 
@@ -131,14 +162,23 @@ struct tree_node *copy_directory(const struct copy *copy, struct error *err)
     if (!dest_path(copy, "", &path, err) ||
         !tree_resolve(copy->to, tree_root(copy->to), path.data, true, &place, err))
         return NULL;
+    return tree_make_directories(copy->to, &place, &made, copy->layer, err);
+}
+
+/* The same for the content of a directory, which says it in other words when there is something else. */
+static struct tree_node *copy_into(const struct copy *copy, struct error *err)
+{
+    AUTO(bytes_release) struct bytes path = BYTES(3 * TAR_PATH_MAX);
+    struct tree_place place;
+
+    if (!dest_path(copy, "", &path, err) ||
+        !tree_resolve(copy->to, tree_root(copy->to), path.data, true, &place, err))
+        return NULL;
     if (!place.missing[0] && !tree_is_directory(place.node)) {
         cannot(place.node, "cannot copy to non-directory", err);
         return NULL;
     }
-    struct tree_node *directory = tree_make_directories(copy->to, &place, &made, copy->layer, err);
-    if (directory)
-        tree_touch(directory, copy->layer);
-    return directory;
+    return copy_directory(copy, err);
 }
 
 struct directory_copy {
@@ -154,15 +194,16 @@ static bool copy_subdirectory(struct directory_copy *work, const struct tree_nod
 {
     const struct copy *copy = work->copy;
     struct tree_node *node = tree_child(copy->to, into, span_of(source->name));
+    struct attributes is = copied(copy, &source->is);
+    bool is_new = !node;
 
     if (node && !tree_is_directory(node))
         return cannot(node, "cannot copy to non-directory", err);
-    if (!node)
+    if (is_new)
         node = tree_add(copy->to, into, span_of(source->name), err);
     if (!node)
         return false;
-    node->is = copied(copy, &source->is);
-    tree_touch(node, copy->layer);
+    write_node(copy, node, &is, is_new);
     return copy_below(work, source, node, err);
 }
 
@@ -214,7 +255,7 @@ static bool copy_found(const struct copy *copy, const struct tree_node *source, 
         return false;
     if (!tree_is_directory(source))
         return unpacked || copy_file(copy, name, &source->is, err);
-    struct tree_node *into = copy_directory(copy, err);
+    struct tree_node *into = copy_into(copy, err);
     bool done = into && copy_below(&work, source, into, err);
     bytes_release(&work.path);
     return done;
@@ -264,15 +305,92 @@ static bool copy_path(const struct copy *copy, const char *path, struct error *e
     return copy_found(copy, place.node, base_name(path), err);
 }
 
+/* ---- --parents: the source's own directories go along ---- */
+
+/* The directory of that name below `into`, looking like the source's when it is made. */
+static struct tree_node *along(const struct copy *copy, struct tree_node *into, const struct tree_node *source,
+                               struct error *err)
+{
+    struct tree_node *node = tree_child(copy->to, into, span_of(source->name));
+    struct attributes is = copied(copy, &source->is);
+
+    if (node && !tree_is_directory(node)) {
+        cannot(node, "cannot copy to non-directory", err);
+        return NULL;
+    }
+    if (node)
+        return node;
+    node = tree_add(copy->to, into, span_of(source->name), err);
+    if (node)
+        write_node(copy, node, &is, true);
+    return node;
+}
+
+/* path: of the source, no link on the way; strip: how much of it, the pivot, does not go along. */
+static bool copy_along(const struct copy *copy, const char *path, size_t strip, struct error *err)
+{
+    struct directory_copy work = { .copy = copy, .path = BYTES(2 * TAR_PATH_MAX) };
+    const struct tree_node *source = copy->from_root;
+    struct span rest = span_of(path);
+    struct tree_node *into = NULL;
+    bool done = bytes_append_text(&work.path, path + strip, err);
+
+    for (struct span part = span_cut(&rest, '/'); done && part.data; part = span_cut(&rest, '/')) {
+        source = tree_child(copy->from, source, part);
+        if (!source || (rest.data && !tree_is_directory(source)))
+            done = not_found(copy, path, err);
+        else if (!rest.data && is_excluded(&work, source))
+            break;
+        else if ((size_t)(part.data - path) < strip)
+            continue;
+        else if (!into && !(into = copy_directory(copy, err)))
+            done = false;
+        else if (rest.data)
+            done = (into = along(copy, into, source, err)) != NULL;
+        else
+            done = copy_child(&work, source, into, err);
+    }
+    bytes_release(&work.path);
+    return done;
+}
+
 /* ---- wildcards ---- */
 
 struct matching {
     const struct copy *copy;
+    size_t strip; /* with --parents: length of the pivot */
     struct bytes path;
     size_t matches;
 };
 
-/* Segment by segment: a pattern's '*' never matches a slash. */
+static bool copy_match(struct matching *matching, struct error *err)
+{
+    if (++matching->matches > PATTERN_MATCHES_MAX)
+        return error_set(err, ERROR_TOO_LARGE, "a pattern matches more than %d files", PATTERN_MATCHES_MAX);
+    return matching->copy->parents ? copy_along(matching->copy, matching->path.data, matching->strip, err)
+                                   : copy_path(matching->copy, matching->path.data, err);
+}
+
+static bool match_below(struct matching *matching, const struct tree_node *directory, struct span pattern,
+                        struct error *err);
+
+/* One child against the first segment; what is behind that is matched below the child. */
+static bool match_child(struct matching *matching, const struct tree_node *child, struct span pattern, struct error *err)
+{
+    struct span rest = pattern, segment = span_cut(&rest, '/');
+    bool any_depth = matching->copy->parents && span_is(segment, "**");
+    enum gomatch match = any_depth ? GOMATCH_YES : gomatch(segment, span_of(child->name));
+
+    if (match == GOMATCH_BAD_PATTERN)
+        return error_set(err, ERROR_INVALID, "syntax error in pattern '%.*s'", SPAN_ARGS(pattern));
+    if (match == GOMATCH_NO)
+        return true;
+    if (!rest.data)
+        return copy_match(matching, err);
+    return !tree_is_directory(child) || match_below(matching, child, any_depth ? pattern : rest, err);
+}
+
+/* Segment by segment: a pattern's '*' never matches a slash; with --parents "**" is any number of directories, none too. */
 static bool match_below(struct matching *matching, const struct tree_node *directory, struct span pattern,
                         struct error *err)
 {
@@ -282,21 +400,12 @@ static bool match_below(struct matching *matching, const struct tree_node *direc
 
     if (!children)
         return err->kind == ERROR_NONE;
+    if (matching->copy->parents && rest.data && span_is(segment, "**") && !match_below(matching, directory, rest, err))
+        return false;
     for (size_t i = 0; i < count; i++) {
-        enum gomatch match = gomatch(segment, span_of(children[i]->name));
-
-        if (match == GOMATCH_BAD_PATTERN)
-            return error_set(err, ERROR_INVALID, "syntax error in pattern '%.*s'", SPAN_ARGS(pattern));
-        if (match == GOMATCH_NO)
-            continue;
         if ((len > 0 && !bytes_append_char(&matching->path, '/', err)) ||
-            !bytes_append_text(&matching->path, children[i]->name, err))
-            return false;
-        if (rest.data && !match_below(matching, children[i], rest, err))
-            return false;
-        if (!rest.data && ++matching->matches > PATTERN_MATCHES_MAX)
-            return error_set(err, ERROR_TOO_LARGE, "a pattern matches more than %d files", PATTERN_MATCHES_MAX);
-        if (!rest.data && !copy_path(matching->copy, matching->path.data, err))
+            !bytes_append_text(&matching->path, children[i]->name, err) ||
+            !match_child(matching, children[i], pattern, err))
             return false;
         matching->path.len = len;
         matching->path.data[len] = '\0';
@@ -304,16 +413,38 @@ static bool match_below(struct matching *matching, const struct tree_node *direc
     return true;
 }
 
+/* Length of the cleaned path before the pivot "/./", its slash included; 0 without one. */
+static bool pivot_of(const char *source, size_t *strip, struct error *err)
+{
+    AUTO(bytes_release) struct bytes before = BYTES(TAR_PATH_MAX);
+    AUTO(free) char *copy = strdup(source);
+    char *pivot = copy ? strstr(copy, "/./") : NULL;
+
+    *strip = 0;
+    if (!copy)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    if (!pivot)
+        return true;
+    *pivot = '\0';
+    if (!clean(copy, &before, err))
+        return false;
+    *strip = before.len > 0 ? before.len + 1 : 0;
+    return true;
+}
+
 bool copy_source(const struct copy *copy, const char *source, struct error *err)
 {
     AUTO(bytes_release) struct bytes path = BYTES(TAR_PATH_MAX);
-
-    if (!clean(source, &path, err))
-        return false;
-    if (!gomatch_has_wildcard(bytes_span(&path)))
-        return copy_path(copy, bytes_text(&path), err);
     struct matching matching = { .copy = copy, .path = BYTES(2 * TAR_PATH_MAX) };
-    bool done = match_below(&matching, copy->from_root, bytes_span(&path), err);
-    bytes_release(&matching.path);
-    return done;
+
+    if (!clean(source, &path, err) || (copy->parents && !pivot_of(source, &matching.strip, err)))
+        return false;
+    if (gomatch_has_wildcard(bytes_span(&path))) {
+        bool done = match_below(&matching, copy->from_root, bytes_span(&path), err);
+        bytes_release(&matching.path);
+        return done;
+    }
+    if (copy->parents && path.len > matching.strip)
+        return copy_along(copy, path.data, matching.strip, err);
+    return copy_path(copy, bytes_text(&path), err);
 }

@@ -134,7 +134,7 @@ static bool write_node(struct writing *writing, const struct tree_node *node, st
     struct tar_entry entry = { .type = first ? TAR_HARDLINK : is->type,
                                .path = path,
                                .link = first ? first : is->target ? is->target : "",
-                               .mode = is->mode,
+                               .mode = is->type == TAR_SYMLINK ? 0777 : is->mode,
                                .uid = is->uid,
                                .gid = is->gid,
                                .device_major = is->device_major,
