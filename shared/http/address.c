@@ -12,9 +12,9 @@ enum { HOST_SIZE = 64 }; /* longest literal address is 45 */
 
 /* IANA's special-purpose registries, rows that are not globally reachable; IPv4 and IPv6. */
 static const char *const private_networks[] = {
-    "0.0.0.0/8",     "10.0.0.0/8",   "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",  "192.0.0.0/24",
-    "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4",  "240.0.0.0/4", "::/96",          "64:ff9b:1::/48", "100::/64",
-    "fc00::/7",      "fe80::/10",    "fec0::/10",     "ff00::/8",
+    "0.0.0.0/8",      "10.0.0.0/8",     "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
+    "192.0.0.0/24",   "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4",    "::/96",
+    "64:ff9b:1::/48", "100::/64",       "fc00::/7",      "fe80::/10",   "fec0::/10",      "ff00::/8",
 };
 
 /* IPv6 networks whose addresses carry an IPv4 address, and at which byte. */
@@ -140,7 +140,7 @@ bool host_resolves_to_private(const char *host)
         return false;
     bool private = false;
     for (const struct addrinfo *a = found; a; a = a->ai_next)
-        private = private || address_is_private(a->ai_addr);
+    private = private || address_is_private(a->ai_addr);
     freeaddrinfo(found);
     return private;
 }

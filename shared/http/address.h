@@ -6,9 +6,9 @@
 
 #include <sys/socket.h>
 
-/* Loopback, private (RFC 1918, ULA), shared (RFC 6598), link-local (where clouds keep their metadata), multicast, reserved
- * and unspecified addresses, also when an IPv6 form (mapped, compatible, NAT64, 6to4) carries such an IPv4 address.
- * Families other than IPv4 and IPv6 count as private. */
+/* Loopback, private (RFC 1918, ULA), shared (RFC 6598), link-local (where clouds keep their metadata), multicast,
+ * reserved and unspecified addresses, also when an IPv6 form (mapped, compatible, NAT64, 6to4) carries such an IPv4
+ * address. Families other than IPv4 and IPv6 count as private. */
 bool address_is_private(const struct sockaddr *address);
 
 /* Is it inside "10.0.0.0/8" or "fd00::/8"; a network without a slash is one address. False for malformed networks. */
@@ -20,8 +20,9 @@ bool address_parse(struct span host, struct sockaddr_storage *out);
 /* "localhost", a name below it (RFC 6761), or a literal loopback address. */
 bool host_is_loopback(struct span host);
 
-/* Does the name, asked for now, have a private address? False when it has none at all. Good for choosing how much to allow
- * an operator's own network, not as a guard: a guard looks at the connection (http_client_options.refuse_private). */
+/* Does the name, asked for now, have a private address? False when it has none at all. Good for choosing how much to
+ * allow an operator's own network, not as a guard: a guard looks at the connection
+ * (http_client_options.refuse_private). */
 bool host_resolves_to_private(const char *host);
 
 #endif

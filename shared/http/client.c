@@ -39,15 +39,15 @@ struct call {
     const struct http_request *request;
     struct http_response *response;
     struct url url;
-    struct bytes where;         /* "PUT host/path" for messages */
+    struct bytes where; /* "PUT host/path" for messages */
     struct curl_slist *headers;
-    CURLcode setup;             /* first option that was not taken */
+    CURLcode setup; /* first option that was not taken */
     const char *proxy;
-    bool sent;                  /* the request went out, at least in part */
-    bool headers_done;          /* the final answer's headers are complete; later lines are trailers */
-    bool cut;                   /* the error answer's body is longer than we keep */
-    bool refused;               /* refuse_private said no */
-    bool failed;                /* *err was filled by a callback */
+    bool sent;         /* the request went out, at least in part */
+    bool headers_done; /* the final answer's headers are complete; later lines are trailers */
+    bool cut;          /* the error answer's body is longer than we keep */
+    bool refused;      /* refuse_private said no */
+    bool failed;       /* *err was filled by a callback */
     int64_t received;
     char detail[CURL_ERROR_SIZE];
     struct error *err;
@@ -508,8 +508,8 @@ static bool set_options(struct call *call, struct error *err)
         return error_wrap(err, "%s", bytes_text(&call->where));
     SET(call, CURLOPT_USERAGENT, call->client->user_agent);
     SET(call, CURLOPT_URL, call->request->url);
-    return call->setup == CURLE_OK || error_set(err, ERROR_INTERNAL, "%s: %s", bytes_text(&call->where),
-                                                curl_easy_strerror(call->setup));
+    return call->setup == CURLE_OK ||
+           error_set(err, ERROR_INTERNAL, "%s: %s", bytes_text(&call->where), curl_easy_strerror(call->setup));
 }
 
 bool http_call(struct http_client *client, const struct http_request *request, struct http_response *response,
@@ -518,8 +518,13 @@ bool http_call(struct http_client *client, const struct http_request *request, s
     http_response_release(response);
     bytes_init(&response->headers, HEADERS_MAX);
     bytes_init(&response->body, request->body_max > 0 ? request->body_max : BODY_MAX_DEFAULT);
-    AUTO(call_release) struct call call = {
-        .client = client, .request = request, .response = response, .where = BYTES(URL_MAX + 64), .err = err,
+    AUTO(call_release)
+    struct call call = {
+        .client = client,
+        .request = request,
+        .response = response,
+        .where = BYTES(URL_MAX + 64),
+        .err = err,
     };
     if (!check_request(&call, err) || !ready_handle(client, err) || !set_options(&call, err))
         return false;
@@ -553,9 +558,9 @@ static enum error_kind kind_of_status(int status)
         int first, last;
         enum error_kind kind;
     } rows[] = {
-        { 401, 401, ERROR_DENIED },    { 403, 403, ERROR_DENIED },      { 404, 404, ERROR_NOT_FOUND },
-        { 410, 410, ERROR_NOT_FOUND }, { 408, 408, ERROR_UNAVAILABLE }, { 409, 409, ERROR_CONFLICT },
-        { 413, 413, ERROR_TOO_LARGE }, { 415, 415, ERROR_UNSUPPORTED }, { 429, 429, ERROR_BUSY },
+        { 401, 401, ERROR_DENIED },      { 403, 403, ERROR_DENIED },      { 404, 404, ERROR_NOT_FOUND },
+        { 410, 410, ERROR_NOT_FOUND },   { 408, 408, ERROR_UNAVAILABLE }, { 409, 409, ERROR_CONFLICT },
+        { 413, 413, ERROR_TOO_LARGE },   { 415, 415, ERROR_UNSUPPORTED }, { 429, 429, ERROR_BUSY },
         { 500, 599, ERROR_UNAVAILABLE },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
@@ -571,14 +576,30 @@ static const char *phrase_of_status(int status)
         int status;
         const char *text;
     } rows[] = {
-        { 301, "moved permanently" },     { 302, "found elsewhere" },        { 303, "see other" },
-        { 307, "temporary redirect" },    { 308, "permanent redirect" },     { 400, "bad request" },
-        { 401, "unauthorized" },          { 403, "forbidden" },              { 404, "not found" },
-        { 405, "method not allowed" },    { 406, "not acceptable" },         { 408, "request timeout" },
-        { 409, "conflict" },              { 410, "gone" },                   { 413, "content too large" },
-        { 415, "unsupported media type" }, { 416, "range not satisfiable" }, { 422, "unprocessable content" },
-        { 429, "too many requests" },     { 500, "internal server error" },  { 501, "not implemented" },
-        { 502, "bad gateway" },           { 503, "service unavailable" },    { 504, "gateway timeout" },
+        { 301, "moved permanently" },
+        { 302, "found elsewhere" },
+        { 303, "see other" },
+        { 307, "temporary redirect" },
+        { 308, "permanent redirect" },
+        { 400, "bad request" },
+        { 401, "unauthorized" },
+        { 403, "forbidden" },
+        { 404, "not found" },
+        { 405, "method not allowed" },
+        { 406, "not acceptable" },
+        { 408, "request timeout" },
+        { 409, "conflict" },
+        { 410, "gone" },
+        { 413, "content too large" },
+        { 415, "unsupported media type" },
+        { 416, "range not satisfiable" },
+        { 422, "unprocessable content" },
+        { 429, "too many requests" },
+        { 500, "internal server error" },
+        { 501, "not implemented" },
+        { 502, "bad gateway" },
+        { 503, "service unavailable" },
+        { 504, "gateway timeout" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (rows[i].status == status)

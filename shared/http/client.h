@@ -1,7 +1,8 @@
 /* HTTP client (libcurl behind it): one connection pool, hard limits, no surprise.
  *
- * Redirects are never followed by itself: the caller sees the 3xx and decides (registries redirect blobs; credentials
- * must not travel along). Bodies have ceilings. Host, path and status may be logged; credentials and queries are not. */
+ * Redirects are never followed by itself: the caller sees the 3xx and decides (registries redirect blobs;
+ * credentials must not travel along). Bodies have ceilings. Host, path and status may be logged; credentials and
+ * queries are not. */
 #ifndef PUSHWRIGHT_HTTP_CLIENT_H
 #define PUSHWRIGHT_HTTP_CLIENT_H
 
@@ -21,7 +22,8 @@ struct http_client_options {
     bool refuse_private;      /* connect to no loopback, link-local, private or metadata address (SSRF) */
 };
 
-struct http_client *http_client_new(const struct http_client_options *options, struct error *err); /* options NULL: defaults */
+struct http_client *http_client_new(const struct http_client_options *options,
+                                    struct error *err); /* options NULL: defaults */
 void http_client_free(struct http_client *client);
 AUTO_FREE(struct http_client, http_client_free)
 
@@ -37,26 +39,26 @@ typedef bool http_body_fn(void *context, const void *data, size_t len, struct er
 typedef bool http_source_fn(void *context, void *data, size_t *len, struct error *err);
 
 struct http_request {
-    const char *method; /* "GET", "PUT", ... */
-    const char *url;    /* http or https; anything else is ERROR_INVALID */
+    const char *method;      /* "GET", "PUT", ... */
+    const char *url;         /* http or https; anything else is ERROR_INVALID */
     const char *unix_socket; /* connect to this socket instead of the URL's host; NULL: not */
     const struct http_header *headers;
     size_t header_count;
-    struct span body;          /* absent: none; or a stream: */
-    http_source_fn *source;    /* with source_length bytes (-1: chunked) */
+    struct span body;       /* absent: none; or a stream: */
+    http_source_fn *source; /* with source_length bytes (-1: chunked) */
     void *source_context;
     int64_t source_length;
-    http_body_fn *on_body;     /* NULL: the body is collected into response->body */
+    http_body_fn *on_body; /* NULL: the body is collected into response->body */
     void *body_context;
-    size_t body_max;           /* ceiling of the answer's body; 0: 4 MB; over it ERROR_TOO_LARGE */
-    long timeout_ms;           /* whole call; 0: no limit but stall_timeout_ms */
-    long stall_timeout_ms;     /* longest silence; 0: 30 s */
+    size_t body_max;       /* ceiling of the answer's body; 0: 4 MB; over it ERROR_TOO_LARGE */
+    long timeout_ms;       /* whole call; 0: no limit but stall_timeout_ms */
+    long stall_timeout_ms; /* longest silence; 0: 30 s */
 };
 
 struct http_response {
     int status;
-    struct bytes headers; /* raw header lines of the final answer, CRLF between */
-    struct bytes body;    /* collected body, also of an error answer (cut at 64 KB) when on_body is set */
+    struct bytes headers;   /* raw header lines of the final answer, CRLF between */
+    struct bytes body;      /* collected body, also of an error answer (cut at 64 KB) when on_body is set */
     unsigned retry_after_s; /* from Retry-After, seconds or date; 0: none */
 };
 
@@ -66,13 +68,15 @@ AUTO_RELEASE(struct http_response, http_response_release)
 /* True when an answer of any status was received. Otherwise false and *err is ERROR_UNAVAILABLE (nothing was sent: no
  * such host, refused, TLS), ERROR_UNCERTAIN (sent, but no whole answer), ERROR_DENIED (refuse_private, certificate),
  * ERROR_TOO_LARGE, ERROR_INVALID, or what a callback said. response is zeroed or was used before; what it held goes. */
-bool http_call(struct http_client *client, const struct http_request *request, struct http_response *response, struct error *err);
+bool http_call(struct http_client *client, const struct http_request *request, struct http_response *response,
+               struct error *err);
 
 /* Value of a header, trimmed; absent when there is none. Names compare without case. */
 struct span http_response_header(const struct http_response *response, const char *name);
 
-/* An error for an answer that is not a success: kind by status (400, 422 invalid; 401, 403 denied; 404, 410 not found; 409
- * conflict; 413; 415; 429 busy with Retry-After; 408, 5xx unavailable; else invalid), text "PUT host/path: 503 ...". */
+/* An error for an answer that is not a success: kind by status (400, 422 invalid; 401, 403 denied; 404, 410 not
+ * found; 409 conflict; 413; 415; 429 busy with Retry-After; 408, 5xx unavailable; else invalid), text "PUT
+ * host/path: 503 ...". */
 bool http_status_error(const struct http_request *request, const struct http_response *response, struct error *err);
 
 #endif

@@ -4,9 +4,10 @@
 
 #include "shared/http/url.h"
 
-/* http_proxy (lower case only: a CGI sets HTTP_PROXY from a request's header), https_proxy, all_proxy and the upper case
- * of the last two; NULL when none is set, when no_proxy lists the host ("*", names with their subdomains, addresses and
- * networks, each with or without a port), or when the host is this machine's loopback. Borrowed from the environment. */
+/* http_proxy (lower case only: a CGI sets HTTP_PROXY from a request's header), https_proxy, all_proxy and the upper
+ * case of the last two; NULL when none is set, when no_proxy lists the host ("*", names with their subdomains,
+ * addresses and networks, each with or without a port), or when the host is this machine's loopback. Borrowed from
+ * the environment. */
 const char *proxy_for(const struct url *url);
 
 /* The rule of no_proxy alone. */

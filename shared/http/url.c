@@ -43,7 +43,8 @@ static bool check_characters(struct span text, struct error *err)
 static bool cut_scheme(struct span *rest, struct url *url, struct error *err)
 {
     size_t n = 0;
-    while (n < rest->len && (is_alpha(rest->data[n]) || (n > 0 && (is_digit(rest->data[n]) || strchr("+-.", rest->data[n])))))
+    while (n < rest->len &&
+           (is_alpha(rest->data[n]) || (n > 0 && (is_digit(rest->data[n]) || strchr("+-.", rest->data[n])))))
         n++;
     if (n == 0 || rest->len - n < 3 || memcmp(rest->data + n, "://", 3) != 0)
         return error_set(err, ERROR_INVALID, "URL does not start with a scheme such as https://");
@@ -68,7 +69,8 @@ static bool parse_port(struct span text, unsigned *port, struct error *err)
     return true;
 }
 
-/* "127.1", "2130706433" and "0x7f.1" are addresses to some readers and names to others (WHATWG URL: "ends in a number"). */
+/* "127.1", "2130706433" and "0x7f.1" are addresses to some readers and names to others (WHATWG URL: "ends in a
+ * number"). */
 static bool is_odd_number(struct span host)
 {
     struct sockaddr_storage address;
@@ -163,6 +165,6 @@ bool url_redacted(struct bytes *out, struct span text, struct error *err)
     char port[8] = "";
     if (url.port > 0)
         snprintf(port, sizeof port, ":%u", url.port & 0xffffu);
-    return bytes_printf(out, err, "%.*s://%s%.*s%s%s%.*s", SPAN_ARGS(url.scheme), bracket ? "[" : "", SPAN_ARGS(url.host),
-                        bracket ? "]" : "", port, SPAN_ARGS(url.path));
+    return bytes_printf(out, err, "%.*s://%s%.*s%s%s%.*s", SPAN_ARGS(url.scheme), bracket ? "[" : "",
+                        SPAN_ARGS(url.host), bracket ? "]" : "", port, SPAN_ARGS(url.path));
 }

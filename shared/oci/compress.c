@@ -210,7 +210,8 @@ bool gzip_append(struct bytes *out, struct span plain, int level, struct error *
         room = out->max - out->len; /* it may fit nevertheless */
     if (!bytes_reserve(out, room, err))
         return false;
-    size_t n = libdeflate_gzip_compress(compressor, plain.data ? plain.data : "", plain.len, out->data + out->len, room);
+    size_t n =
+        libdeflate_gzip_compress(compressor, plain.data ? plain.data : "", plain.len, out->data + out->len, room);
     if (n == 0)
         return error_set(err, ERROR_TOO_LARGE, "compressed data exceeds the %zu bytes allowed", out->max);
     out->len += n;

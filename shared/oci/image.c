@@ -142,8 +142,8 @@ static bool choose(struct span body, const char *platform, struct descriptor *ou
 static bool refuse_layer(const struct descriptor *blob, size_t number, struct error *err)
 {
     if (is_kind(blob->media_type, KIND_FOREIGN))
-        return error_set(err, ERROR_UNSUPPORTED, "layer %zu is kept elsewhere (%s): foreign layers are not supported", number,
-                         blob->media_type);
+        return error_set(err, ERROR_UNSUPPORTED, "layer %zu is kept elsewhere (%s): foreign layers are not supported",
+                         number, blob->media_type);
     return error_set(err, ERROR_UNSUPPORTED, "layer %zu is of an unknown kind (%s)", number, blob->media_type);
 }
 
@@ -214,7 +214,8 @@ static bool read_config(struct image *image, struct error *err)
     AUTO(arena_free) struct arena *arena = arena_new(ARENA_MAX);
     const struct json *config = arena ? json_parse(arena, bytes_span(&image->config), err) : NULL;
     if (!config)
-        return arena ? error_wrap(err, "configuration") : error_set(err, ERROR_INTERNAL, "out of memory for a configuration");
+        return arena ? error_wrap(err, "configuration")
+                     : error_set(err, ERROR_INTERNAL, "out of memory for a configuration");
     if (json_type(config) != JSON_OBJECT)
         return error_set(err, ERROR_INVALID, "configuration is not an object");
     return copy_word(image->os, sizeof image->os, json_get_string(config, "os"), "os", err) &&
@@ -262,15 +263,18 @@ static bool load(struct store *store, const char *name, const char *platform, st
     if (!find_manifest(store, name, platform, &body, &image->manifest, err))
         return false;
     if (is_kind(image->manifest.media_type, KIND_OLD))
-        return error_set(err, ERROR_UNSUPPORTED, "an image in Docker's schema 1, which nobody should use: push it again");
+        return error_set(err, ERROR_UNSUPPORTED,
+                         "an image in Docker's schema 1, which nobody should use: push it again");
     if (!is_kind(image->manifest.media_type, KIND_MANIFEST))
-        return error_set(err, ERROR_UNSUPPORTED, "'%s' is not the type of a container image", image->manifest.media_type);
+        return error_set(err, ERROR_UNSUPPORTED, "'%s' is not the type of a container image",
+                         image->manifest.media_type);
     return read_manifest(bytes_span(&body), image, err) &&
            store_read_blob(store, &image->config_blob, &image->config, err) && read_config(image, err) &&
            check_platform(image, platform, err);
 }
 
-bool image_load(struct store *store, const char *tag_or_digest, const char *platform, struct image *out, struct error *err)
+bool image_load(struct store *store, const char *tag_or_digest, const char *platform, struct image *out,
+                struct error *err)
 {
     AUTO(image_release) struct image image = { .config = BYTES(STORE_CONFIG_MAX) };
     if (!load(store, tag_or_digest, platform, &image, err))

@@ -1,4 +1,5 @@
-/* An image as a whole: the manifest for one platform, its configuration and its layers, read from a store and verified. */
+/* An image as a whole: the manifest for one platform, its configuration and its layers, read from a store and
+ * verified. */
 #ifndef PUSHWRIGHT_OCI_IMAGE_H
 #define PUSHWRIGHT_OCI_IMAGE_H
 
@@ -22,11 +23,13 @@ struct image {
     char variant[32]; /* "" when none */
 };
 
-/* What stands behind a tag or digest, for "os/architecture[/variant]" such as "linux/amd64" (an index is searched for it, an image of one
- * platform must be of it; NULL takes the first that is not an attestation). Docker's and OCI's formats. Fails as the store does, with
- * ERROR_NOT_FOUND when there is no such platform (the message lists those there are), ERROR_UNSUPPORTED for schema 1,
- * foreign layers, artifacts that are no images, and more than IMAGE_LAYERS_MAX layers, ERROR_INVALID for contents that contradict themselves. */
-bool image_load(struct store *store, const char *tag_or_digest, const char *platform, struct image *out, struct error *err);
+/* What stands behind a tag or digest, for "os/architecture[/variant]" such as "linux/amd64" (an index is searched
+ * for it, an image of one platform must be of it; NULL takes the first that is not an attestation). Docker's and
+ * OCI's formats. Fails as the store does, with ERROR_NOT_FOUND when there is no such platform (the message lists
+ * those there are), ERROR_UNSUPPORTED for schema 1, foreign layers, artifacts that are no images, and more than
+ * IMAGE_LAYERS_MAX layers, ERROR_INVALID for contents that contradict themselves. */
+bool image_load(struct store *store, const char *tag_or_digest, const char *platform, struct image *out,
+                struct error *err);
 void image_release(struct image *image);
 AUTO_RELEASE(struct image, image_release)
 

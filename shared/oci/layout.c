@@ -1,5 +1,5 @@
-/* OCI image-spec 1.1, "Image Layout": blobs by digest, and an index.json whose annotations are the tags. Blobs appear whole
- * or not at all; index.json is replaced as a whole while the directory is locked. */
+/* OCI image-spec 1.1, "Image Layout": blobs by digest, and an index.json whose annotations are the tags. Blobs
+ * appear whole or not at all; index.json is replaced as a whole while the directory is locked. */
 #include "shared/base/clock.h"
 #include "shared/base/digest.h"
 #include "shared/base/encode.h"
@@ -118,7 +118,8 @@ static bool read_descriptor(const struct json *entry, struct descriptor *out)
 {
     const char *type = json_get_string(entry, "mediaType"), *digest = json_get_string(entry, "digest");
     *out = (struct descriptor){ .size = 0 };
-    if (!digest || !digest_is_legal(span_of(digest)) || !json_integer(json_get(entry, "size"), &out->size) || out->size < 0)
+    if (!digest || !digest_is_legal(span_of(digest)) || !json_integer(json_get(entry, "size"), &out->size) ||
+        out->size < 0)
         return false;
     snprintf(out->digest, sizeof out->digest, "%s", digest);
     snprintf(out->media_type, sizeof out->media_type, "%s", type && strlen(type) < MEDIA_TYPE_SIZE ? type : "");
@@ -147,7 +148,8 @@ static const struct json *find_entry(const struct json *index, const char *tag_o
 }
 
 /* *found false: the index does not name it. */
-static bool look_up(const struct layout *layout, const char *tag_or_digest, struct descriptor *out, bool *found, struct error *err)
+static bool look_up(const struct layout *layout, const char *tag_or_digest, struct descriptor *out, bool *found,
+                    struct error *err)
 {
     AUTO(arena_free) struct arena *arena = arena_new(ARENA_MAX);
     const struct json *index;
@@ -256,7 +258,8 @@ static bool make_layout(const struct layout *layout, struct error *err)
 {
     static const struct span version = { "{\"imageLayoutVersion\":\"1.0.0\"}", 30 };
     struct path blobs, marker;
-    if (!path_in(&blobs, layout->directory, "blobs/sha256", err) || !path_in(&marker, layout->directory, "oci-layout", err))
+    if (!path_in(&blobs, layout->directory, "blobs/sha256", err) ||
+        !path_in(&marker, layout->directory, "oci-layout", err))
         return false;
     if (access(marker.text, F_OK) == 0 && access(blobs.text, F_OK) == 0)
         return true;
@@ -293,8 +296,7 @@ static void sweep(const struct layout *layout)
     if (!dir)
         return;
     for (const struct dirent *e; (e = readdir(dir));)
-        if (is_temporary(e->d_name) &&
-            fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+        if (is_temporary(e->d_name) && fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
             st.st_mtime < clock_wall_ms() / 1000 - STALE_SECONDS)
             unlinkat(dirfd(dir), e->d_name, 0);
 }
@@ -384,7 +386,8 @@ static bool link_from(struct layout *layout, const char *directory, const struct
     return errno == EEXIST || copy_from(layout, from.text, blob, err);
 }
 
-static bool mount_blob(void *self, const struct descriptor *blob, const struct reference *from, bool *done, struct error *err)
+static bool mount_blob(void *self, const struct descriptor *blob, const struct reference *from, bool *done,
+                       struct error *err)
 {
     struct layout *layout = self;
     AUTO(free) char *directory = NULL;
@@ -428,7 +431,8 @@ static bool add_raw(struct json_writer *w, const char *key, const struct json *v
 }
 
 /* The old index with the tag moved to its new manifest; all that others wrote there stays. */
-static bool write_index(struct bytes *out, const struct json *old, const char *tag, const struct descriptor *d, struct error *err)
+static bool write_index(struct bytes *out, const struct json *old, const char *tag, const struct descriptor *d,
+                        struct error *err)
 {
     struct json_writer w = json_writer_on(out);
     json_open_object(&w, NULL);

@@ -184,11 +184,13 @@ static bool cut_tag(struct span *rest, struct parts *parts, struct error *err)
     *rest = first(*rest, (size_t)colon);
     if (reference_tag_is_legal(parts->tag))
         return true;
-    return error_set(err, ERROR_INVALID, "tag must be 1 to %d letters, digits, '_', '.' or '-', and start with neither '.' nor '-'",
+    return error_set(err, ERROR_INVALID,
+                     "tag must be 1 to %d letters, digits, '_', '.' or '-', and start with neither '.' nor '-'",
                      TAG_MAX);
 }
 
-/* A first part without dot, port or capitals is the first part of a repository at Docker Hub, unless it is "localhost". */
+/* A first part without dot, port or capitals is the first part of a repository at Docker Hub, unless it is
+ * "localhost". */
 static bool names_registry(struct span part)
 {
     for (size_t i = 0; i < part.len; i++)

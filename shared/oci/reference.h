@@ -18,7 +18,8 @@ struct reference {
     char *digest;     /* NULL: none written */
 };
 
-/* Grammar of distribution's reference package; ERROR_INVALID says what is wrong ("repository name must be lower case"). */
+/* Grammar of distribution's reference package; ERROR_INVALID says what is wrong ("repository name must be lower
+ * case"). */
 bool reference_parse(struct span text, struct reference *reference, struct error *err);
 void reference_release(struct reference *reference);
 AUTO_RELEASE(struct reference, reference_release)
@@ -28,11 +29,13 @@ bool reference_is_layout(const struct reference *reference);
 /* "registry/repository" or "oci:directory": what triggers and build rules are compared by. */
 bool reference_name(struct bytes *out, const struct reference *reference, struct error *err);
 
-bool reference_tag_is_legal(struct span tag);    /* [A-Za-z0-9_][A-Za-z0-9._-]{0,127} */
-bool digest_is_legal(struct span digest);        /* sha256: and 64 lower-case hex digits */
+bool reference_tag_is_legal(struct span tag); /* [A-Za-z0-9_][A-Za-z0-9._-]{0,127} */
+bool digest_is_legal(struct span digest);     /* sha256: and 64 lower-case hex digits */
 
-/* pkg:oci/<last path part>@sha256%3A<hex>?repository_url=<registry/path>&tag=<tag>, as CDEvents name artifacts; tag may be NULL. */
-bool reference_purl(struct bytes *out, const struct reference *reference, const char *digest, const char *tag, struct error *err);
+/* pkg:oci/<last path part>@sha256%3A<hex>?repository_url=<registry/path>&tag=<tag>, as CDEvents name artifacts; tag
+ * may be NULL. */
+bool reference_purl(struct bytes *out, const struct reference *reference, const char *digest, const char *tag,
+                    struct error *err);
 /* And back: repository_url, digest and tag of such a purl. */
 bool reference_from_purl(struct span purl, struct reference *reference, struct error *err);
 

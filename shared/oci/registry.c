@@ -76,7 +76,7 @@ bool registry_content_length(const struct http_response *response, int64_t *out)
 
 static bool try_manifest(struct registry *registry, void *context, bool *final, struct error *err)
 {
-    (void)final;
+    (void) final;
     struct manifest_attempt *a = context;
     AUTO(bytes_release) struct bytes url = BYTES(WIRE_URL_MAX);
     AUTO(http_response_release) struct http_response response = { .status = 0 };
@@ -144,7 +144,9 @@ bool registry_has_blob(struct registry *registry, const char *digest, bool *has,
     if (!wire_url(registry, &url, err, "blobs", digest))
         return false;
     const struct http_request request = {
-        .method = "HEAD", .url = bytes_text(&url), .timeout_ms = wire_short_ms(registry),
+        .method = "HEAD",
+        .url = bytes_text(&url),
+        .timeout_ms = wire_short_ms(registry),
     };
     if (!wire_fetch(registry, &request, &response, err))
         return false;
@@ -161,7 +163,7 @@ struct has_attempt {
 
 static bool try_has(struct registry *registry, void *context, bool *final, struct error *err)
 {
-    (void)final;
+    (void) final;
     struct has_attempt *a = context;
     return registry_has_blob(registry, a->digest, a->has, err);
 }

@@ -41,7 +41,8 @@ static bool join_basic(struct secret **out, struct span user, struct span passwo
     return *out != NULL;
 }
 
-/* "https://index.docker.io/v1/" and "registry.example.com/team/" as docker and podman write them, without what is noise. */
+/* "https://index.docker.io/v1/" and "registry.example.com/team/" as docker and podman write them, without what is
+ * noise. */
 static struct span normal_key(struct span key)
 {
     static const char *const noise[] = { "https://", "http://" };
@@ -101,16 +102,18 @@ static bool read_auth_member(const struct json *member, struct credentials *out,
 
 static bool refuse_helper(const char *helper, const char *registry, struct error *err)
 {
-    return error_set(err, ERROR_UNSUPPORTED,
-                     "docker configuration leaves '%s' to the credential helper '%.64s', which is not supported: put a token there",
-                     registry, helper);
+    return error_set(
+        err, ERROR_UNSUPPORTED,
+        "docker configuration leaves '%s' to the credential helper '%.64s', which is not supported: put a token there",
+        registry, helper);
 }
 
 static bool from_docker_config(const struct json *config, const char *registry, const char *repository,
                                struct credentials *out, struct error *err)
 {
     AUTO(bytes_release) struct bytes name = BYTES(KEY_MAX);
-    if (!bytes_printf(&name, err, "%s/%s", span_is(normal_key(span_of(registry)), "docker.io") ? "docker.io" : registry, repository))
+    if (!bytes_printf(&name, err, "%s/%s", span_is(normal_key(span_of(registry)), "docker.io") ? "docker.io" : registry,
+                      repository))
         return false;
     const char *helper = json_string(best_member(json_get(config, "credHelpers"), bytes_span(&name)));
     if (helper)
@@ -208,7 +211,8 @@ static bool keep_parameter(struct challenge *out, struct span scheme, struct spa
     return true;
 }
 
-static bool parse_parameter(struct challenge *out, struct span scheme, struct span name, struct span *rest, struct error *err)
+static bool parse_parameter(struct challenge *out, struct span scheme, struct span name, struct span *rest,
+                            struct error *err)
 {
     AUTO(bytes_release) struct bytes value = BYTES(PARAMETER_MAX);
     skip(rest, "= \t");
@@ -246,8 +250,8 @@ static bool parse_value(struct challenge *out, struct span rest, struct error *e
 
 bool challenge_parse(const struct http_response *response, struct challenge *out, struct error *err)
 {
-    AUTO(challenge_release) struct challenge parsed = { false, false, BYTES(PARAMETER_MAX), BYTES(PARAMETER_MAX),
-                                                        BYTES(PARAMETER_MAX) };
+    AUTO(challenge_release)
+    struct challenge parsed = { false, false, BYTES(PARAMETER_MAX), BYTES(PARAMETER_MAX), BYTES(PARAMETER_MAX) };
     struct span rest = bytes_span(&response->headers);
     while (rest.data) {
         struct span value = span_trim(span_cut(&rest, '\n'));

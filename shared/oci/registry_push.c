@@ -1,12 +1,14 @@
-/* Writing to a registry: OCI distribution-spec 1.1, "Push". A blob is one POST, which says where to, and one PUT with all of it. */
+/* Writing to a registry: OCI distribution-spec 1.1, "Push". A blob is one POST, which says where to, and one PUT
+ * with all of it. */
 #include "shared/oci/registry.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 
-/* A blob up to this size is not asked for before it is uploaded: the POST that begins the upload asks in passing, by mounting
- * it from its own repository. A larger one is worth a request of its own, since not every registry answers that. */
+/* A blob up to this size is not asked for before it is uploaded: the POST that begins the upload asks in passing, by
+ * mounting it from its own repository. A larger one is worth a request of its own, since not every registry answers
+ * that. */
 enum { ASK_BY_MOUNT_MAX = 1024 * 1024 };
 
 static bool post_upload(struct registry *registry, const char *query, struct http_response *response, struct error *err)
@@ -16,7 +18,9 @@ static bool post_upload(struct registry *registry, const char *query, struct htt
     if (!bytes_printf(&rest, err, "uploads/%s", query) || !wire_url(registry, &url, err, "blobs", bytes_text(&rest)))
         return false;
     const struct http_request request = {
-        .method = "POST", .url = bytes_text(&url), .timeout_ms = wire_short_ms(registry),
+        .method = "POST",
+        .url = bytes_text(&url),
+        .timeout_ms = wire_short_ms(registry),
     };
     if (!wire_send(registry, &request, response, err))
         return false;
@@ -31,7 +35,8 @@ static bool post_mount(struct registry *registry, const char *digest, const char
            post_upload(registry, bytes_text(&query), response, err);
 }
 
-/* An upload that was begun and will not be finished is taken back, so that nothing waits at the registry for its cleaning. */
+/* An upload that was begun and will not be finished is taken back, so that nothing waits at the registry for its
+ * cleaning. */
 static void cancel_upload(struct registry *registry, const struct http_response *begun)
 {
     AUTO(bytes_release) struct bytes url = BYTES(WIRE_URL_MAX);
@@ -41,7 +46,9 @@ static void cancel_upload(struct registry *registry, const struct http_response 
     if (!wire_location(registry, begun, &url, &foreign, &ignored) || foreign)
         return;
     const struct http_request request = {
-        .method = "DELETE", .url = bytes_text(&url), .timeout_ms = wire_short_ms(registry),
+        .method = "DELETE",
+        .url = bytes_text(&url),
+        .timeout_ms = wire_short_ms(registry),
     };
     (void)wire_send(registry, &request, &response, &ignored);
 }
@@ -57,7 +64,7 @@ struct mount_attempt {
 /* Registries answer a mount that they don't do in many ways; only a busy or broken one is worth another try. */
 static bool try_mount(struct registry *registry, void *context, bool *final, struct error *err)
 {
-    (void)final;
+    (void) final;
     struct mount_attempt *a = context;
     AUTO(http_response_release) struct http_response response = { .status = 0 };
     struct error why = { .kind = ERROR_NONE };
@@ -73,7 +80,8 @@ static bool try_mount(struct registry *registry, void *context, bool *final, str
     return true;
 }
 
-bool registry_mount_blob(void *self, const struct descriptor *blob, const struct reference *from, bool *done, struct error *err)
+bool registry_mount_blob(void *self, const struct descriptor *blob, const struct reference *from, bool *done,
+                         struct error *err)
 {
     struct registry *registry = self;
     if (reference_is_layout(from) || strcmp(from->registry, registry->host) != 0) {
@@ -97,11 +105,12 @@ struct upload_attempt {
 };
 
 /* POST; *done when the registry says that it has the blob. */
-static bool begin_upload(struct registry *registry, const struct descriptor *blob, struct http_response *response, bool *done,
-                         struct error *err)
+static bool begin_upload(struct registry *registry, const struct descriptor *blob, struct http_response *response,
+                         bool *done, struct error *err)
 {
     struct error why = { .kind = ERROR_NONE };
-    bool begun = blob->size <= ASK_BY_MOUNT_MAX && post_mount(registry, blob->digest, registry->repository, response, &why);
+    bool begun =
+        blob->size <= ASK_BY_MOUNT_MAX && post_mount(registry, blob->digest, registry->repository, response, &why);
     if (!begun && error_is_temporary(&why)) {
         *err = why;
         return false;
@@ -148,13 +157,14 @@ static bool settle_upload_error(const struct upload_attempt *a, struct error *er
 
 static bool try_upload(struct registry *registry, void *context, bool *final, struct error *err)
 {
-    (void)final;
+    (void) final;
     struct upload_attempt *a = context;
     AUTO(http_response_release) struct http_response begun = { .status = 0 };
     struct error ignored;
     bool done = false;
     /* A credential that may push but not look is no reason to stop: then the upload itself decides. */
-    if ((a->tries++ > 0 || a->blob->size > ASK_BY_MOUNT_MAX) && registry_has_blob(registry, a->blob->digest, &done, &ignored) && done)
+    if ((a->tries++ > 0 || a->blob->size > ASK_BY_MOUNT_MAX) &&
+        registry_has_blob(registry, a->blob->digest, &done, &ignored) && done)
         return true;
     if (!begin_upload(registry, a->blob, &begun, &done, err))
         return false;
@@ -168,8 +178,9 @@ static bool check_file(const struct descriptor *blob, const struct blob_source *
         return true;
     if (fstat(source->fd, &st) != 0)
         return error_set_errno(err, errno, "cannot read the file to be uploaded");
-    return st.st_size == blob->size || error_set(err, ERROR_INVALID, "the file has %lld bytes, its descriptor says %lld",
-                                                 (long long)st.st_size, (long long)blob->size);
+    return st.st_size == blob->size ||
+           error_set(err, ERROR_INVALID, "the file has %lld bytes, its descriptor says %lld", (long long)st.st_size,
+                     (long long)blob->size);
 }
 
 bool registry_put_blob(void *self, const struct descriptor *blob, const struct blob_source *source, struct error *err)
@@ -196,7 +207,11 @@ static bool try_put(struct registry *registry, void *context, bool *final, struc
         return false;
     const struct http_header type = { "Content-Type", a->out->media_type };
     const struct http_request request = {
-        .method = "PUT", .url = bytes_text(&url), .headers = &type, .header_count = 1, .body = a->body,
+        .method = "PUT",
+        .url = bytes_text(&url),
+        .headers = &type,
+        .header_count = 1,
+        .body = a->body,
         .timeout_ms = wire_short_ms(registry),
     };
     if (!wire_send(registry, &request, &response, err))
@@ -207,11 +222,12 @@ static bool try_put(struct registry *registry, void *context, bool *final, struc
     *final = digest.len > 0 && !span_is(digest, a->out->digest);
     if (digest.len >= DIGEST_TEXT_SIZE)
         digest.len = DIGEST_TEXT_SIZE - 1;
-    return !*final || error_set(err, ERROR_UNAVAILABLE, "registry '%s' lies: took manifest '%s' for '%.*s'", registry->host,
-                                a->out->digest, SPAN_ARGS(digest));
+    return !*final || error_set(err, ERROR_UNAVAILABLE, "registry '%s' lies: took manifest '%s' for '%.*s'",
+                                registry->host, a->out->digest, SPAN_ARGS(digest));
 }
 
-bool registry_put_manifest(void *self, const char *tag, struct span body, const struct descriptor *out, struct error *err)
+bool registry_put_manifest(void *self, const char *tag, struct span body, const struct descriptor *out,
+                           struct error *err)
 {
     struct put_attempt attempt = { tag ? tag : out->digest, body, out };
     struct descriptor there = { .size = 0 };

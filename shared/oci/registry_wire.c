@@ -53,8 +53,8 @@ static bool set_origin(struct registry *registry, struct error *err)
     AUTO(bytes_release) struct bytes origin = BYTES(WIRE_URL_MAX);
     const char *host = strcmp(registry->host, "docker.io") == 0 ? "registry-1.docker.io" : registry->host;
     bool own_ca = registry->login && registry->login->ca_file;
-    registry->plain_http = (registry->login && registry->login->plain_http) ||
-                           (host_is_loopback(bare_host(registry->host)) && !own_ca);
+    registry->plain_http =
+        (registry->login && registry->login->plain_http) || (host_is_loopback(bare_host(registry->host)) && !own_ca);
     if (!bytes_printf(&origin, err, "%s://%s", registry->plain_http ? "http" : "https", host))
         return false;
     registry->origin = bytes_take(&origin);
@@ -137,7 +137,8 @@ static bool same_host(struct span a, struct span b)
     return a.len == b.len && strncasecmp(a.data, b.data, a.len) == 0;
 }
 
-/* A registry behind a proxy that ends TLS often calls itself http in its Locations: on its own host that means itself. */
+/* A registry behind a proxy that ends TLS often calls itself http in its Locations: on its own host that means
+ * itself. */
 static bool is_own(const struct registry *registry, const struct url *url)
 {
     struct url own;
@@ -159,14 +160,15 @@ static bool append_path_and_query(struct bytes *out, const struct url *url, stru
 static bool make_absolute(const struct registry *registry, struct span location, struct bytes *out, struct error *err)
 {
     if (span_starts(location, "//"))
-        return bytes_append_text(out, registry->plain_http ? "http:" : "https:", err) && bytes_append_span(out, location, err);
+        return bytes_append_text(out, registry->plain_http ? "http:" : "https:", err) &&
+               bytes_append_span(out, location, err);
     if (span_starts(location, "/"))
         return bytes_append_text(out, registry->origin, err) && bytes_append_span(out, location, err);
     return bytes_append_span(out, location, err);
 }
 
-bool wire_location(const struct registry *registry, const struct http_response *response, struct bytes *url, bool *foreign,
-                   struct error *err)
+bool wire_location(const struct registry *registry, const struct http_response *response, struct bytes *url,
+                   bool *foreign, struct error *err)
 {
     AUTO(bytes_release) struct bytes absolute = BYTES(WIRE_URL_MAX);
     struct span location = http_response_header(response, "Location");
@@ -196,7 +198,8 @@ static bool check_realm(const struct registry *registry, struct url *realm, stru
     if (!url_parse(bytes_span(&registry->challenge.realm), realm, err))
         return error_wrap(err, "the token service's address");
     if (!is_https(realm) && !registry->plain_http)
-        return error_set(err, ERROR_DENIED, "the token service '%.*s' is not asked: it is not https", SPAN_ARGS(realm->host));
+        return error_set(err, ERROR_DENIED, "the token service '%.*s' is not asked: it is not https",
+                         SPAN_ARGS(realm->host));
     return true;
 }
 
@@ -219,8 +222,9 @@ static bool ask_token(struct registry *registry, struct http_client *client, str
     if ((c->basic && !basic) || !bytes_append_span(&url, realm, err) ||
         !token_query(&form, &registry->challenge, registry->repository, registry->push, registry->mount_from, err))
         return false;
-    if (c->identity && (!bytes_append_text(&form, "&grant_type=refresh_token&client_id=pushwright&refresh_token=", err) ||
-                        !percent_encode(&form, secret_reveal(c->identity), "", err)))
+    if (c->identity &&
+        (!bytes_append_text(&form, "&grant_type=refresh_token&client_id=pushwright&refresh_token=", err) ||
+         !percent_encode(&form, secret_reveal(c->identity), "", err)))
         return false;
     if (!c->identity && (!bytes_append_char(&url, span_find(realm, '?') < 0 ? '?' : '&', err) ||
                          !bytes_append_span(&url, bytes_span(&form), err)))
@@ -287,7 +291,10 @@ bool wire_want_mount_from(struct registry *registry, const char *repository, str
         return error_set(err, ERROR_INTERNAL, "out of memory for a registry");
     free(registry->mount_from);
     registry->mount_from = copy;
-    return !registry->challenge.bearer || fetch_token(registry, err);
+    if (!registry->challenge.bearer || fetch_token(registry, err))
+        return true;
+    free(TAKE(registry->mount_from)); /* a scope that is refused must not spoil the tokens that follow */
+    return false;
 }
 
 void wire_want_push(struct registry *registry)
@@ -332,14 +339,16 @@ static bool send_once(struct registry *registry, const struct http_request *requ
     for (size_t i = 0; i < request->header_count; i++)
         headers[i] = request->headers[i];
     if (registry->authorization)
-        headers[with.header_count++] = (struct http_header){ "Authorization", secret_reveal(registry->authorization).data };
+        headers[with.header_count++] =
+            (struct http_header){ "Authorization", secret_reveal(registry->authorization).data };
     with.headers = headers;
     if (request->source)
         ((struct wire_source *)request->source_context)->offset = 0;
     return http_call(registry->client, &with, response, err);
 }
 
-bool wire_send(struct registry *registry, const struct http_request *request, struct http_response *response, struct error *err)
+bool wire_send(struct registry *registry, const struct http_request *request, struct http_response *response,
+               struct error *err)
 {
     if (!send_once(registry, request, response, err))
         return false;
@@ -348,8 +357,8 @@ bool wire_send(struct registry *registry, const struct http_request *request, st
     return answer_challenge(registry, response, err) && send_once(registry, request, response, err);
 }
 
-bool wire_send_to(struct registry *registry, const struct http_request *request, bool foreign, struct http_response *response,
-                  struct error *err)
+bool wire_send_to(struct registry *registry, const struct http_request *request, bool foreign,
+                  struct http_response *response, struct error *err)
 {
     if (!foreign)
         return wire_send(registry, request, response, err);
@@ -363,7 +372,8 @@ static bool is_redirect(int status)
     return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
-bool wire_fetch(struct registry *registry, const struct http_request *request, struct http_response *response, struct error *err)
+bool wire_fetch(struct registry *registry, const struct http_request *request, struct http_response *response,
+                struct error *err)
 {
     AUTO(bytes_release) struct bytes url = BYTES(WIRE_URL_MAX);
     bool foreign;
@@ -384,7 +394,8 @@ bool wire_fetch(struct registry *registry, const struct http_request *request, s
 
 /* ---- what went wrong, and trying again ---- */
 
-/* {"errors":[{"code":"NAME_INVALID","message":"..."}]} (distribution-spec, "Error Codes"); only printable characters pass. */
+/* {"errors":[{"code":"NAME_INVALID","message":"..."}]} (distribution-spec, "Error Codes"); only printable characters
+ * pass. */
 static void registry_detail(struct span body, char out[static DETAIL_MAX])
 {
     struct error ignored;

@@ -14,14 +14,14 @@ struct registry {
     const struct registry_login *login; /* NULL: none */
     char *host;                         /* as references name it */
     char *repository;
-    char *origin;                       /* "https://registry-1.docker.io" */
+    char *origin; /* "https://registry-1.docker.io" */
     bool plain_http, push;
-    struct http_client *client;         /* for the origin */
-    struct http_client *guarded;        /* for other hosts; made when one is met */
+    struct http_client *client;  /* for the origin */
+    struct http_client *guarded; /* for other hosts; made when one is met */
     struct credentials credentials;
-    struct challenge challenge;         /* of the last 401 */
-    struct secret *authorization;       /* header value that answers it; NULL: none yet */
-    char *mount_from;                   /* repository that the token must be good for, too */
+    struct challenge challenge;   /* of the last 401 */
+    struct secret *authorization; /* header value that answers it; NULL: none yet */
+    char *mount_from;             /* repository that the token must be good for, too */
 };
 
 bool wire_init(struct registry *registry, const struct reference *reference, const struct registry_options *options,
@@ -35,25 +35,29 @@ struct wire_source {
 };
 http_source_fn wire_read_source; /* context: struct wire_source */
 
-/* One request to the origin ("/v2/..." is put behind it by the caller: request->url is whole). A 401 is answered once. True
- * when there is an answer; its status is the caller's to judge. request->source, if any, is wire_read_source. */
-bool wire_send(struct registry *registry, const struct http_request *request, struct http_response *response, struct error *err);
+/* One request to the origin ("/v2/..." is put behind it by the caller: request->url is whole). A 401 is answered
+ * once. True when there is an answer; its status is the caller's to judge. request->source, if any, is
+ * wire_read_source. */
+bool wire_send(struct registry *registry, const struct http_request *request, struct http_response *response,
+               struct error *err);
 
 /* The same for GET and HEAD, following one redirect: without credentials, to https only (unless the registry itself is
  * plain), to no private address (unless the registry itself is on one). */
-bool wire_fetch(struct registry *registry, const struct http_request *request, struct http_response *response, struct error *err);
+bool wire_fetch(struct registry *registry, const struct http_request *request, struct http_response *response,
+                struct error *err);
 
 /* One request to where a Location pointed: with credentials at the origin, guarded and without them elsewhere. */
-bool wire_send_to(struct registry *registry, const struct http_request *request, bool foreign, struct http_response *response,
-                  struct error *err);
+bool wire_send_to(struct registry *registry, const struct http_request *request, bool foreign,
+                  struct http_response *response, struct error *err);
 
-/* Where an answer's Location leads; *foreign: to another host than the registry's. ERROR_UNAVAILABLE when there is none or
- * it is malformed, ERROR_DENIED when it would leave https. */
-bool wire_location(const struct registry *registry, const struct http_response *response, struct bytes *url, bool *foreign,
-                   struct error *err);
+/* Where an answer's Location leads; *foreign: to another host than the registry's. ERROR_UNAVAILABLE when there is
+ * none or it is malformed, ERROR_DENIED when it would leave https. */
+bool wire_location(const struct registry *registry, const struct http_response *response, struct bytes *url,
+                   bool *foreign, struct error *err);
 
 /* "ORIGIN/v2/REPOSITORY/REST". */
-bool wire_url(const struct registry *registry, struct bytes *url, struct error *err, const char *kind, const char *rest);
+bool wire_url(const struct registry *registry, struct bytes *url, struct error *err, const char *kind,
+              const char *rest);
 
 /* Get a token that is good for pulling from that repository, too, if tokens are what the registry wants. */
 bool wire_want_mount_from(struct registry *registry, const char *repository, struct error *err);
@@ -63,8 +67,8 @@ void wire_want_push(struct registry *registry);
 /* The error of an answer, with what the registry says in its body. */
 bool wire_status_error(const struct http_request *request, const struct http_response *response, struct error *err);
 
-/* Run attempt until it succeeds, fails for good (*final, or by the kind of its error), or has been tried a few times with
- * pauses by Retry-After or growing ones. */
+/* Run attempt until it succeeds, fails for good (*final, or by the kind of its error), or has been tried a few times
+ * with pauses by Retry-After or growing ones. */
 typedef bool wire_attempt_fn(struct registry *registry, void *context, bool *final, struct error *err);
 bool wire_retry(struct registry *registry, wire_attempt_fn *attempt, void *context, struct error *err);
 

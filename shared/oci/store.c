@@ -26,11 +26,13 @@ const struct registry_login *login_for(const struct registry_options *options, c
     return NULL;
 }
 
-bool layout_directory(const struct reference *reference, const struct registry_options *options, char **out, struct error *err)
+bool layout_directory(const struct reference *reference, const struct registry_options *options, char **out,
+                      struct error *err)
 {
     *out = NULL;
     AUTO(bytes_release) struct bytes path = BYTES(PATH_LENGTH_MAX);
-    const struct registry_login *login = reference_is_layout(reference) ? NULL : login_for(options, reference->registry);
+    const struct registry_login *login =
+        reference_is_layout(reference) ? NULL : login_for(options, reference->registry);
     if (!reference_is_layout(reference) && !(login && login->layout))
         return true;
     bool written = login ? bytes_printf(&path, err, "%s/%s", login->layout, reference->repository)
@@ -107,7 +109,8 @@ static void digest_text(char out[static DIGEST_TEXT_SIZE], struct span data)
 
 static bool lies(const struct store *store, struct error *err, const char *what, const char *asked, const char *came)
 {
-    return error_set(err, ERROR_UNAVAILABLE, "%s lies: %s '%s' was asked for, '%s' came", store->name, what, asked, came);
+    return error_set(err, ERROR_UNAVAILABLE, "%s lies: %s '%s' was asked for, '%s' came", store->name, what, asked,
+                     came);
 }
 
 /* ---- manifests ---- */
@@ -171,7 +174,8 @@ static bool settle_media_type(const struct store *store, struct span body, struc
     return !told || strcmp(own, found->media_type) == 0 || lies(store, err, "media type", found->media_type, own);
 }
 
-bool store_get_manifest(struct store *store, const char *tag_or_digest, struct bytes *body, struct descriptor *out, struct error *err)
+bool store_get_manifest(struct store *store, const char *tag_or_digest, struct bytes *body, struct descriptor *out,
+                        struct error *err)
 {
     AUTO(bytes_release) struct bytes got = BYTES(STORE_MANIFEST_MAX);
     struct descriptor found = { .size = 0 };
@@ -195,7 +199,8 @@ bool store_get_manifest(struct store *store, const char *tag_or_digest, struct b
     return true;
 }
 
-bool store_put_manifest(struct store *store, const char *tag, const char *media_type, struct span body, struct descriptor *out, struct error *err)
+bool store_put_manifest(struct store *store, const char *tag, const char *media_type, struct span body,
+                        struct descriptor *out, struct error *err)
 {
     struct descriptor made = { .size = (int64_t)body.len };
     if (tag && !reference_tag_is_legal(span_of(tag)))
@@ -245,7 +250,8 @@ static bool verify_end(struct verifier *v, struct error *err)
     return strcmp(have, v->blob->digest) == 0 || lies(v->store, err, "blob", v->blob->digest, have);
 }
 
-bool store_get_blob(struct store *store, const struct descriptor *blob, http_body_fn *on_data, void *context, struct error *err)
+bool store_get_blob(struct store *store, const struct descriptor *blob, http_body_fn *on_data, void *context,
+                    struct error *err)
 {
     struct verifier verifier = { .store = store, .blob = blob, .on_data = on_data, .context = context };
     if (!check_blob(blob, err))
@@ -279,13 +285,15 @@ bool store_has_blob(struct store *store, const char *digest, bool *has, struct e
            error_wrap(err, "%s: look for blob '%s'", store->name, digest);
 }
 
-bool store_mount_blob(struct store *store, const struct descriptor *blob, const struct reference *from, bool *done, struct error *err)
+bool store_mount_blob(struct store *store, const struct descriptor *blob, const struct reference *from, bool *done,
+                      struct error *err)
 {
     return check_blob(blob, err) && (store->backend->mount_blob(store->self, blob, from, done, err) ||
                                      error_wrap(err, "%s: mount blob '%s'", store->name, blob->digest));
 }
 
-static bool put_blob(struct store *store, const struct descriptor *blob, const struct blob_source *source, struct error *err)
+static bool put_blob(struct store *store, const struct descriptor *blob, const struct blob_source *source,
+                     struct error *err)
 {
     return check_blob(blob, err) && (store->backend->put_blob(store->self, blob, source, err) ||
                                      error_wrap(err, "%s: upload blob '%s'", store->name, blob->digest));
@@ -295,8 +303,8 @@ bool store_put_blob(struct store *store, const struct descriptor *blob, struct s
 {
     const struct blob_source source = { .data = data, .fd = -1 };
     if (blob->size != (int64_t)data.len)
-        return error_set(err, ERROR_INVALID, "blob '%s' has %zu bytes, its descriptor says %lld", blob->digest, data.len,
-                         (long long)blob->size);
+        return error_set(err, ERROR_INVALID, "blob '%s' has %zu bytes, its descriptor says %lld", blob->digest,
+                         data.len, (long long)blob->size);
     return put_blob(store, blob, &source, err);
 }
 

@@ -1,5 +1,6 @@
-/* Where images are kept: one repository, at a registry (OCI distribution 1.1) or in an OCI layout directory. Both answer to
- * the same calls, and everything read is verified against its digest and size before the call returns true. */
+/* Where images are kept: one repository, at a registry (OCI distribution 1.1) or in an OCI layout directory. Both
+ * answer to the same calls, and everything read is verified against its digest and size before the call returns
+ * true. */
 #ifndef PUSHWRIGHT_OCI_STORE_H
 #define PUSHWRIGHT_OCI_STORE_H
 
@@ -26,47 +27,53 @@ struct descriptor {
 struct registry_login {
     const char *host; /* host[:port] as in references */
     const char *username;
-    const struct secret *password; /* with username: basic, or exchanged for a bearer token */
+    const struct secret *password;      /* with username: basic, or exchanged for a bearer token */
     const struct secret *docker_config; /* a config.json / auth.json instead: "auths" by host or host/path prefix */
     bool plain_http;
     const char *ca_file;
-    const char *layout; /* the registry is a directory: a repository is the OCI layout below it of that name; NULL: not */
+    const char *layout; /* a directory stands for the registry: its repositories are OCI layouts below it; NULL: not */
 };
 
 struct registry_options {
     const struct registry_login *logins;
     size_t login_count;
-    bool push;          /* ask for push scope from the start */
-    long timeout_ms;    /* 0: 10 minutes a transfer */
+    bool push;       /* ask for push scope from the start */
+    long timeout_ms; /* 0: 10 minutes a transfer */
 };
 
 struct store; /* one thread at a time */
 
-/* No network yet. options may be NULL (anonymous, https; localhost and loopback addresses may be tried by plain http). */
+/* No network yet. options may be NULL (anonymous). Registries are spoken to by https; by plain http when their login says
+ * so, and on localhost and loopback addresses when it names no ca_file. */
 struct store *store_open(const struct reference *reference, const struct registry_options *options, struct error *err);
 void store_free(struct store *store);
 AUTO_FREE(struct store, store_free)
 
-/* All of the following fail with ERROR_NOT_FOUND (no such tag, blob or repository), ERROR_DENIED, ERROR_INVALID (the peer
- * refused name or digest), ERROR_UNAVAILABLE, ERROR_BUSY, ERROR_UNCERTAIN, or ERROR_UNAVAILABLE "... lies: ..." when digest or size of what came differ from what
- * was promised. Temporary failures are tried again inside with backoff (429 and 503 by Retry-After), a few times. */
+/* All of the following fail with ERROR_NOT_FOUND (no such tag, blob or repository), ERROR_DENIED, ERROR_INVALID (the
+ * peer refused name or digest), ERROR_UNAVAILABLE, ERROR_BUSY, ERROR_UNCERTAIN, or ERROR_UNAVAILABLE "... lies: ..."
+ * when digest or size of what came differ from what was promised. Temporary failures are tried again inside with
+ * backoff (429 and 503 by Retry-After), a few times. */
 
 /* What stands behind a tag or digest. */
 bool store_resolve(struct store *store, const char *tag_or_digest, struct descriptor *out, struct error *err);
 
 /* The manifest's exact bytes, appended to *body. */
-bool store_get_manifest(struct store *store, const char *tag_or_digest, struct bytes *body, struct descriptor *out, struct error *err);
+bool store_get_manifest(struct store *store, const char *tag_or_digest, struct bytes *body, struct descriptor *out,
+                        struct error *err);
 
-/* A blob, streamed to on_data (follows one redirect, without credentials, never to a private address unless the registry itself is
- * on one), or appended to *body. on_data must hold its effect back until the call has returned true. */
-bool store_get_blob(struct store *store, const struct descriptor *blob, http_body_fn *on_data, void *context, struct error *err);
+/* A blob, streamed to on_data (follows one redirect, without credentials, never to a private address unless the
+ * registry itself is on one), or appended to *body. on_data must hold its effect back until the call has returned
+ * true. */
+bool store_get_blob(struct store *store, const struct descriptor *blob, http_body_fn *on_data, void *context,
+                    struct error *err);
 bool store_read_blob(struct store *store, const struct descriptor *blob, struct bytes *body, struct error *err);
 
 bool store_has_blob(struct store *store, const char *digest, bool *has, struct error *err);
 
 /* Make the blob available here without moving it: already here, or mounted from another repository of the same registry
  * (for a layout: hard-linked from another layout). *done false: it must be uploaded. */
-bool store_mount_blob(struct store *store, const struct descriptor *blob, const struct reference *from, bool *done, struct error *err);
+bool store_mount_blob(struct store *store, const struct descriptor *blob, const struct reference *from, bool *done,
+                      struct error *err);
 
 /* Upload unless it is there already. The digest of the bytes must be blob->digest. */
 bool store_put_blob(struct store *store, const struct descriptor *blob, struct span data, struct error *err);
@@ -74,6 +81,7 @@ bool store_put_blob(struct store *store, const struct descriptor *blob, struct s
 bool store_put_blob_file(struct store *store, const struct descriptor *blob, int fd, struct error *err);
 
 /* tag NULL: by digest only. Fills *out. Writing what is there already under this tag sends nothing. */
-bool store_put_manifest(struct store *store, const char *tag, const char *media_type, struct span body, struct descriptor *out, struct error *err);
+bool store_put_manifest(struct store *store, const char *tag, const char *media_type, struct span body,
+                        struct descriptor *out, struct error *err);
 
 #endif

@@ -1,4 +1,5 @@
-/* What a place for images must answer; store.h is in front of it and does the checking that is the same for every place. */
+/* What a place for images must answer; store.h is in front of it and does the checking that is the same for every
+ * place. */
 #ifndef PUSHWRIGHT_OCI_STORE_BACKEND_H
 #define PUSHWRIGHT_OCI_STORE_BACKEND_H
 
@@ -15,15 +16,20 @@ struct store_backend {
     void (*free)(void *self);
     /* Descriptor of a tag or digest; the digest may be what the peer claims. */
     bool (*resolve)(void *self, const char *tag_or_digest, struct descriptor *out, struct error *err);
-    /* Bytes appended to *body; out->media_type "" when the place does not tell; store.c fills in and checks the rest. */
-    bool (*get_manifest)(void *self, const char *tag_or_digest, struct bytes *body, struct descriptor *out, struct error *err);
+    /* Bytes appended to *body; out->media_type "" when the place does not tell; store.c fills in and checks the
+     * rest. */
+    bool (*get_manifest)(void *self, const char *tag_or_digest, struct bytes *body, struct descriptor *out,
+                         struct error *err);
     /* Delivers every byte once, in order, however often it has to begin anew; store.c checks digest and size. */
-    bool (*get_blob)(void *self, const struct descriptor *blob, http_body_fn *on_data, void *context, struct error *err);
+    bool (*get_blob)(void *self, const struct descriptor *blob, http_body_fn *on_data, void *context,
+                     struct error *err);
     bool (*has_blob)(void *self, const char *digest, bool *has, struct error *err);
-    bool (*mount_blob)(void *self, const struct descriptor *blob, const struct reference *from, bool *done, struct error *err);
+    bool (*mount_blob)(void *self, const struct descriptor *blob, const struct reference *from, bool *done,
+                       struct error *err);
     bool (*put_blob)(void *self, const struct descriptor *blob, const struct blob_source *source, struct error *err);
     /* out is complete already; tag NULL: by digest. */
-    bool (*put_manifest)(void *self, const char *tag, struct span body, const struct descriptor *out, struct error *err);
+    bool (*put_manifest)(void *self, const char *tag, struct span body, const struct descriptor *out,
+                         struct error *err);
 };
 
 struct store {
@@ -40,9 +46,10 @@ extern const struct store_backend registry_backend, layout_backend;
 /* The login for a registry; NULL when there is none. */
 const struct registry_login *login_for(const struct registry_options *options, const char *registry);
 
-/* Directory of the OCI layout that a reference means: its own, or one below the login's; NULL (no error) when it is at a
- * registry. The caller frees it. */
-bool layout_directory(const struct reference *reference, const struct registry_options *options, char **out, struct error *err);
+/* Directory of the OCI layout that a reference means: its own, or one below the login's; NULL (no error) when it is
+ * at a registry. The caller frees it. */
+bool layout_directory(const struct reference *reference, const struct registry_options *options, char **out,
+                      struct error *err);
 
 enum { MEDIA_TYPE_SIZE = sizeof((struct descriptor *)0)->media_type };
 #define MEDIA_DOCKER_SCHEMA_1 "application/vnd.docker.distribution.manifest.v1+json"

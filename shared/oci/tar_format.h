@@ -1,4 +1,5 @@
-/* The ustar header block (POSIX.1-2017, pax, "ustar Interchange Format") and GNU's additions: shared by reader and writer. */
+/* The ustar header block (POSIX.1-2017, pax, "ustar Interchange Format") and GNU's additions: shared by reader and
+ * writer. */
 #ifndef PUSHWRIGHT_OCI_TAR_FORMAT_H
 #define PUSHWRIGHT_OCI_TAR_FORMAT_H
 

@@ -1,5 +1,5 @@
-/* A state machine over blocks: header, then content and padding, then the next header, until two zero blocks. What GNU and
- * pax headers say is kept aside until the entry they speak about. */
+/* A state machine over blocks: header, then content and padding, then the next header, until two zero blocks. What
+ * GNU and pax headers say is kept aside until the entry they speak about. */
 #include "shared/oci/tar.h"
 #include "shared/oci/tar_format.h"
 
@@ -22,10 +22,10 @@ struct tar_reader {
     enum state state;
     struct tar_header header; /* being filled */
     size_t filled;
-    int64_t left;             /* of the content or extension */
+    int64_t left; /* of the content or extension */
     size_t padding;
     int zero_blocks;
-    char extension_type;      /* 'x', 'L', 'K' or 'g'; kept until the entry it speaks about has ended, else 0 */
+    char extension_type; /* 'x', 'L', 'K' or 'g'; kept until the entry it speaks about has ended, else 0 */
     struct bytes extension;
     struct override over;
     char path[TAR_PATH_MAX + 1], link[TAR_PATH_MAX + 1];
@@ -178,8 +178,9 @@ static bool apply_record(struct override *over, struct span key, struct span val
     if (span_is(key, "SCHILY.xattr.security.capability")) {
         over->has_capability = value.len > 0;
         bytes_clear(&over->capability);
-        return value.len <= CAPABILITY_MAX ? bytes_append_span(&over->capability, value, err)
-                                           : error_set(err, ERROR_INVALID, "tar: capability is longer than %d bytes", CAPABILITY_MAX);
+        return value.len <= CAPABILITY_MAX
+                   ? bytes_append_span(&over->capability, value, err)
+                   : error_set(err, ERROR_INVALID, "tar: capability is longer than %d bytes", CAPABILITY_MAX);
     }
     if (span_starts(key, "GNU.sparse."))
         return error_set(err, ERROR_UNSUPPORTED, "tar: sparse files are not supported");
@@ -228,7 +229,8 @@ static bool apply_extension(struct tar_reader *reader, struct error *err)
     return set_path(&reader->over.link, &reader->over.has_link, text, "link target", err);
 }
 
-/* A global pax header ('g') speaks about the whole archive; nothing in images depends on one (git archives carry a commit id). */
+/* A global pax header ('g') speaks about the whole archive; nothing in images depends on one (git archives carry a
+ * commit id). */
 static bool extension_ends(struct tar_reader *reader, struct error *err)
 {
     reader->state = reader->padding > 0 ? STATE_PADDING : STATE_HEADER;
@@ -244,8 +246,8 @@ static const struct {
     char flag;
     enum tar_type type;
 } types[] = {
-    { '0', TAR_FILE },      { '\0', TAR_FILE },     { '7', TAR_FILE }, { '1', TAR_HARDLINK }, { '2', TAR_SYMLINK },
-    { '3', TAR_CHARACTER }, { '4', TAR_BLOCK },     { '5', TAR_DIRECTORY }, { '6', TAR_FIFO },
+    { '0', TAR_FILE },      { '\0', TAR_FILE }, { '7', TAR_FILE },      { '1', TAR_HARDLINK }, { '2', TAR_SYMLINK },
+    { '3', TAR_CHARACTER }, { '4', TAR_BLOCK }, { '5', TAR_DIRECTORY }, { '6', TAR_FIFO },
 };
 
 static bool type_of(char flag, enum tar_type *type)

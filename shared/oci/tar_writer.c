@@ -143,8 +143,8 @@ bool tar_write_header(struct bytes *out, const struct tar_entry *entry, struct e
     if (!check_entry(entry, err) || !fill(&header, entry, &records, err))
         return false;
     close_header(&header);
-    return (records.len == 0 || put_pax(&whole, &records, err)) &&
-           bytes_append(&whole, &header, sizeof header, err) && bytes_append_span(out, bytes_span(&whole), err);
+    return (records.len == 0 || put_pax(&whole, &records, err)) && bytes_append(&whole, &header, sizeof header, err) &&
+           bytes_append_span(out, bytes_span(&whole), err);
 }
 
 bool tar_write_end(struct bytes *out, struct error *err)

@@ -109,6 +109,17 @@ def what_other_tools_pushed_is_read():
                                PUSHWRIGHT_TEST_ONLY="an_image_of_others_is_read") == 1
 
 
+def layouts_are_shared_with_other_tools():
+    with temporary_directory() as directory:
+        variables = {"PUSHWRIGHT_TEST_REGISTRY": "registry.local", "PUSHWRIGHT_TEST_LAYOUT": str(directory)}
+        run_program("registry_live_test", **variables, PUSHWRIGHT_TEST_ONLY="an_image_is_left_for_others")
+        skopeo("copy", f"oci:{directory}/live/left:latest", f"oci:{directory}/live/copy:v2")
+        skopeo("copy", f"oci:{directory}/live/left:latest", f"oci:{directory}/live/left:again")
+        for name in ("copy:v2", "left:again", "left:latest"):
+            assert run_program("registry_live_test", **variables, PUSHWRIGHT_TEST_IMAGE=f"registry.local/live/{name}",
+                               PUSHWRIGHT_TEST_ONLY="an_image_of_others_is_read") == 1
+
+
 def requests_in(log):
     return len(re.findall(r'"(?:GET|HEAD|POST|PUT|PATCH|DELETE) /v2/', log.read_text()))
 
@@ -159,5 +170,5 @@ def check_tokens(fake):
 
 if __name__ == "__main__":
     run_tests([an_open_registry, a_registry_with_passwords, a_registry_over_tls, other_tools_read_what_was_pushed,
-               what_other_tools_pushed_is_read, a_push_takes_six_requests_and_a_repetition_three,
-               a_registry_that_lies_and_breaks])
+               what_other_tools_pushed_is_read, layouts_are_shared_with_other_tools,
+               a_push_takes_six_requests_and_a_repetition_three, a_registry_that_lies_and_breaks])

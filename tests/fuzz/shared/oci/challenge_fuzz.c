@@ -15,7 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     AUTO(challenge_release) struct challenge challenge = { .basic = false };
     AUTO(http_response_release) struct http_response response = { .headers = BYTES(OUT_MAX) };
     AUTO(bytes_release) struct bytes query = BYTES(OUT_MAX);
-    if (!bytes_append_text(&response.headers, "WWW-Authenticate: ", &err) || !bytes_append_span(&response.headers, text, &err))
+    if (!bytes_append_text(&response.headers, "WWW-Authenticate: ", &err) ||
+        !bytes_append_span(&response.headers, text, &err))
         return 0;
     if (challenge_parse(&response, &challenge, &err)) {
         assert(token_query(&query, &challenge, "acme/web", true, "acme/base", &err));

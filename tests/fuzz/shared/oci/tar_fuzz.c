@@ -16,8 +16,8 @@ struct log {
 
 static bool describe(struct bytes *out, const struct tar_entry *e, struct error *err)
 {
-    return bytes_printf(out, err, "%d %s>%s %o %u:%u %u,%u %lld %lld ", e->type, e->path, e->link, e->mode, e->uid, e->gid,
-                        e->device_major, e->device_minor, (long long)e->size, (long long)e->mtime_s) &&
+    return bytes_printf(out, err, "%d %s>%s %o %u:%u %u,%u %lld %lld ", e->type, e->path, e->link, e->mode, e->uid,
+                        e->gid, e->device_major, e->device_minor, (long long)e->size, (long long)e->mtime_s) &&
            bytes_append_span(out, e->capability, err);
 }
 

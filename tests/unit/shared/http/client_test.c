@@ -2,11 +2,11 @@
 
 #include "peer.h"
 
+#include <cmocka.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <cmocka.h>
 
 #include "shared/base/file.h"
 
@@ -20,7 +20,8 @@ struct fixture {
     struct error err;
 };
 
-static void begin(struct fixture *f, const char *const *replies, size_t count, const struct http_client_options *options)
+static void begin(struct fixture *f, const char *const *replies, size_t count,
+                  const struct http_client_options *options)
 {
     *f = (struct fixture){ .url = "" };
     peer_start(&f->peer, replies, count);
@@ -83,7 +84,8 @@ static void body_is_sent_without_expect_or_invented_type(void **state)
     AUTO(bytes_release) struct bytes body = BYTES(4 * 1024 * 1024);
     for (int i = 0; i < 200000; i++)
         assert_true(bytes_append_text(&body, "0123456789", &f.err));
-    assert_true(call(&f, (struct http_request){ .method = "PUT", .headers = headers, .header_count = 2, .body = bytes_span(&body) }));
+    assert_true(call(&f, (struct http_request){
+                             .method = "PUT", .headers = headers, .header_count = 2, .body = bytes_span(&body) }));
     assert_int_equal(f.response.status, 202);
     assert_non_null(strstr(f.peer.received.data, "PUT /a/path?secret=1 HTTP/1.1\r\n"));
     assert_non_null(strstr(f.peer.received.data, "Content-Length: 2000000\r\n"));
@@ -128,14 +130,17 @@ static void streamed_bodies(void **state)
     struct fixture f;
     begin(&f, replies, 1, NULL);
     struct countdown c = { .left = 300000 };
-    assert_true(call(&f, (struct http_request){ .method = "PUT", .source = give_x, .source_context = &c, .source_length = 300000 }));
+    assert_true(call(
+        &f, (struct http_request){ .method = "PUT", .source = give_x, .source_context = &c, .source_length = 300000 }));
     assert_non_null(strstr(f.peer.received.data, "Content-Length: 300000\r\n"));
     assert_true(f.peer.received.len > 300000);
     c.left = 10;
-    assert_true(call(&f, (struct http_request){ .method = "POST", .source = give_x, .source_context = &c, .source_length = -1 }));
+    assert_true(call(
+        &f, (struct http_request){ .method = "POST", .source = give_x, .source_context = &c, .source_length = -1 }));
     assert_non_null(strstr(f.peer.received.data, "Transfer-Encoding: chunked\r\n"));
     c.fail = true;
-    assert_false(call(&f, (struct http_request){ .method = "PUT", .source = give_x, .source_context = &c, .source_length = 1 }));
+    assert_false(
+        call(&f, (struct http_request){ .method = "PUT", .source = give_x, .source_context = &c, .source_length = 1 }));
     assert_int_equal(f.err.kind, ERROR_INTERNAL);
     assert_non_null(strstr(f.err.message, "/a/path: disk is gone"));
     end(&f);
@@ -211,7 +216,9 @@ static void what_is_malformed_is_not_sent(void **state)
     begin(&f, replies, 1, NULL);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const struct http_header header = { rows[i].name, rows[i].value };
-        assert_false(call(&f, (struct http_request){ .method = rows[i].method, .url = rows[i].url, .headers = &header, .header_count = 1 }));
+        assert_false(
+            call(&f, (struct http_request){
+                         .method = rows[i].method, .url = rows[i].url, .headers = &header, .header_count = 1 }));
         assert_int_equal(f.err.kind, ERROR_INVALID);
         assert_non_null(strstr(f.err.message, rows[i].want));
     }
@@ -284,8 +291,12 @@ static void private_addresses_are_refused_where_told_so(void **state)
 {
     (void)state;
     static const char *const replies[] = { OK_HELLO };
-    static const char *const urls[] = { NULL, "http://169.254.169.254/latest/meta-data/", "http://[::1]/",
-                                        "http://[::ffff:127.0.0.1]/", "http://10.1.2.3/", "http://0.0.0.0/" };
+    static const char *const urls[] = { NULL,
+                                        "http://169.254.169.254/latest/meta-data/",
+                                        "http://[::1]/",
+                                        "http://[::ffff:127.0.0.1]/",
+                                        "http://10.1.2.3/",
+                                        "http://0.0.0.0/" };
     struct fixture f;
     begin(&f, replies, 1, &(struct http_client_options){ .refuse_private = true });
     for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
@@ -300,7 +311,9 @@ static void private_addresses_are_refused_where_told_so(void **state)
 static void redirects_are_shown_not_followed(void **state)
 {
     (void)state;
-    static const char *const replies[] = { "HTTP/1.1 307 Go\r\nLocation: http://elsewhere.invalid/x\r\nContent-Length: 0\r\n\r\n" };
+    static const char *const replies[] = {
+        "HTTP/1.1 307 Go\r\nLocation: http://elsewhere.invalid/x\r\nContent-Length: 0\r\n\r\n"
+    };
     struct fixture f;
     begin(&f, replies, 1, NULL);
     assert_true(call(&f, (struct http_request){ .method = "GET" }));
@@ -384,21 +397,35 @@ static void proxies_of_the_environment_are_used_but_not_for_loopback(void **stat
     end(&f);
 }
 
-static void https_without_tls_behind_it_is_unavailable(void **state)
+static void a_bundle_that_is_missing_is_named(void **state)
 {
     (void)state;
     static const char *const replies[] = { OK_HELLO };
     struct fixture f;
-    begin(&f, replies, 1, NULL);
-    f.peer.close_after = true;
-    char url[64];
-    snprintf(url, sizeof url, "https://127.0.0.1:%u/", f.peer.port);
-    http_client_free(f.client);
-    f.client = http_client_new(&(struct http_client_options){ .ca_file = "/no/such/bundle.pem" }, &f.err);
-    assert_false(call(&f, (struct http_request){ .url = url }));
+    begin(&f, replies, 1, &(struct http_client_options){ .ca_file = "/no/such/bundle.pem" });
+    assert_true(call(&f, (struct http_request){ .method = "GET" })); /* not looked for before it is needed */
+    assert_false(call(&f, (struct http_request){ .url = "https://127.0.0.1:1/" }));
     assert_int_equal(f.err.kind, ERROR_NOT_FOUND);
     assert_non_null(strstr(f.err.message, "certificates of '/no/such/bundle.pem'"));
     end(&f);
+}
+
+static void a_peer_without_tls_is_unavailable(void **state)
+{
+    (void)state;
+    static const char *const replies[] = { "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n" };
+    struct error err = { 0 };
+    AUTO(free) char *dir = directory_make_temporary("client-test", &err);
+    char path[100], url[64];
+    snprintf(path, sizeof path, "%s/bundle.pem", dir);
+    assert_true(file_write_atomic(path, SPAN("\n"), 0644, &err));
+    struct fixture f;
+    begin(&f, replies, 1, &(struct http_client_options){ .ca_file = path });
+    snprintf(url, sizeof url, "https://127.0.0.1:%u/", f.peer.port);
+    assert_false(call(&f, (struct http_request){ .url = url, .timeout_ms = 500 }));
+    assert_true(f.err.kind == ERROR_UNAVAILABLE || f.err.kind == ERROR_DENIED); /* DENIED: no certificate to trust */
+    end(&f);
+    assert_true(directory_remove(dir, &err));
 }
 
 static void statuses_become_kinds(void **state)
@@ -469,7 +496,8 @@ int main(void)
         cmocka_unit_test(head_has_no_body),
         cmocka_unit_test(unix_sockets_are_spoken_to),
         cmocka_unit_test(proxies_of_the_environment_are_used_but_not_for_loopback),
-        cmocka_unit_test(https_without_tls_behind_it_is_unavailable),
+        cmocka_unit_test(a_bundle_that_is_missing_is_named),
+        cmocka_unit_test(a_peer_without_tls_is_unavailable),
         cmocka_unit_test(statuses_become_kinds),
         cmocka_unit_test(retry_after_is_read),
     };

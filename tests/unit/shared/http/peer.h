@@ -1,5 +1,6 @@
-/* A peer for tests: listens on a port of the kernel's choice, answers each connection's requests with the given bytes in
- * order (the last one again and again) and keeps what it was sent. A reply may hold anything: it is written as it is. */
+/* A peer for tests: listens on a port of the kernel's choice, answers each connection's requests with the given
+ * bytes in order (the last one again and again) and keeps what it was sent. A reply may hold anything: it is written
+ * as it is. */
 #ifndef PUSHWRIGHT_TESTS_PEER_H
 #define PUSHWRIGHT_TESTS_PEER_H
 

@@ -1,10 +1,10 @@
 #include "shared/oci/compress.h"
 
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
-#include <cmocka.h>
 
 /* "hello hello hello hello\n" by the zstd command, with checksum. */
 static const char zstd_hello[] = "\x28\xb5\x2f\xfd\x04\x58\x6d\x00\x00\x38\x68\x65\x6c\x6c\x6f\x20\x0a"
@@ -145,7 +145,8 @@ static void a_small_ceiling_is_respected(void **state)
     (void)state;
     struct error err = { 0 };
     AUTO(bytes_release) struct bytes packed = BYTES(30);
-    assert_true(gzip_append(&packed, SPAN("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"), 6, &err));
+    assert_true(
+        gzip_append(&packed, SPAN("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"), 6, &err));
     size_t before = packed.len;
     assert_false(gzip_append(&packed, SPAN("more"), 6, &err));
     assert_int_equal(err.kind, ERROR_TOO_LARGE);

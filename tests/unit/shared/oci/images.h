@@ -37,9 +37,13 @@ AUTO_RELEASE(struct test_image, test_image_release)
 
 static inline bool test_image_make(struct test_image *image, const char *content, struct error *err)
 {
-    *image = (struct test_image){ BYTES(TEST_TEXT_MAX), BYTES(TEST_TEXT_MAX), BYTES(TEST_TEXT_MAX), { .size = 0 }, { .size = 0 } };
+    *image = (struct test_image){
+        BYTES(TEST_TEXT_MAX), BYTES(TEST_TEXT_MAX), BYTES(TEST_TEXT_MAX), { .size = 0 }, { .size = 0 }
+    };
     AUTO(bytes_release) struct bytes tar = BYTES(TEST_TEXT_MAX);
-    const struct tar_entry entry = { .type = TAR_FILE, .path = "index.html", .mode = 0644, .size = (int64_t)strlen(content) };
+    const struct tar_entry entry = {
+        .type = TAR_FILE, .path = "index.html", .mode = 0644, .size = (int64_t)strlen(content)
+    };
     bool made = tar_write_header(&tar, &entry, err) && bytes_append_text(&tar, content, err);
     for (size_t n = tar_padding(entry.size); made && n > 0; n--)
         made = bytes_append_char(&tar, '\0', err);
@@ -47,9 +51,10 @@ static inline bool test_image_make(struct test_image *image, const char *content
         return false;
     struct descriptor plain = describe("", bytes_span(&tar));
     image->layer_blob = describe(MEDIA_OCI_LAYER_GZIP, bytes_span(&image->layer));
-    if (!bytes_printf(&image->config, err,
-                      "{\"architecture\":\"amd64\",\"os\":\"linux\",\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"%s\"]}}",
-                      plain.digest))
+    if (!bytes_printf(
+            &image->config, err,
+            "{\"architecture\":\"amd64\",\"os\":\"linux\",\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"%s\"]}}",
+            plain.digest))
         return false;
     image->config_blob = describe(MEDIA_OCI_CONFIG, bytes_span(&image->config));
     return bytes_printf(&image->manifest, err,

@@ -1,5 +1,6 @@
 #include "images.h"
 
+#include <cmocka.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -8,7 +9,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 #include "shared/base/file.h"
 
@@ -107,8 +107,10 @@ static void tags_move_and_what_others_wrote_stays(void **state)
     AUTO(free) char *one = path_of(f, "one");
     AUTO(free) char *index = path_of(f, "one/index.json");
     assert_true(directory_make(one, 0755, &f->err));
-    assert_true(file_write_atomic(index, SPAN("{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"x/y\",\"digest\":"
-                                              "\"sha256:aa\",\"size\":1}],\"annotations\":{\"who\":\"me\"}}"), 0644, &f->err));
+    assert_true(file_write_atomic(index,
+                                  SPAN("{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"x/y\",\"digest\":"
+                                       "\"sha256:aa\",\"size\":1}],\"annotations\":{\"who\":\"me\"}}"),
+                                  0644, &f->err));
     assert_true(test_image_put(f->store, &f->image, "v1", &first, &f->err));
     assert_true(test_image_put(f->store, &f->image, "v2", &first, &f->err));
     assert_true(test_image_put(f->store, &other, "v1", &second, &f->err));

@@ -1,17 +1,17 @@
 #include "shared/oci/reference.h"
 
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <cmocka.h>
 
 #define HEX "0b31b1c02ff458ad9b7b81cbdf8f028bd54699fa151f221d1e8de6817db93427"
 #define SHA "sha256:" HEX
 #define A255                                                                                                           \
-    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"                                \
-    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"                                \
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"                            \
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"                            \
     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
 static void assert_part(const char *have, const char *want)
@@ -35,7 +35,8 @@ static void names_are_taken_apart(void **state)
         { "index.docker.io/acme/web", "docker.io", "acme/web", NULL, NULL, "docker.io/acme/web" },
         { "localhost/web", "localhost", "web", NULL, NULL, "localhost/web" },
         { "localhost:5000/web:v1", "localhost:5000", "web", "v1", NULL, "localhost:5000/web" },
-        { "registry.example.com/acme/web:1.2@" SHA, "registry.example.com", "acme/web", "1.2", SHA, "registry.example.com/acme/web" },
+        { "registry.example.com/acme/web:1.2@" SHA, "registry.example.com", "acme/web", "1.2", SHA,
+          "registry.example.com/acme/web" },
         { "r.example/a/b/c@" SHA, "r.example", "a/b/c", NULL, SHA, "r.example/a/b/c" },
         { "[2001:db8::1]:5000/web", "[2001:db8::1]:5000", "web", NULL, NULL, "[2001:db8::1]:5000/web" },
         { "[::1]/web", "[::1]", "web", NULL, NULL, "[::1]/web" },
@@ -143,7 +144,8 @@ static void package_urls_go_there_and_back(void **state)
           "pkg:oci/shop@sha256%3A" HEX "?repository_url=registry.example%2Facme%2Fshop&tag=v1.4.0" },
         { "nginx", NULL, "pkg:oci/nginx@sha256%3A" HEX "?repository_url=docker.io%2Flibrary%2Fnginx" },
         { "localhost:5000/a", "x", "pkg:oci/a@sha256%3A" HEX "?repository_url=localhost%3A5000%2Fa&tag=x" },
-        { "oci:/var/My dir/Web", "x", "pkg:oci/web@sha256%3A" HEX "?repository_url=oci%3A%2Fvar%2FMy%20dir%2FWeb&tag=x" },
+        { "oci:/var/My dir/Web", "x",
+          "pkg:oci/web@sha256%3A" HEX "?repository_url=oci%3A%2Fvar%2FMy%20dir%2FWeb&tag=x" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct error err = { 0 };

@@ -1,11 +1,12 @@
-/* Against a registry that lies, breaks and stalls (tests/integration/registry_test.py): $PUSHWRIGHT_TEST_FAKE is its host:port;
- * the repository's name says what it does. Skipped without it. The script checks what the registry has seen. */
+/* Against a registry that lies, breaks and stalls (tests/integration/registry_test.py): $PUSHWRIGHT_TEST_FAKE is its
+ * host:port; the repository's name says what it does. Skipped without it. The script checks what the registry has
+ * seen. */
 #include "images.h"
 
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <cmocka.h>
 
 enum { CONTENT_SIZE = 200000 };
 
@@ -59,7 +60,8 @@ static const struct row rows[] = {
     { "upload-elsewhere", PUSH, PROXIED, ERROR_DENIED, "leads to a private address" },
     { "upload-broken-once", PUSH, ANONYMOUS, ERROR_NONE, NULL },
     { "upload-broken", PUSH, ANONYMOUS, ERROR_UNCERTAIN, "connection" },
-    { "upload-refused", PUSH, ANONYMOUS, ERROR_INVALID, "400 bad request (DIGEST_INVALID: provided digest did not match)" },
+    { "upload-refused", PUSH, ANONYMOUS, ERROR_INVALID,
+      "400 bad request (DIGEST_INVALID: provided digest did not match)" },
     { "upload-no-mount", PUSH, ANONYMOUS, ERROR_NONE, NULL },
     { "upload-nowhere", PUSH, ANONYMOUS, ERROR_UNAVAILABLE, "answer 202 without a Location" },
     { "put-other", PUSH, ANONYMOUS, ERROR_UNAVAILABLE, "lies: took manifest" },

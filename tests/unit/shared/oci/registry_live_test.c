@@ -1,13 +1,14 @@
-/* Against a real registry: $PUSHWRIGHT_TEST_REGISTRY (host:port), with $PUSHWRIGHT_TEST_USER and $PUSHWRIGHT_TEST_PASSWORD or
- * $PUSHWRIGHT_TEST_DOCKER_CONFIG (a file), and $PUSHWRIGHT_TEST_CA (a file: then by https). Skipped without the first. */
+/* Against a real registry: $PUSHWRIGHT_TEST_REGISTRY (host:port), with $PUSHWRIGHT_TEST_USER and
+ * $PUSHWRIGHT_TEST_PASSWORD or $PUSHWRIGHT_TEST_DOCKER_CONFIG (a file), and $PUSHWRIGHT_TEST_CA (a file: then by
+ * https), or with $PUSHWRIGHT_TEST_LAYOUT, a directory that stands for it. Skipped without the first. */
 #include "images.h"
 
+#include <cmocka.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 #include "shared/base/file.h"
 #include "shared/base/random.h"
@@ -36,6 +37,7 @@ static void set_login(struct fixture *f)
         .host = registry_of_test(),
         .username = getenv("PUSHWRIGHT_TEST_USER"),
         .ca_file = getenv("PUSHWRIGHT_TEST_CA"),
+        .layout = getenv("PUSHWRIGHT_TEST_LAYOUT"),
     };
     f->login.password = f->password = password ? secret_new(span_of(password), &f->err) : NULL;
     f->login.docker_config = f->docker_config = config ? secret_from_file(config, &f->err) : NULL;
@@ -48,7 +50,8 @@ static int begin(void **state)
         return 0;
     struct fixture *f = calloc(1, sizeof *f);
     set_login(f);
-    snprintf(f->repository, sizeof f->repository, "%s/live/t%llx", registry_of_test(), (unsigned long long)random_u64());
+    snprintf(f->repository, sizeof f->repository, "%s/live/t%llx", registry_of_test(),
+             (unsigned long long)random_u64());
     f->store = open_named(f->repository, &f->options, &f->err);
     assert_non_null(f->store);
     assert_true(test_image_make(&f->image, f->repository, &f->err));

@@ -2,11 +2,11 @@
 
 #include "shared/oci/tar_format.h"
 
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
-#include <cmocka.h>
 
 enum { LOG_MAX = 64 * 1024 };
 
@@ -15,8 +15,8 @@ enum { LOG_MAX = 64 * 1024 };
 static bool log_entry(void *context, const struct tar_entry *e, struct error *err)
 {
     static const char *const names[] = { "file", "hardlink", "symlink", "character", "block", "directory", "fifo" };
-    if (!bytes_printf(context, err, "%s %s %s %o %u:%u %u,%u %lld @%lld", names[e->type], e->path, e->link, e->mode, e->uid,
-                      e->gid, e->device_major, e->device_minor, (long long)e->size, (long long)e->mtime_s))
+    if (!bytes_printf(context, err, "%s %s %s %o %u:%u %u,%u %lld @%lld", names[e->type], e->path, e->link, e->mode,
+                      e->uid, e->gid, e->device_major, e->device_minor, (long long)e->size, (long long)e->mtime_s))
         return false;
     return !e->capability.data || bytes_printf(context, err, " cap=%zu", e->capability.len);
 }
