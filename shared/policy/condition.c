@@ -34,10 +34,9 @@ static bool read_list(struct condition *condition, const struct json *list, stru
         if (!tag || !*tag)
             return error_set(err, ERROR_INVALID, "the list of tags holds %s, but each must be a tag in quotes",
                              tag ? "an empty string" : json_type_name(json_type(item)));
-        char *copy = strdup(tag);
-        if (!copy)
+        condition->tags[condition->tag_count] = strdup(tag);
+        if (!condition->tags[condition->tag_count++])
             return error_set(err, ERROR_INTERNAL, "out of memory");
-        condition->tags[condition->tag_count++] = copy;
     }
     return true;
 }

@@ -1,5 +1,7 @@
 #include "shared/base/json.h"
 
+#include <pthread.h>
+
 #include "shared/base/json_scan.h"
 #include "tests/unit/shared/base/test.h"
 
@@ -361,6 +363,33 @@ static void the_writers_first_failure_sticks(void **state)
     assert_error(err, ERROR_TOO_LARGE, "10 bytes");
 }
 
+static void *parse_often(void *wrong)
+{
+    AUTO(arena_free) struct arena *own = arena_new(ARENA_MAX);
+    struct error err = { 0 };
+    for (int i = 0; i < 500; i++) {
+        arena_reset(own);
+        const struct json *value = json_parse(own, SPAN("{\"a\":[1,2,3],\"b\":{\"c\":\"text\"}}"), &err);
+        const char *text = json_get_string(json_get(value, "b"), "c");
+        if (json_count(json_get(value, "a")) != 3 || !text || strcmp(text, "text") != 0)
+            *(bool *)wrong = true;
+    }
+    return NULL;
+}
+
+static void threads_parse_into_arenas_of_their_own(void **state)
+{
+    (void)state;
+    pthread_t threads[4];
+    bool wrong[COUNT(threads)] = { false };
+    for (size_t i = 0; i < COUNT(threads); i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, parse_often, &wrong[i]), 0);
+    for (size_t i = 0; i < COUNT(threads); i++) {
+        pthread_join(threads[i], NULL);
+        assert_false(wrong[i]);
+    }
+}
+
 #define FRESH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -380,6 +409,7 @@ int main(void)
         FRESH(printing_keeps_the_ceiling),
         FRESH(the_writer_sets_commas_and_escapes),
         FRESH(the_writers_first_failure_sticks),
+        FRESH(threads_parse_into_arenas_of_their_own),
     };
     return cmocka_run_group_tests_name("base/json", tests, NULL, NULL);
 }
