@@ -1,6 +1,7 @@
 #include "runtime/cli/story.h"
 
 #include "shared/base/json.h"
+#include "shared/oci/reference.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -44,12 +45,23 @@ static void tell_queued(const struct facts *f, struct story *s)
                            short_ref(custom(f, "ref")), or_else(custom(f, "commit"), "its tip"));
 }
 
+static void tell_gone(const struct facts *f, struct story *s)
+{
+    s->text = arena_printf(f->arena, "%s of %s is gone", f->subject, or_else(custom(f, "repository"), "?"));
+}
+
+/* Artifacts are named by purl; people know images by their references. */
 static void tell_published(const struct facts *f, struct story *s)
 {
-    const struct json *tag = json_first(json_get(f->custom, "tags"));
+    struct error ignored = { 0 };
+    AUTO(reference_release) struct reference image = { 0 };
+    AUTO(bytes_release) struct bytes name = BYTES(4096);
     s->about = custom(f, "build");
-    s->text = arena_printf(f->arena, "image %s%s%s (%.19s)", or_else(custom(f, "image"), f->subject), tag ? ":" : "",
-                           tag ? or_else(json_string(tag), "") : "", or_else(custom(f, "digest"), ""));
+    s->text = arena_printf(f->arena, "image %s", f->subject);
+    if (!reference_from_purl(span_of(f->subject), &image, &ignored) || !reference_name(&name, &image, &ignored))
+        return;
+    s->text = arena_printf(f->arena, "image %s%s%s (%.19s)", bytes_text(&name), image.tag ? ":" : "",
+                           image.tag ? image.tag : "", image.digest ? image.digest : "no digest told");
 }
 
 static void tell_finished(const struct facts *f, struct story *s)
@@ -116,12 +128,15 @@ static const struct {
 } tellers[] = {
     { "dev.cdevents.change.merged.", "webhook", tell_push },
     { "dev.cdeventsx.pushwright-tag.created.", "webhook", tell_push },
+    { "dev.cdevents.branch.created.", "webhook", tell_nothing },
+    { "dev.cdevents.branch.deleted.", "webhook", tell_gone },
+    { "dev.cdeventsx.pushwright-tag.deleted.", "webhook", tell_gone },
     { "dev.cdevents.build.queued.", "webhook", tell_queued },
     { "dev.cdevents.build.started.", "build", tell_nothing },
     { "dev.cdevents.build.finished.", "build", tell_finished },
     { "dev.cdevents.taskrun.", "build", tell_nothing },
     { "dev.cdevents.artifact.packaged.", "build", tell_nothing },
-    { "dev.cdevents.artifact.published.", "build", tell_published },
+    { "dev.cdevents.artifact.published.", NULL, tell_published },
     { "dev.cdeventsx.pushwright-trigger.matched.", "trigger", tell_matched },
     { "dev.cdeventsx.pushwright-deploy.requested.", "trigger", tell_requested },
     { "dev.cdevents.service.deployed.", "deploy", tell_service },

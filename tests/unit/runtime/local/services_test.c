@@ -219,6 +219,16 @@ static void say(void *context, const char *text)
     pthread_mutex_unlock(&said_lock);
 }
 
+static int count_said(const char *part)
+{
+    int count = 0;
+    pthread_mutex_lock(&said_lock);
+    for (const char *at = strstr(said, part); at; at = strstr(at + 1, part))
+        count++;
+    pthread_mutex_unlock(&said_lock);
+    return count;
+}
+
 static char state_dir[256];
 
 static void new_state_dir(void)
@@ -393,8 +403,6 @@ static void an_image_becomes_a_page(void **state)
     assert_null(strstr(got.body, "previousDigest"));
     assert_page((unsigned)atoi(strstr(got.body, "127.0.0.1:") + 10), "/", "hello uid=1000 cwd=/srv\n");
     assert_has(call(services, "GET", "/services", NULL, NULL, NULL).body, "{\"services\":[{\"namespace\":\"default\",\"name\":\"web\"");
-    char self[32];
-    snprintf(self, sizeof self, "%d", getpid());
 }
 
 static void what_is_asked_wrongly_is_refused(void **state)
@@ -471,7 +479,7 @@ static void replacing_refuses_nobody(void **state)
         pthread_create(&loads[i].thread, NULL, load_main, &loads[i]);
     }
     for (int generation = 1; generation <= 6; generation++) {
-        char now[8], next[8];
+        char now[24], next[24];
         snprintf(now, sizeof now, "%d", generation);
         snprintf(next, sizeof next, "%d", generation + 1);
         if (generation == 1)
@@ -509,7 +517,7 @@ static void a_version_that_does_not_come_up_leaves_the_old_one(void **state)
     };
     unsigned port = deploy(services, "0", "1", serving("good"));
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        char now[8], next[8];
+        char now[24], next[24];
         snprintf(now, sizeof now, "%zu", i + 1);
         snprintf(next, sizeof next, "%zu", i + 2);
         assert_int_equal(put(services, now, make_image(rows[i].tag, rows[i].settings), rows[i].more).status, 202);
@@ -550,13 +558,15 @@ static void one_that_dies_is_started_again(void **state)
     (void)state;
     new_state_dir();
     AUTO(services_free) struct services *services = agent_begin();
+    said[0] = '\0';
     unsigned port = deploy(services, "0", "1", serving("phoenix"));
     for (int i = 0; i < 3; i++) {
         char page[1024];
         int fd = dial(port);
         exchange(fd, "/die", page);
         close(fd);
-        usleep(10000);
+        for (int patience = 0; patience < 2000 && count_said("starting it again") <= i; patience++)
+            usleep(10000);
         assert_page(port, "/", "phoenix"); /* waits rather than being refused */
     }
     assert_has(wait_settled(services, "1").body, "\"state\":\"running\"");

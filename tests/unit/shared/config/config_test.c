@@ -272,7 +272,9 @@ static void defaults_are_what_the_header_says(void **state)
     assert_string_equal(build->tag, "{ref}-{time}-{sha:7}");
     assert_int_equal(build->timeout_s, 1800);
     assert_null(build->target);
-    assert_int_equal(build->arg_count + build->also_count + build->platform_count, 0);
+    assert_int_equal(build->arg_count + build->also_count, 0);
+    assert_int_equal(build->platform_count, 1);
+    assert_memory_equal(build->platforms[0], "linux/", 6);
     assert_true(patterns_match(build->branches, SPAN("any/branch"), &matched, &err));
     assert_true(matched);
     assert_null(build->tags);
