@@ -76,7 +76,7 @@ static struct block *add_block(struct arena *arena, size_t need)
 
 void *arena_take(struct arena *arena, size_t size)
 {
-    if (size > SIZE_MAX - sizeof(max_align_t))
+    if (size > PTRDIFF_MAX / 2) /* what no machine has; sums stay in range */
         return NULL;
     size_t need = (size + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
     struct block *block = arena->last;

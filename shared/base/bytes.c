@@ -18,7 +18,7 @@ void bytes_release(struct bytes *bytes)
 
 bool bytes_reserve(struct bytes *bytes, size_t more, struct error *err)
 {
-    if (more > bytes->max || bytes->len > bytes->max - more)
+    if (more >= PTRDIFF_MAX || more > bytes->max || bytes->len > bytes->max - more)
         return error_set(err, ERROR_TOO_LARGE, "more than the %zu bytes allowed", bytes->max);
     size_t need = bytes->len + more + 1;
     if (need <= bytes->capacity)
@@ -26,7 +26,7 @@ bool bytes_reserve(struct bytes *bytes, size_t more, struct error *err)
     size_t capacity = bytes->capacity < 64 ? 64 : bytes->capacity;
     while (capacity < need)
         capacity = capacity > SIZE_MAX / 2 ? need : capacity * 2;
-    if (capacity > bytes->max + 1)
+    if (capacity - 1 > bytes->max)
         capacity = bytes->max + 1;
     char *data = realloc(bytes->data, capacity);
     if (!data)

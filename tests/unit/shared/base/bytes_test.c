@@ -39,6 +39,21 @@ static void a_buffer_is_cut_cleared_and_taken(void **state)
     assert_string_equal(bytes_text(&bytes), "");
 }
 
+static void a_ceiling_may_be_none(void **state)
+{
+    (void)state;
+    AUTO(bytes_release) struct bytes bytes = BYTES(SIZE_MAX);
+    AUTO(arena_free) struct arena *arena = arena_new(SIZE_MAX);
+    struct error err = { 0 };
+    assert_true(bytes_append_text(&bytes, "hello", &err));
+    assert_false(bytes_reserve(&bytes, SIZE_MAX - 5, &err));
+    assert_false(bytes_reserve(&bytes, SIZE_MAX - 6, &err));
+    assert_string_equal(bytes_text(&bytes), "hello");
+    assert_non_null(arena_take(arena, 1));
+    assert_null(arena_take(arena, SIZE_MAX - 100));
+    assert_null(arena_take(arena, SIZE_MAX - 20));
+}
+
 static void an_arena_keeps_its_ceiling_and_alignment(void **state)
 {
     (void)state;
@@ -71,6 +86,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_buffer_grows_up_to_its_ceiling),
         cmocka_unit_test(a_buffer_is_cut_cleared_and_taken),
+        cmocka_unit_test(a_ceiling_may_be_none),
         cmocka_unit_test(an_arena_keeps_its_ceiling_and_alignment),
         cmocka_unit_test(an_arena_copies_and_prints),
     };
