@@ -136,8 +136,8 @@ size_t log_format(char out[static LOG_LINE_MAX], int64_t wall_ms, enum log_sever
     return line.len;
 }
 
-/* A pipe takes more than 4 KiB in parts when its reader is slow; then the other threads wait, so that no line is torn. Standard output is
- * one for the process, and so is its lock. Nobody can be told that logging failed. */
+/* A pipe takes more than 4 KiB in parts when its reader is slow; then the other threads wait, so that no line is torn.
+ * Standard output is one for the process, and so is its lock. Nobody can be told that logging failed. */
 static void write_line(const char *data, size_t len)
 {
     static pthread_mutex_t one_line = PTHREAD_MUTEX_INITIALIZER;

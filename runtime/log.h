@@ -1,5 +1,6 @@
-/* One JSON object a line on standard output, in the words of Cloud Logging's structured logs. Never a secret: headers and query values of
- * requests do not belong here. Source: Cloud Logging LogEntry (severity, message, time); field names as in OpenTelemetry's log model. */
+/* One JSON object a line on standard output, in the words of Cloud Logging's structured logs. Never a secret: headers
+ * and query values of requests do not belong here. Source: Cloud Logging LogEntry (severity, message, time); field
+ * names as in OpenTelemetry's log model. */
 #ifndef PUSHWRIGHT_RUNTIME_LOG_H
 #define PUSHWRIGHT_RUNTIME_LOG_H
 
@@ -7,7 +8,8 @@
 
 #include <stdint.h>
 
-/* Container runtimes split longer lines. A field's text takes at most LOG_FIELD_MAX bytes as it is written; "..." tells that it was cut. */
+/* Container runtimes split longer lines. A field's text takes at most LOG_FIELD_MAX bytes as it is written; "..."
+ * tells that it was cut. */
 enum { LOG_LINE_MAX = 16 * 1024, LOG_FIELD_MAX = 512 };
 
 enum log_severity {
@@ -31,12 +33,13 @@ struct log_fields {
     int64_t duration_us; /* written as duration_ms with three decimals */
 };
 
-/* Write one line, whole, by one write(2) where the descriptor takes it; lines of several threads do not mix. fields NULL: none. */
+/* Write one line, whole, by one write(2) where the descriptor takes it; lines of several threads do not mix. fields
+ * NULL: none. */
 __attribute__((format(printf, 3, 4))) void log_event(enum log_severity severity, const struct log_fields *fields,
                                                      const char *format, ...);
 
-/* The line that log_event would write at that time, its end of line included; returns its length. Control characters are escaped and
- * invalid UTF-8 becomes U+FFFD. */
+/* The line that log_event would write at that time, its end of line included; returns its length. Control characters
+ * are escaped and invalid UTF-8 becomes U+FFFD. */
 size_t log_format(char out[static LOG_LINE_MAX], int64_t wall_ms, enum log_severity severity,
                   const struct log_fields *fields, struct span message);
 

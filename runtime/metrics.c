@@ -164,7 +164,8 @@ static const char *find_type(const struct metrics *metrics, unsigned from, unsig
     return NULL;
 }
 
-/* The type as a label. One that is no plain name, or new when the table is full, is "other": who invents types gains nothing. */
+/* The type as a label. One that is no plain name, or new when the table is full, is "other": who invents types gains
+ * nothing. */
 static const char *known_type(struct metrics *metrics, struct span type)
 {
     if (!is_type(type))

@@ -143,7 +143,8 @@ void server_free(struct server *server)
 
 /* --- accepting --- */
 
-/* Claim the oldest connection of a state that has been in it for so long, that nobody has at the moment, and that satisfies the condition. */
+/* Claim the oldest connection of a state that has been in it for so long, that nobody has at the moment, and that
+ * satisfies the condition. */
 static struct connection *claim_oldest(struct server *server, enum connection_state state, int64_t age_ms,
                                        bool (*fits)(const struct connection *, int64_t age_ms))
 {
@@ -314,8 +315,8 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* When the first connection runs out of time. What the workers do in the meantime is not seen here; but no state is shorter than the
- * shortest limit, so that sleeping no longer than that is enough. */
+/* When the first connection runs out of time. What the workers do in the meantime is not seen here; but no state is
+ * shorter than the shortest limit, so that sleeping no longer than that is enough. */
 static int64_t next_expiry(struct server *server, int64_t now)
 {
     int64_t when = INT64_MAX;

@@ -12,27 +12,26 @@ struct server;
 struct server_options {
     const char *listen; /* "8080" (every address, dual stack), "127.0.0.1:0", "[::1]:0", "unix:/path" */
     unsigned workers;   /* threads that run handlers; 0: 4 */
-    unsigned
-        connections_max; /* 0: 10000; above it the longest idle one is closed. The process's limit on descriptors is raised as
-                                  far as it may be; where that does not suffice, connections are fewer */
+    /* 0: 10000; above it the longest idle one is closed. The process's limit on descriptors is raised as far as it may
+     * be; where that does not suffice, they are fewer. */
+    unsigned connections_max;
     size_t body_max;        /* 0: EVENT_MAX; over it 413 and close */
     size_t memory_max;      /* all bodies together; 0: 4 * body_max; above it reading waits */
     long header_timeout_ms; /* first byte of a request to its blank line; 0: 10 s -> 408 */
-    long
-        body_timeout_ms; /* blank line to last byte; 0: 60 s -> 408; a body slower than 1 KB/s after 10 s is too slow too */
-    long idle_timeout_ms;  /* keep-alive; 0: 620 s */
-    long drain_timeout_ms; /* after server_stop: 0: 30 s */
+    long body_timeout_ms;   /* blank line to last byte; 0: 60 s -> 408, as a body slower than 1 KB/s after 10 s */
+    long idle_timeout_ms;   /* keep-alive; 0: 620 s */
+    long drain_timeout_ms;  /* after server_stop: 0: 30 s */
 
-    /* In a worker thread, for every request that the server itself does not answer. Fills *reply, whose buffers come with their
-     * ceilings set and are released by the server. */
+    /* In a worker thread, for every request that the server itself does not answer. Fills *reply, whose buffers come
+     * with their ceilings set and are released by the server. */
     void (*handle)(void *context, const struct request *request, struct reply *reply);
     void *context;
-    /* In any of the server's threads, must not block: a request that is answered at once, however busy the workers are (health, metrics);
-     * false: it goes to a worker. */
+    /* In any of the server's threads, must not block: a request that is answered at once, however busy the workers are
+     * (health, metrics); false: it goes to a worker. */
     bool (*answer)(void *context, const struct request *request, struct reply *reply);
-    /* One call for each finished exchange (metrics, access log), from either kind of thread; NULL: none. status 0: the peer went away.
-     * The duration is from the last header field to the last byte of the answer. The request of one that the server refused
-     * (400, 408, 431 ...) may have no method and no path. */
+    /* One call for each finished exchange (metrics, access log), from either kind of thread; NULL: none. status 0: the
+     * peer went away. The duration is from the last header field to the last byte of the answer. The request of one
+     * that the server refused (400, 408, 431 ...) may have no method and no path. */
     void (*finished)(void *context, const struct request *request, int status, int64_t duration_us);
     /* Once, in server_run: connections are taken from now on. NULL: none. */
     void (*ready)(void *context);
@@ -51,9 +50,9 @@ AUTO_FREE(struct server, server_free)
 
 unsigned server_port(const struct server *server);
 
-/* Serve until server_stop: then stop accepting, finish what has begun (Connection: close), close idle connections, return. A
- * request whose first byte has arrived is served. False with ERROR_BUSY when handlers are still running at the end of
- * drain_timeout_ms: end the process then; server_free would wait for them. */
+/* Serve until server_stop: then stop accepting, finish what has begun (Connection: close), close idle connections,
+ * return. A request whose first byte has arrived is served. False with ERROR_BUSY when handlers are still running at
+ * the end of drain_timeout_ms: end the process then; server_free would wait for them. */
 bool server_run(struct server *server, struct error *err);
 
 /* From any thread or signal handler, any number of times. */

@@ -102,7 +102,7 @@ static bool is_path_and_query(struct span text)
     return true;
 }
 
-/* Cut "http://authority" off; false when there is no such thing. What is left may be empty, or begin with '/' or '?'. */
+/* Cut "http://authority" off; false when there is no such thing. The rest may be empty, or begin with '/' or '?'. */
 static bool cut_authority(struct span *target)
 {
     static const char *const schemes[] = { "http://", "https://" };

@@ -7,12 +7,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-enum {
-    REPLY_HEADERS_MAX = 64 * 1024,
-    BODY_STEP =
-        64 *
-        1024, /* a body's memory grows by this or by what it has, whichever is more: never by what its sender claims */
-};
+/* A body's memory grows by this or by what it has, whichever is more: never by what its sender claims. */
+enum { BODY_STEP = 64 * 1024 };
 
 static void list_remove(struct connection_list *list, struct connection *connection)
 {
@@ -43,8 +39,8 @@ static void connection_move(struct server *server, struct connection *connection
     server_unlock(server);
 }
 
-/* Give the claim back and be told of the next event. A descriptor that cannot be armed would never be heard of again: lingering ends
- * by itself. */
+/* Give the claim back and be told of the next event. A descriptor that cannot be armed would never be heard of again:
+ * lingering ends by itself. */
 static void release_locked(struct server *server, struct connection *connection, uint32_t events)
 {
     const struct slot *slot = &server->slots[connection->slot];
@@ -153,25 +149,6 @@ static void charge(struct server *server, struct exchange *exchange)
     exchange->charged = capacity;
 }
 
-static void exchange_free(struct exchange *exchange)
-{
-    message_release(&exchange->message);
-    bytes_release(&exchange->reply.body);
-    bytes_release(&exchange->reply.headers);
-    free(exchange);
-}
-
-static bool exchange_begin(struct server *server, struct connection *connection)
-{
-    struct exchange *exchange = malloc(sizeof *exchange);
-    if (!exchange)
-        return false;
-    *exchange = (struct exchange){ .reply = { .body = BYTES(SERVER_REPLY_MAX), .headers = BYTES(REPLY_HEADERS_MAX) } };
-    message_init(&exchange->message, server->options.body_max);
-    connection->exchange = exchange;
-    return true;
-}
-
 static void report(struct server *server, const struct exchange *exchange, int status)
 {
     if (server->options.finished)
@@ -209,8 +186,7 @@ static void hand_back(struct server *server, struct connection *connection)
     struct exchange *exchange = TAKE(connection->exchange);
     const size_t charged = exchange->charged;
     const bool close_after = exchange->close_after;
-    spare_keep(server, &exchange->message.body);
-    exchange_free(exchange);
+    exchange_end(server, exchange);
     connection->served = true;
     if (close_after)
         shutdown(connection->fd, SHUT_WR);
@@ -277,7 +253,8 @@ static void dispatch(struct server *server, struct connection *connection, const
         connection_refuse(server, connection, 503, "no thread can be started");
 }
 
-/* Tell the peer to send the body it announced. When nothing can be written now, it sends after a while without being told. */
+/* Tell the peer to send the body it announced. When nothing can be written now, it sends after a while without being
+ * told. */
 static bool send_continue(struct connection *connection)
 {
     static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -316,7 +293,7 @@ static bool connection_feed(struct server *server, struct connection *connection
     /* Some senders end a body with a line end that is not part of it (RFC 9112 section 2.2). */
     if (!connection->exchange && len == 2 && memcmp(data, "\r\n", 2) == 0)
         return true;
-    if (!connection->exchange && !exchange_begin(server, connection)) {
+    if (!connection->exchange && !(connection->exchange = exchange_new(server))) {
         connection_close(server, connection);
         return false;
     }

@@ -1,13 +1,15 @@
 /* The server's inside: who owns what, between the thread of server_run and the workers.
  *
- * Handing a request from one thread to another costs more than reading it, so it is avoided: idle workers wait for the connections themselves
- * (one epoll set, EPOLLONESHOT, one waiter woken an event), and the one that is woken reads the request, runs the handler and writes the answer.
- * The thread of server_run accepts and watches the time. Only while every worker is inside a handler does it watch the connections too:
- * health is answered, requests are read and queued, and a worker that comes back takes from the queue first.
+ * Handing a request from one thread to another costs more than reading it, so it is avoided: idle workers wait for the
+ * connections themselves (one epoll set, EPOLLONESHOT, one waiter woken an event), and the one that is woken reads the
+ * request, runs the handler and writes the answer. The thread of server_run accepts and watches the time. Only while
+ * every worker is inside a handler does it watch the connections too: health is answered, requests are read and
+ * queued, and a worker that comes back takes from the queue first.
  *
- * A connection is touched by the thread that has claimed it, under the lock, by an event or because its time is up; releasing it arms its
- * descriptor again. Claimed or not it stands in exactly one list, the one of its state, oldest first; since every state has one time limit, the
- * head of a list is the first to run out. Everything marked [lock] is read and written under server->lock. */
+ * A connection is touched by the thread that has claimed it, under the lock, by an event or because its time is up;
+ * releasing it arms its descriptor again. Claimed or not it stands in exactly one list, the one of its state, oldest
+ * first; since every state has one time limit, the head of a list is the first to run out. Everything marked [lock] is
+ * read and written under server->lock. */
 #ifndef PUSHWRIGHT_RUNTIME_SERVER_INTERNAL_H
 #define PUSHWRIGHT_RUNTIME_SERVER_INTERNAL_H
 
@@ -26,7 +28,7 @@ enum connection_state {
     CONNECTION_QUEUED,  /* complete, waits for a worker; claimed for it */
     CONNECTION_RUNNING, /* in the handler */
     CONNECTION_WRITING, /* the peer does not take the answer as fast as it is given */
-    CONNECTION_LINGER, /* answered and half closed: what still comes in is dropped, so that the answer is not lost to a reset */
+    CONNECTION_LINGER,  /* answered and half closed: what still comes is dropped, lest a reset overtake the answer */
     CONNECTION_STATES
 };
 
@@ -74,7 +76,8 @@ struct connection_list {
     struct connection *first, *last;
 };
 
-/* What events name, instead of a pointer: an event that was on its way when its connection was closed finds another generation. */
+/* What events name, instead of a pointer: an event that was on its way when its connection was closed finds another
+ * generation. */
 struct slot {
     struct connection *connection; /* NULL: free */
     uint32_t generation;
@@ -86,7 +89,7 @@ struct spare {
     char *data;
     size_t capacity;
 };
-enum { SERVER_SPARES = 4 };
+enum { SERVER_SPARES = 4, SERVER_SPARE_EXCHANGES = 8 };
 
 struct server {
     struct server_options options;
@@ -97,9 +100,11 @@ struct server {
     unsigned connections;                            /* [lock] open ones */
     size_t memory_used;                              /* [lock] */
     struct connection *privileged; /* [lock] the one that may exceed memory_max, so that at least one body gets on */
-    struct spare spares[SERVER_SPARES]; /* [lock] */
-    unsigned spare_count;               /* [lock] */
-    int64_t spare_since_ms;             /* [lock] when one was given back last */
+    struct exchange *spare_exchanges[SERVER_SPARE_EXCHANGES]; /* [lock] */
+    unsigned spare_exchange_count;                            /* [lock] */
+    struct spare spares[SERVER_SPARES];                       /* [lock] */
+    unsigned spare_count;                                     /* [lock] */
+    int64_t spare_since_ms;                                   /* [lock] when one was given back last */
     pthread_t *workers;
     unsigned workers_started, workers_idle; /* [lock] */
     unsigned queued;                        /* [lock] length of the list QUEUED */
@@ -134,10 +139,12 @@ bool server_enqueue(struct server *server, struct connection *connection); /* fa
 void server_join_workers(struct server *server);
 void server_wake(const struct server *server, int fd); /* async-signal-safe */
 
-/* server_spare.c */
+/* server_spare.c: exchanges and bodies, new or used. */
+struct exchange *exchange_new(struct server *server); /* NULL when memory is out */
+void exchange_end(struct server *server, struct exchange *exchange);
+void exchange_free(struct exchange *exchange);
 void spare_use(struct server *server, struct bytes *body,
-               size_t size); /* let the body have room for more than `size`, if there is a spare */
-void spare_keep(struct server *server, struct bytes *body); /* takes the body's memory, or leaves it */
+               size_t size); /* room for more than `size`, if there is a spare */
 int64_t spare_expiry_locked(const struct server *server);
 void spare_drop(struct server *server);
 
@@ -148,8 +155,8 @@ enum sent { SENT_ALL, SENT_PART, SENT_FAILED };
 enum sent exchange_send(struct exchange *exchange, int fd);
 bool reply_headers_are_safe(struct span lines);
 
-/* server_connection.c: [lock] is taken inside, unless the name says so. The connection is claimed by the caller; each of these releases or
- * closes it. */
+/* server_connection.c: [lock] is taken inside, unless the name says so. The connection is claimed by the caller; each
+ * of these releases or closes it. */
 void connection_move_locked(struct server *server, struct connection *connection, enum connection_state state);
 bool connection_add(struct server *server, int fd); /* takes the descriptor */
 struct connection *connection_claim(struct server *server, uint64_t event);

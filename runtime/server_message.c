@@ -7,8 +7,8 @@
 
 static_assert(sizeof(llhttp_t) <= sizeof((struct message *)0)->parser, "the library's state fits");
 
-/* What framing may cost: chunk sizes, extensions and trailers beyond this share of the body are an attack, not a message. One byte a
- * chunk, the worst that an honest sender does, costs six. */
+/* What framing may cost: chunk sizes, extensions and trailers beyond this share of the body are an attack, not a
+ * message. One byte a chunk, the worst that an honest sender does, costs six. */
 enum { FRAMING_FREE = 16 * 1024, FRAMING_FACTOR = 8 };
 
 static struct message *message_of(llhttp_t *parser)
@@ -286,6 +286,21 @@ void message_init(struct message *message, size_t body_max)
     llhttp_t *parser = (llhttp_t *)message->parser;
     llhttp_init(parser, HTTP_REQUEST, &settings);
     parser->data = message;
+}
+
+void message_reset(struct message *message, size_t body_max)
+{
+    struct message old = *message;
+    message_init(message, body_max);
+    message->head = old.head;
+    message->body = old.body;
+    message->body.max = body_max;
+    bytes_clear(&message->head);
+    bytes_clear(&message->body);
+    message->fields = old.fields;
+    message->field_capacity = old.field_capacity;
+    if (message->fields)
+        memset(message->fields, 0, old.field_capacity * sizeof *old.fields);
 }
 
 void message_release(struct message *message)

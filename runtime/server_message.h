@@ -1,5 +1,6 @@
-/* One HTTP/1.1 request as it comes in, piece by piece: llhttp behind it, and the checks that llhttp leaves to its user. Private to the
- * server; a header of its own so that tests and the fuzzer can feed bytes without a socket. Source: RFC 9110, RFC 9112. */
+/* One HTTP/1.1 request as it comes in, piece by piece: llhttp behind it, and the checks that llhttp leaves to its
+ * user. Private to the server; a header of its own so that tests and the fuzzer can feed bytes without a socket.
+ * Source: RFC 9110, RFC 9112. */
 #ifndef PUSHWRIGHT_RUNTIME_SERVER_MESSAGE_H
 #define PUSHWRIGHT_RUNTIME_SERVER_MESSAGE_H
 
@@ -36,8 +37,12 @@ void message_init(struct message *message, size_t body_max);
 void message_release(struct message *message);
 AUTO_RELEASE(struct message, message_release)
 
-/* Feed bytes while the state is HEAD or BODY. Returns how many belong to this message: fewer than `len` only when it became complete (the
- * rest is the next request) or was refused. The message points at itself: it must not be moved after message_init. */
+/* As after message_init, with the memory that it has. */
+void message_reset(struct message *message, size_t body_max);
+
+/* Feed bytes while the state is HEAD or BODY. Returns how many belong to this message: fewer than `len` only when it
+ * became complete (the rest is the next request) or was refused. The message points at itself: it must not be moved
+ * after message_init. */
 size_t message_feed(struct message *message, const char *data, size_t len);
 
 /* Refuse from outside (time is up, memory is out). */
@@ -49,8 +54,8 @@ size_t message_plain_remaining(const struct message *message);
 /* Host field value: uri-host [ ":" port ]. Source: RFC 9110 section 7.2, RFC 3986 section 3.2.2. */
 bool message_host_is_valid(struct span value);
 
-/* Split a request target of origin-form, absolute-form or asterisk-form (OPTIONS only) into path and query; false when it is none of
- * them. Source: RFC 9112 section 3.2. */
+/* Split a request target of origin-form, absolute-form or asterisk-form (OPTIONS only) into path and query; false when
+ * it is none of them. Source: RFC 9112 section 3.2. */
 bool message_target_split(struct span method, struct span target, struct span *path, struct span *query);
 
 /* Field values: no control characters but the tab. Source: RFC 9110 section 5.5. */

@@ -1,5 +1,5 @@
-/* A connection's bytes as requests, one after the other. The same bytes are fed whole and in pieces (the first byte of the input says how
- * large): both must give the same requests and the same end. Spans must stay inside what was sent. */
+/* A connection's bytes as requests, one after the other. The same bytes are fed whole and in pieces (the first byte of
+ * the input says how large): both must give the same requests and the same end. Spans must stay inside what was sent. */
 #include "runtime/server_message.h"
 
 #include <stdint.h>
@@ -96,7 +96,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct outcome whole = run(text, size - 1, size), parts = run(text, size - 1, (size_t)data[0] % 64 + 1);
     require(whole.requests == parts.requests && whole.sum == parts.sum && whole.body == parts.body &&
             whole.fields == parts.fields);
-    /* How far a refused message was read, and so which of its mistakes came first, may depend on the pieces; that it is refused, not. */
+    /* How far a refused message was read, and so which of its mistakes came first, may depend on the pieces; that it
+     * is refused, not. */
     require((whole.status == 0) == (parts.status == 0));
     return 0;
 }

@@ -135,7 +135,8 @@ static size_t lines_with(const char *text, const char *word)
     return count;
 }
 
-/* A sender who makes up types, and codes, and methods: the table is full at some time, and nothing is lost from the sums. */
+/* A sender who makes up types, and codes, and methods: the table is full at some time, and nothing is lost from the
+ * sums. */
 static void inventive_senders_do_not_fill_the_memory(void **unused)
 {
     (void)unused;

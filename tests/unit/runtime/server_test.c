@@ -980,7 +980,8 @@ static void bad_addresses_are_named(void **unused)
     end(fixture);
 }
 
-/* --- a server for tests in other languages: "server_test serve BODY" listens on 127.0.0.1:$PORT until SIGTERM and takes that body only --- */
+/* --- a server for tests in other languages: "server_test serve BODY" listens on 127.0.0.1:$PORT until SIGTERM and
+ * takes that body only --- */
 
 static struct server *served;
 
