@@ -197,8 +197,7 @@ bool call_cancelled(void *context)
 {
     struct call *call = context;
     int64_t stop_ms = stop_requested_ms();
-    return call_remaining_ms(call) == 0 ||
-           (stop_ms != 0 && clock_monotonic_ms() - stop_ms >= call->shim->drain_ms / 2);
+    return call_remaining_ms(call) == 0 || (stop_ms != 0 && clock_monotonic_ms() - stop_ms >= call->shim->drain_ms / 2);
 }
 
 /* --- emitting ------------------------------------------------------------------------------------------------------------- */
@@ -416,8 +415,11 @@ bool call_skip(struct call *call, const char *rule, const char *target, struct e
         return false;
     report_skip(call, rule, reason);
     call->skipped++;
-    const struct draft draft = { .type = DECISION_SKIPPED, .subject = skip_subject(call, rule),
-                                 .content = bytes_span(&content), .rule = rule, .target = target };
+    const struct draft draft = { .type = DECISION_SKIPPED,
+                                 .subject = skip_subject(call, rule),
+                                 .content = bytes_span(&content),
+                                 .rule = rule,
+                                 .target = target };
     return call_emit(call, &draft, err);
 }
 

@@ -36,7 +36,7 @@ struct shim {
     struct outlet outlet;    /* deliver NULL: none, one event may go back as the answer */
     int64_t drain_ms;        /* from the signal to the end */
     struct metrics *metrics;
-    pthread_mutex_t lock;    /* guards arenas */
+    pthread_mutex_t lock;     /* guards arenas */
     struct arena *arenas[64]; /* idle ones, kept because musl's allocator is slow */
     size_t arena_count;
 };
@@ -49,8 +49,8 @@ struct queued {
 struct call {
     struct shim *shim;
     struct arena *arena;
-    const struct event *event; /* NULL in serve */
-    const struct json *data;   /* parsed on first use */
+    const struct event *event;                        /* NULL in serve */
+    const struct json *data;                          /* parsed on first use */
     const char *parent_source, *parent_id, *chain_id; /* NULL until known or first used */
     const char *traceparent, *tracestate;             /* of emitted events */
     int64_t started_us, deadline_ms;                  /* monotonic */

@@ -96,7 +96,8 @@ static const struct core_attribute {
     const char *name;
     size_t offset;
     bool required;
-    bool (*check)(const char *name, const char *value, struct error *err); /* besides check_string; NULL: nothing more */
+    bool (*check)(const char *name, const char *value,
+                  struct error *err); /* besides check_string; NULL: nothing more */
 } core_attributes[] = {
     { "id", offsetof(struct event, id), true, NULL },
     { "source", offsetof(struct event, source), true, check_reference },

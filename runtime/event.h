@@ -18,7 +18,7 @@ struct attribute {
 };
 
 struct event {
-    const char *id, *source, *type; /* required, never empty; specversion is always 1.0 */
+    const char *id, *source, *type;                            /* required, never empty; specversion is always 1.0 */
     const char *subject, *time, *datacontenttype, *dataschema; /* NULL: absent */
     const struct attribute *extensions;
     size_t extension_count;

@@ -51,8 +51,7 @@ static const char *environment(const char *name)
     return value && *value ? value : NULL;
 }
 
-static bool deliver_to_sink(void *context, const struct event *event, int64_t budget_ms, int *status,
-                            struct error *err)
+static bool deliver_to_sink(void *context, const struct event *event, int64_t budget_ms, int *status, struct error *err)
 {
     return sink_deliver_within(context, event, budget_ms, status, err);
 }
@@ -126,8 +125,9 @@ static bool set_metrics(struct shim *shim, struct error *err)
 
 static bool shim_fill(struct shim *shim, struct error *err)
 {
-    return set_metrics(shim, err) && check_handler(shim, err) && set_drain(shim, err) && set_source(shim, err) && set_keys(shim, err) &&
-           set_sink(shim, err) && (!shim->function->start || shim->function->start(&shim->state, err));
+    return set_metrics(shim, err) && check_handler(shim, err) && set_drain(shim, err) && set_source(shim, err) &&
+           set_keys(shim, err) && set_sink(shim, err) &&
+           (!shim->function->start || shim->function->start(&shim->state, err));
 }
 
 static void shim_release(struct shim *shim)
@@ -222,7 +222,7 @@ static int command_help(const struct context *context, const char *none);
 
 static const struct option {
     const char *name;
-    const char *argument; /* NULL: none */
+    const char *argument;                                            /* NULL: none */
     int (*run)(const struct context *context, const char *argument); /* returns the exit code */
     const char *help;
 } options[] = {

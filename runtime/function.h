@@ -44,8 +44,8 @@ struct reply {
     const char *content_type; /* NULL without a body; static text */
     struct bytes body;
     unsigned retry_after_s;
-    const char *allow;        /* Allow header of a 405 or OPTIONS; static text */
-    struct bytes headers;     /* further header lines, each "Name: value\r\n"; checked for CR, LF and NUL by the writer */
+    const char *allow;    /* Allow header of a 405 or OPTIONS; static text */
+    struct bytes headers; /* further header lines, each "Name: value\r\n"; checked for CR, LF and NUL by the writer */
 };
 
 struct function {
@@ -68,20 +68,21 @@ struct function {
 /* An event to be sent. The runtime adds id (a hash of the parent's source and id, this function, type, rule and target: a retry
  * makes the same event again), source, time, chain id, links, trace context and signature. */
 struct draft {
-    const char *type;            /* CDEvents type, listed in fn.json under "out" */
-    const char *subject;         /* subject.id */
-    const char *subject_source;  /* NULL: none */
-    struct span content;         /* JSON object: subject.content */
-    struct span custom;          /* JSON object: customData; absent: none */
-    const char *rule;            /* the build or trigger it is about; part of the id; NULL: none */
-    const char *target;          /* what tells two events of one rule apart; part of the id; NULL: none */
+    const char *type;                   /* CDEvents type, listed in fn.json under "out" */
+    const char *subject;                /* subject.id */
+    const char *subject_source;         /* NULL: none */
+    struct span content;                /* JSON object: subject.content */
+    struct span custom;                 /* JSON object: customData; absent: none */
+    const char *rule;                   /* the build or trigger it is about; part of the id; NULL: none */
+    const char *target;                 /* what tells two events of one rule apart; part of the id; NULL: none */
     const struct attribute *attributes; /* routing keys: extension attributes, names [a-z0-9]{1,20} */
     size_t attribute_count;
 };
 
 void *call_state(struct call *call);
 const struct event *call_event(struct call *call); /* NULL in serve */
-const struct json *call_data(struct call *call, struct error *err); /* the event's data as JSON: the CDEvent; NULL with ERROR_INVALID */
+const struct json *call_data(struct call *call,
+                             struct error *err); /* the event's data as JSON: the CDEvent; NULL with ERROR_INVALID */
 struct arena *call_arena(struct call *call);
 const char *call_chain_id(struct call *call);
 

@@ -19,8 +19,8 @@ struct manifest {
     const char *name;    /* [a-z0-9-]+ */
     const char *summary; /* one sentence; "" when absent */
     struct manifest_list in, out, secrets;
-    bool serves_http;    /* "serves": "http" */
-    bool is_signed;      /* refuses events without a good signature */
+    bool serves_http;     /* "serves": "http" */
+    bool is_signed;       /* refuses events without a good signature */
     unsigned concurrency; /* calls at once; default 4 */
     long timeout_s;       /* of a call; default 60 */
     size_t body_max;      /* default EVENT_MAX */

@@ -9,14 +9,20 @@
 /* First match wins. OpenFaaS, Fission and plain Kubernetes leave no mark: the last row is right for them. */
 static const struct platform platforms[] = {
     { .name = "jobsink", .signal = "K_EVENT_PATH", .mode = PLATFORM_EVENT_FILE, .event = "K_EVENT_PATH" },
-    { .name = "tencent-job", .signal = "SCF_CUSTOM_CONTAINER_EVENT", .mode = PLATFORM_EVENT_VALUE,
+    { .name = "tencent-job",
+      .signal = "SCF_CUSTOM_CONTAINER_EVENT",
+      .mode = PLATFORM_EVENT_VALUE,
       .event = "SCF_CUSTOM_CONTAINER_EVENT" },
     { .name = "cloud-run-job", .signal = "CLOUD_RUN_JOB", .mode = PLATFORM_EVENT_VALUE, .event = "PUSHWRIGHT_EVENT" },
-    { .name = "container-apps-job", .signal = "CONTAINER_APP_JOB_NAME", .mode = PLATFORM_EVENT_VALUE,
+    { .name = "container-apps-job",
+      .signal = "CONTAINER_APP_JOB_NAME",
+      .mode = PLATFORM_EVENT_VALUE,
       .event = "PUSHWRIGHT_EVENT" },
     /* Behind the Lambda Web Adapter, which turns invocations into HTTP. */
     { .name = "aws-lambda", .signal = "AWS_LAMBDA_RUNTIME_API", .ports = { "AWS_LWA_PORT", "PORT" }, .port = "8080" },
-    { .name = "azure-functions", .signal = "FUNCTIONS_CUSTOMHANDLER_PORT", .ports = { "FUNCTIONS_CUSTOMHANDLER_PORT" },
+    { .name = "azure-functions",
+      .signal = "FUNCTIONS_CUSTOMHANDLER_PORT",
+      .ports = { "FUNCTIONS_CUSTOMHANDLER_PORT" },
       .port = "8080" },
     { .name = "knative", .signal = "K_SERVICE", .ports = { "PORT" }, .port = "8080" }, /* and Cloud Run */
     { .name = "alibaba-fc", .signal = "FC_FUNCTION_NAME", .ports = { "FC_CUSTOM_LISTEN_PORT" }, .port = "9000" },
@@ -74,7 +80,7 @@ bool platform_is_health_check(const struct request *request, bool *readiness)
     } paths[] = {
         { "/health/liveness", false }, { "/health/readiness", true }, /* Knative func */
         { "/healthz", false },         { "/readyz", true },
-        { "/livez", false }, /* Kubernetes' custom, Fission */
+        { "/livez", false },                                 /* Kubernetes' custom, Fission */
         { "/_/health", false },        { "/_/ready", true }, /* OpenFaaS */
     };
     if (!span_is(request->method, "GET") && !span_is(request->method, "HEAD"))

@@ -15,7 +15,7 @@ enum platform_mode {
 
 struct platform {
     const char *name;
-    const char *signal;  /* variable that gives the platform away; NULL: the last row, any */
+    const char *signal; /* variable that gives the platform away; NULL: the last row, any */
     enum platform_mode mode;
     const char *ports[3]; /* variables that name the port, the first that is set counts */
     const char *port;     /* when none is set */

@@ -86,16 +86,18 @@ void report_outcome(struct call *call, int status, const struct error *err)
 
 void report_refusal(const struct shim *shim, int status, const struct error *err)
 {
-    const struct log_fields fields = { .logger = shim->manifest->name, .platform = shim->platform, .outcome = "failed",
-                                       .error_type = error_kind_name(err->kind), .status = status };
+    const struct log_fields fields = { .logger = shim->manifest->name,
+                                       .platform = shim->platform,
+                                       .outcome = "failed",
+                                       .error_type = error_kind_name(err->kind),
+                                       .status = status };
     log_event(SEVERITY_WARNING, &fields, "%s", err->message);
 }
 
 void report_fatal(const char *name, const struct error *err)
 {
     fprintf(stderr, "%s: %s\n", name, err->message);
-    const struct log_fields fields = { .logger = name, .outcome = "failed",
-                                       .error_type = error_kind_name(err->kind) };
+    const struct log_fields fields = { .logger = name, .outcome = "failed", .error_type = error_kind_name(err->kind) };
     if (!isatty(STDOUT_FILENO))
         log_event(SEVERITY_CRITICAL, &fields, "%s", err->message);
 }

@@ -17,11 +17,13 @@ struct keyring; /* immutable after it was filled: safe for several threads */
 struct keyring *keyring_new(void);
 void keyring_free(struct keyring *keyring);
 AUTO_FREE(struct keyring, keyring_free)
-bool keyring_add(struct keyring *keyring, struct secret *key, struct error *err); /* takes the key; under 16 bytes is ERROR_INVALID */
+bool keyring_add(struct keyring *keyring, struct secret *key,
+                 struct error *err); /* takes the key; under 16 bytes is ERROR_INVALID */
 size_t keyring_count(const struct keyring *keyring);
 
 /* The attribute's value for this event under the first key, made in the arena. */
-const char *signature_make(const struct keyring *keyring, struct arena *arena, const struct event *event, struct error *err);
+const char *signature_make(const struct keyring *keyring, struct arena *arena, const struct event *event,
+                           struct error *err);
 
 /* ERROR_DENIED: missing, malformed, or made under no key of the ring. The text never holds the expected value. */
 bool signature_verify(const struct keyring *keyring, const struct event *event, struct error *err);

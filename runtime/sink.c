@@ -118,8 +118,9 @@ static bool set_overrides(struct sink *sink, const char *text, struct error *err
         sink->overrides[sink->override_count++] = (struct attribute){ .name = json_key(member), .value = value };
     }
     /* An event with these on it must be a good one. */
-    const struct event probe = { .id = "1", .source = "/", .type = "t", .extensions = sink->overrides,
-                                 .extension_count = sink->override_count };
+    const struct event probe = {
+        .id = "1", .source = "/", .type = "t", .extensions = sink->overrides, .extension_count = sink->override_count
+    };
     return event_check(&probe, err);
 }
 
@@ -358,7 +359,9 @@ static bool attempt(struct delivery *delivery, struct http_client *client, struc
         .header_count = count,
         .body = delivery->event->data.data ? delivery->event->data : SPAN(""),
         .body_max = ANSWER_MAX,
-        .timeout_ms = left < 1 ? 1 : left < sink->attempt_timeout_ms ? (long)left : sink->attempt_timeout_ms,
+        .timeout_ms = left < 1                          ? 1
+                      : left < sink->attempt_timeout_ms ? (long)left
+                                                        : sink->attempt_timeout_ms,
     };
     AUTO(http_response_release) struct http_response response = { 0 };
     bool answered = http_call(client, &request, &response, err);
@@ -419,8 +422,9 @@ bool sink_deliver_within(struct sink *sink, const struct event *event, int64_t b
         return false;
     if (budget_ms > sink->budget_ms)
         budget_ms = sink->budget_ms;
-    struct delivery delivery = { .sink = sink, .event = event, .message = &message,
-                                 .deadline_ms = clock_monotonic_ms() + budget_ms };
+    struct delivery delivery = {
+        .sink = sink, .event = event, .message = &message, .deadline_ms = clock_monotonic_ms() + budget_ms
+    };
     bool delivered = try_until_deadline(&delivery, pooled->client, err);
     return_client(sink, pooled);
     *status = delivery.status;

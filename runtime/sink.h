@@ -10,12 +10,12 @@
 struct sink; /* safe for several threads: each delivery takes one of its clients */
 
 struct sink_options {
-    const char *url;            /* http(s), or "unix:/path" (local chain) */
-    const char *overrides;      /* K_CE_OVERRIDES: {"extensions":{...}}; NULL or "": none */
-    const char *extra_ca_pem;   /* K_CA_CERTS */
-    const char *token_file;     /* re-read for each delivery, sent as Bearer; NULL: none (/oidc/token when it exists) */
-    long attempt_timeout_ms;    /* 0: 10 s (K_SINK_TIMEOUT) */
-    long budget_ms;             /* all attempts and pauses of one event; 0: 20 s */
+    const char *url;          /* http(s), or "unix:/path" (local chain) */
+    const char *overrides;    /* K_CE_OVERRIDES: {"extensions":{...}}; NULL or "": none */
+    const char *extra_ca_pem; /* K_CA_CERTS */
+    const char *token_file;   /* re-read for each delivery, sent as Bearer; NULL: none (/oidc/token when it exists) */
+    long attempt_timeout_ms;  /* 0: 10 s (K_SINK_TIMEOUT) */
+    long budget_ms;           /* all attempts and pauses of one event; 0: 20 s */
 };
 
 /* From the environment: K_SINK, else PUSHWRIGHT_SINK; K_CE_OVERRIDES, K_CA_CERTS, K_SINK_TIMEOUT (seconds), the certificates in

@@ -24,7 +24,8 @@ static bool same_text(const char *a, const char *b)
 static void compare(const struct event *a, const struct event *b)
 {
     require(same_text(a->id, b->id) && same_text(a->source, b->source) && same_text(a->type, b->type));
-    require(same_text(a->subject, b->subject) && same_text(a->time, b->time) && same_text(a->dataschema, b->dataschema));
+    require(same_text(a->subject, b->subject) && same_text(a->time, b->time) &&
+            same_text(a->dataschema, b->dataschema));
     require(a->extension_count == b->extension_count);
     for (size_t i = 0; i < a->extension_count; i++)
         require(same_text(a->extensions[i].value, event_extension(b, a->extensions[i].name)));

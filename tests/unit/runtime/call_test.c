@@ -18,10 +18,17 @@
 static bool emit(struct call *call, const char *target, struct error *err)
 {
     static const struct attribute attributes[] = { { "vcsref", "refs/heads/main", ATTRIBUTE_STRING } };
-    return call_emit(call, &(struct draft){ .type = MADE, .subject = "s", .subject_source = "https://x/y",
-                                            .content = SPAN("{\"n\":12345678901234567890}"), .custom = SPAN("{\"k\":1}"),
-                                            .rule = "rule", .target = target, .attributes = attributes,
-                                            .attribute_count = 1 }, err);
+    return call_emit(call,
+                     &(struct draft){ .type = MADE,
+                                      .subject = "s",
+                                      .subject_source = "https://x/y",
+                                      .content = SPAN("{\"n\":12345678901234567890}"),
+                                      .custom = SPAN("{\"k\":1}"),
+                                      .rule = "rule",
+                                      .target = target,
+                                      .attributes = attributes,
+                                      .attribute_count = 1 },
+                     err);
 }
 
 static bool emit_bad(struct call *call, const char *what, struct error *err)
@@ -50,9 +57,9 @@ static bool handle(struct call *call, struct error *err)
     static const struct {
         const char *subject;
         enum error_kind kind;
-    } errors[] = { { "invalid", ERROR_INVALID }, { "denied", ERROR_DENIED }, { "missing", ERROR_NOT_FOUND },
+    } errors[] = { { "invalid", ERROR_INVALID }, { "denied", ERROR_DENIED },           { "missing", ERROR_NOT_FOUND },
                    { "large", ERROR_TOO_LARGE }, { "unsupported", ERROR_UNSUPPORTED }, { "conflict", ERROR_CONFLICT },
-                   { "busy", ERROR_BUSY }, { "down", ERROR_UNAVAILABLE }, { "uncertain", ERROR_UNCERTAIN },
+                   { "busy", ERROR_BUSY },       { "down", ERROR_UNAVAILABLE },        { "uncertain", ERROR_UNCERTAIN },
                    { "bug", ERROR_INTERNAL } };
     const char *subject = call_event(call)->subject;
     for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++)
@@ -115,12 +122,14 @@ struct program {
 
 static const struct function plain = { .start = start, .handle = handle, .manifest = MANIFEST("false") };
 static const struct function guarded = { .start = start, .handle = handle, .manifest = MANIFEST("true") };
-static const struct function facing = { .serve = serve, .manifest = "{\"name\":\"facing\",\"serves\":\"http\",\"out\":[\"" MADE "\"]}" };
+static const struct function facing = { .serve = serve,
+                                        .manifest =
+                                            "{\"name\":\"facing\",\"serves\":\"http\",\"out\":[\"" MADE "\"]}" };
 
 static int run_program(void *context)
 {
     struct program *program = context;
-    char *argv[4] = { (char *)(uintptr_t) "tester" };
+    char *argv[4] = { (char *)(uintptr_t)"tester" };
     int argc = 1;
     for (; argc < 4 && program->arguments[argc - 1]; argc++)
         argv[argc] = (char *)(uintptr_t)program->arguments[argc - 1];
@@ -157,8 +166,8 @@ static int post_event(unsigned port, const char *subject, char answer[static PEE
 static int post_structured(unsigned port, const char *type, const char *body, char answer[static PEER_TEXT])
 {
     char request[8192];
-    snprintf(request, sizeof request, "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n%s", type,
-             strlen(body), body);
+    snprintf(request, sizeof request, "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n%s",
+             type, strlen(body), body);
     return ask(port, request, answer);
 }
 
@@ -229,7 +238,9 @@ static void messages_that_are_no_events_are_refused_and_never_404(void **state)
     assert_int_equal(post_structured(port, "application/cloudevents+json", "{\"specversion\":\"1.0\"}", answer), 400);
     assert_int_equal(post_structured(port, "application/cloudevents-batch+json", "[]", answer), 202);
     assert_int_equal(post_structured(port, "application/cloudevents+json",
-                                     "{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"/\",\"type\":\"other.type\"}", answer), 202);
+                                     "{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"/\",\"type\":\"other.type\"}",
+                                     answer),
+                     202);
     assert_string_equal(body_of(answer), "");
     static char log[64 * 1024];
     stop_running(&running, log, sizeof log);
@@ -244,7 +255,9 @@ static void options_is_the_webhook_handshake(void **state)
     assert_int_equal(ask(running.port, "OPTIONS / HTTP/1.1\r\nHost: x\r\n\r\n", answer), 200);
     assert_string_equal(header_in(answer, "Allow"), "POST, OPTIONS");
     assert_null(header_in(answer, "WebHook-Allowed-Origin"));
-    assert_int_equal(ask(running.port, "OPTIONS / HTTP/1.1\r\nHost: x\r\nWebHook-Request-Origin: eventgrid.example\r\n\r\n", answer), 200);
+    assert_int_equal(
+        ask(running.port, "OPTIONS / HTTP/1.1\r\nHost: x\r\nWebHook-Request-Origin: eventgrid.example\r\n\r\n", answer),
+        200);
     assert_string_equal(header_in(answer, "WebHook-Allowed-Origin"), "*");
     assert_string_equal(header_in(answer, "WebHook-Allowed-Rate"), "*");
     stop_running(&running, NULL, 0);
@@ -253,8 +266,8 @@ static void options_is_the_webhook_handshake(void **state)
 static void health_of_every_platform_is_answered(void **state)
 {
     (void)state;
-    static const char *const paths[] = { "/health/liveness", "/health/readiness", "/healthz", "/readyz", "/livez",
-                                         "/_/health", "/_/ready" };
+    static const char *const paths[] = { "/health/liveness", "/health/readiness", "/healthz", "/readyz",
+                                         "/livez",           "/_/health",         "/_/ready" };
     static char answer[PEER_TEXT];
     struct running running = start_function(&plain, (const char *[]){ LISTEN, NULL });
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
@@ -262,7 +275,8 @@ static void health_of_every_platform_is_answered(void **state)
         snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", paths[i]);
         assert_int_equal(ask(running.port, request, answer), 200);
     }
-    assert_int_equal(ask(running.port, "GET /x HTTP/1.1\r\nHost: x\r\nUser-Agent: kube-probe/1.33\r\n\r\n", answer), 200);
+    assert_int_equal(ask(running.port, "GET /x HTTP/1.1\r\nHost: x\r\nUser-Agent: kube-probe/1.33\r\n\r\n", answer),
+                     200);
     assert_int_equal(ask(running.port, "GET /x HTTP/1.1\r\nHost: x\r\nUser-Agent: curl\r\n\r\n", answer), 405);
     stop_running(&running, NULL, 0);
 }
@@ -344,8 +358,10 @@ static void chain_and_trace_run_through(void **state)
     struct running running = start_function(&plain, (const char *[]){ LISTEN, sink_setting(peer), NULL });
     static const char trace[] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     char body[1000];
-    snprintf(body, sizeof body, "{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"/\",\"type\":\"test.in\",\"subject\":\"one\","
-             "\"traceparent\":\"%s\",\"data\":{\"context\":{\"chainId\":\"chain-of-data\"}}}", trace);
+    snprintf(body, sizeof body,
+             "{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"/\",\"type\":\"test.in\",\"subject\":\"one\","
+             "\"traceparent\":\"%s\",\"data\":{\"context\":{\"chainId\":\"chain-of-data\"}}}",
+             trace);
     assert_int_equal(post_structured(running.port, "application/cloudevents+json", body, answer), 202);
     assert_string_equal(header_in(peer->requests[0], "ce-correlationid"), "chain-of-data");
     assert_string_equal(header_in(peer->requests[0], "ce-traceparent"), trace);
@@ -361,15 +377,20 @@ static void chain_and_trace_run_through(void **state)
 static void batch_is_handled_event_by_event(void **state)
 {
     (void)state;
-#define BATCH_EVENT(id, subject) "{\"specversion\":\"1.0\",\"id\":\"" id "\",\"source\":\"/\",\"type\":\"test.in\",\"subject\":\"" subject "\"}"
+#define BATCH_EVENT(id, subject)                                                                                       \
+    "{\"specversion\":\"1.0\",\"id\":\"" id "\",\"source\":\"/\",\"type\":\"test.in\",\"subject\":\"" subject "\"}"
     static char answer[PEER_TEXT];
     struct peer *peer = peer_start(SCRIPT(202));
     struct running running = start_function(&plain, (const char *[]){ LISTEN, sink_setting(peer), NULL });
     assert_int_equal(post_structured(running.port, "application/cloudevents-batch+json",
-                                     "[" BATCH_EVENT("1", "one") "," BATCH_EVENT("2", "one") "]", answer), 202);
+                                     "[" BATCH_EVENT("1", "one") "," BATCH_EVENT("2", "one") "]", answer),
+                     202);
     assert_int_equal(peer->count, 2);
-    assert_int_equal(post_structured(running.port, "application/cloudevents-batch+json",
-                                     "[" BATCH_EVENT("1", "one") "," BATCH_EVENT("2", "busy") "," BATCH_EVENT("3", "one") "]", answer), 429);
+    assert_int_equal(
+        post_structured(running.port, "application/cloudevents-batch+json",
+                        "[" BATCH_EVENT("1", "one") "," BATCH_EVENT("2", "busy") "," BATCH_EVENT("3", "one") "]",
+                        answer),
+        429);
     assert_int_equal(peer->count, 3);
     stop_running(&running, NULL, 0);
     peer_stop(peer);
@@ -407,8 +428,9 @@ static void signed_hop_from_emission_to_verification(void **state)
                  "POST / HTTP/1.1\r\nHost: x\r\nce-specversion: 1.0\r\nce-id: %s\r\nce-source: %s\r\nce-type: %s\r\n"
                  "ce-subject: %s\r\nce-time: %s\r\nce-correlationid: %s\r\nce-causationid: %s\r\n%s%s%s"
                  "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
-                 id, source, type, forged == 1 ? "forged" : subject, time, chain, cause, forged == 2 ? "" : "ce-pushwrightsig: ",
-                 forged == 2 ? "" : signature, forged == 2 ? "" : "\r\n", strlen(body), body);
+                 id, source, type, forged == 1 ? "forged" : subject, time, chain, cause,
+                 forged == 2 ? "" : "ce-pushwrightsig: ", forged == 2 ? "" : signature, forged == 2 ? "" : "\r\n",
+                 strlen(body), body);
         static char told[PEER_TEXT];
         assert_int_equal(ask(receiver.port, relayed, told), forged ? 403 : 202);
     }
@@ -438,12 +460,9 @@ static void wrong_settings_and_a_failing_start_end_the_process(void **state)
     static const struct {
         const char *setting, *error;
     } rows[] = {
-        { "TEST_START_FAILS=1", "no configuration" },
-        { "PUSHWRIGHT_SINK=ftp://x", "sink" },
-        { "PUSHWRIGHT_CHAIN_KEY=short", "chain key" },
-        { "PUSHWRIGHT_CHAIN_KEY_FILE=/nowhere", "/nowhere" },
-        { "PUSHWRIGHT_PLATFORM=mars", "mars" },
-        { "PUSHWRIGHT_DRAIN_SECONDS=x", "PUSHWRIGHT_DRAIN_SECONDS" },
+        { "TEST_START_FAILS=1", "no configuration" },     { "PUSHWRIGHT_SINK=ftp://x", "sink" },
+        { "PUSHWRIGHT_CHAIN_KEY=short", "chain key" },    { "PUSHWRIGHT_CHAIN_KEY_FILE=/nowhere", "/nowhere" },
+        { "PUSHWRIGHT_PLATFORM=mars", "mars" },           { "PUSHWRIGHT_DRAIN_SECONDS=x", "PUSHWRIGHT_DRAIN_SECONDS" },
         { "PUSHWRIGHT_SOURCE=a b", "PUSHWRIGHT_SOURCE" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -525,12 +544,15 @@ static void what_has_begun_is_finished_after_sigterm(void **state)
 
 /* --- one shot ---------------------------------------------------------------------------------------------------------------- */
 
-static int run_once(const struct function *function, const char *subject, const char *const *more, char out_text[static 16384])
+static int run_once(const struct function *function, const char *subject, const char *const *more,
+                    char out_text[static 16384])
 {
     struct error err = { 0 };
     AUTO(free) char *directory = directory_make_temporary("pushwright-once", &err);
     AUTO(bytes_release) struct bytes event = BYTES(4096);
-    bytes_printf(&event, &err, "{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"/\",\"type\":\"test.in\",\"subject\":\"%s\"}", subject);
+    bytes_printf(&event, &err,
+                 "{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"/\",\"type\":\"test.in\",\"subject\":\"%s\"}",
+                 subject);
     char path[200], setting[230];
     snprintf(path, sizeof path, "%s/event", directory);
     snprintf(setting, sizeof setting, "K_EVENT_PATH=%s", directory);
@@ -576,10 +598,12 @@ static void exit_code_says_whether_to_try_again(void **state)
     static const struct {
         const char *subject;
         int code;
-    } rows[] = { { "invalid", 42 }, { "denied", 42 }, { "large", 42 }, { "conflict", 1 }, { "down", 1 }, { "bug", 1 }, { "skip", 0 } };
+    } rows[] = { { "invalid", 42 }, { "denied", 42 }, { "large", 42 }, { "conflict", 1 },
+                 { "down", 1 },     { "bug", 1 },     { "skip", 0 } };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         assert_int_equal(run_once(&plain, rows[i].subject, NULL, out), rows[i].code);
-    assert_int_equal(run_once(&guarded, "nothing", (const char *[]){ "PUSHWRIGHT_CHAIN_KEY=0123456789abcdef", NULL }, out), 42);
+    assert_int_equal(
+        run_once(&guarded, "nothing", (const char *[]){ "PUSHWRIGHT_CHAIN_KEY=0123456789abcdef", NULL }, out), 42);
     struct peer *peer = peer_start(SCRIPT(202, 400, 202));
     assert_int_equal(run_once(&plain, "one", (const char *[]){ sink_setting(peer), NULL }, out), 0);
     assert_int_equal(run_once(&plain, "one", (const char *[]){ sink_setting(peer), NULL }, out), 1);

@@ -231,11 +231,18 @@ static void empty_body_is_no_data_and_too_many_attributes_are_refused(void **sta
 static void headers_are_encoded_as_the_binding_says(void **state)
 {
     (void)state;
-    static const struct attribute extensions[] = { { "foo", "Euro \xe2\x82\xac \xf0\x9f\x98\x80 \"%\"~!", ATTRIBUTE_STRING },
-                                                   { "n", "-5", ATTRIBUTE_INTEGER } };
-    const struct event event = { .id = "1", .source = "/s?a=b&c", .type = "t", .subject = "x%3Ay",
-                                 .time = "2026-09-01T12:00:00Z", .datacontenttype = "application/json",
-                                 .dataschema = "https://x/y", .extensions = extensions, .extension_count = 2 };
+    static const struct attribute extensions[] = {
+        { "foo", "Euro \xe2\x82\xac \xf0\x9f\x98\x80 \"%\"~!", ATTRIBUTE_STRING }, { "n", "-5", ATTRIBUTE_INTEGER }
+    };
+    const struct event event = { .id = "1",
+                                 .source = "/s?a=b&c",
+                                 .type = "t",
+                                 .subject = "x%3Ay",
+                                 .time = "2026-09-01T12:00:00Z",
+                                 .datacontenttype = "application/json",
+                                 .dataschema = "https://x/y",
+                                 .extensions = extensions,
+                                 .extension_count = 2 };
     AUTO(bytes_release) struct bytes out = BYTES(4096);
     struct error err = { 0 };
     assert_true(event_encode_headers(&out, &event, &err));
@@ -263,9 +270,13 @@ static void event_made_by_hand_is_checked_before_it_is_written(void **state)
         { { "a", "x", 0 }, "", NULL, NULL, "'id' is empty" },
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
-        const struct event event = { .id = rows[i].id, .source = "/", .type = "t", .subject = rows[i].subject,
+        const struct event event = { .id = rows[i].id,
+                                     .source = "/",
+                                     .type = "t",
+                                     .subject = rows[i].subject,
                                      .datacontenttype = rows[i].datacontenttype,
-                                     .extensions = &rows[i].extension, .extension_count = 1 };
+                                     .extensions = &rows[i].extension,
+                                     .extension_count = 1 };
         AUTO(bytes_release) struct bytes out = BYTES(4096);
         struct error err = { 0 };
         assert_false(event_encode_headers(&out, &event, &err));
@@ -282,11 +293,12 @@ static void structured_data_keep_their_bytes(void **state)
     static const struct {
         const char *members, *data, *type;
     } rows[] = {
-        { ",\"data\": {\"n\": 12345678901234567890.10, \"a\":\"\\u0041\"} ", "{\"n\": 12345678901234567890.10, \"a\":\"\\u0041\"}",
-          "application/json" },
+        { ",\"data\": {\"n\": 12345678901234567890.10, \"a\":\"\\u0041\"} ",
+          "{\"n\": 12345678901234567890.10, \"a\":\"\\u0041\"}", "application/json" },
         { ",\"data\":null", "null", "application/json" },
         { ",\"data\":\"text\"", "\"text\"", "application/json" },
-        { ",\"datacontenttype\":\"application/vnd.x+json\",\"data\":[1,{\"]\":2}]", "[1,{\"]\":2}]", "application/vnd.x+json" },
+        { ",\"datacontenttype\":\"application/vnd.x+json\",\"data\":[1,{\"]\":2}]", "[1,{\"]\":2}]",
+          "application/vnd.x+json" },
         { ",\"data\":\"a\\n\\u20ac\",\"datacontenttype\":\"text/plain\"", "a\n\xe2\x82\xac", "text/plain" },
         { ",\"data_base64\":\"AAH/\"", NULL, NULL },
         { ",\"data\":false,\"data_base64\":null", "false", "application/json" },
@@ -316,8 +328,8 @@ static void structured_extensions_keep_their_types(void **state)
 {
     struct event event;
     struct error err = { 0 };
-    assert_true(event_decode_structured(*state, SPAN("{" JSON_BASE ",\"i\":-2147483648,\"b\":true,\"s\":\"true\",\"n\":null,\"z\":-0}"),
-                                        &event, &err));
+    assert_true(event_decode_structured(
+        *state, SPAN("{" JSON_BASE ",\"i\":-2147483648,\"b\":true,\"s\":\"true\",\"n\":null,\"z\":-0}"), &event, &err));
     assert_int_equal(event.extension_count, 4);
     assert_string_equal(event_extension(&event, "i"), "-2147483648");
     assert_string_equal(event_extension(&event, "z"), "0");
@@ -380,8 +392,10 @@ static void data_find_their_form_by_type_and_content(void **state)
         struct span data;
         const char *written;
     } rows[] = {
-        { "application/json", SPAN(" {\"a\" : 1.0} "), ",\"datacontenttype\":\"application/json\",\"data\": {\"a\" : 1.0} }" },
-        { "application/json", SPAN("{broken"), ",\"datacontenttype\":\"application/json\",\"data_base64\":\"e2Jyb2tlbg==\"}" },
+        { "application/json", SPAN(" {\"a\" : 1.0} "),
+          ",\"datacontenttype\":\"application/json\",\"data\": {\"a\" : 1.0} }" },
+        { "application/json", SPAN("{broken"),
+          ",\"datacontenttype\":\"application/json\",\"data_base64\":\"e2Jyb2tlbg==\"}" },
         { "text/plain", SPAN("a\"b"), ",\"datacontenttype\":\"text/plain\",\"data\":\"a\\\"b\"}" },
         { "text/plain", SPAN(""), ",\"datacontenttype\":\"text/plain\",\"data\":\"\"}" },
         { "text/plain", SPAN("\xff"), ",\"datacontenttype\":\"text/plain\",\"data_base64\":\"/w==\"}" },
@@ -390,8 +404,9 @@ static void data_find_their_form_by_type_and_content(void **state)
         { NULL, { NULL, 0 }, "}" },
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
-        const struct event event = { .id = "1", .source = "/s", .type = "t", .datacontenttype = rows[i].type,
-                                     .data = rows[i].data };
+        const struct event event = {
+            .id = "1", .source = "/s", .type = "t", .datacontenttype = rows[i].type, .data = rows[i].data
+        };
         AUTO(bytes_release) struct bytes out = BYTES(4096);
         struct error err = { 0 };
         assert_true(event_encode_structured(&out, &event, &err));
@@ -410,9 +425,12 @@ static void data_find_their_form_by_type_and_content(void **state)
 static void wrongly_typed_extension_is_not_written_as_json(void **state)
 {
     (void)state;
-    static const struct attribute bad[] = { { "a", "1,\"b\":2", ATTRIBUTE_INTEGER }, { "a", "yes", ATTRIBUTE_BOOLEAN } };
+    static const struct attribute bad[] = { { "a", "1,\"b\":2", ATTRIBUTE_INTEGER },
+                                            { "a", "yes", ATTRIBUTE_BOOLEAN } };
     for (size_t i = 0; i < COUNT(bad); i++) {
-        const struct event event = { .id = "1", .source = "/", .type = "t", .extensions = &bad[i], .extension_count = 1 };
+        const struct event event = {
+            .id = "1", .source = "/", .type = "t", .extensions = &bad[i], .extension_count = 1
+        };
         AUTO(bytes_release) struct bytes out = BYTES(4096);
         struct error err = { 0 };
         assert_false(event_encode_structured(&out, &event, &err));
@@ -429,11 +447,13 @@ static void batches_are_decoded_whole_or_not_at_all(void **state)
     struct error err = { 0 };
     assert_true(event_decode_batch(*state, SPAN(" [ ] "), &events, &count, &err));
     assert_int_equal(count, 0);
-    assert_true(event_decode_batch(*state, SPAN("[{" JSON_BASE ",\"data\":[1]} , {" JSON_BASE ",\"x\":\"]\"}]"), &events, &count, &err));
+    assert_true(event_decode_batch(*state, SPAN("[{" JSON_BASE ",\"data\":[1]} , {" JSON_BASE ",\"x\":\"]\"}]"),
+                                   &events, &count, &err));
     assert_int_equal(count, 2);
     assert_span(events[0].data, "[1]");
     assert_string_equal(event_extension(&events[1], "x"), "]");
-    assert_false(event_decode_batch(*state, SPAN("[{" JSON_BASE "},{\"specversion\":\"1.0\"}]"), &events, &count, &err));
+    assert_false(
+        event_decode_batch(*state, SPAN("[{" JSON_BASE "},{\"specversion\":\"1.0\"}]"), &events, &count, &err));
     assert_non_null(strstr(err.message, "event 2 of the batch"));
     assert_false(event_decode_batch(*state, SPAN("[\"x\"]"), &events, &count, &err));
     assert_non_null(strstr(err.message, "event 1 of the batch"));
@@ -465,7 +485,8 @@ static void full_arena_is_an_error_and_no_crash(void **state)
     struct error err = { 0 };
     assert_false(event_decode_binary(arena, headers, 5, SPAN("x"), &event, &err));
     assert_int_equal(err.kind, ERROR_TOO_LARGE);
-    assert_false(event_decode_structured(arena, SPAN("{" JSON_BASE ",\"data_base64\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}"), &event, &err));
+    assert_false(event_decode_structured(
+        arena, SPAN("{" JSON_BASE ",\"data_base64\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}"), &event, &err));
     assert_int_equal(err.kind, ERROR_TOO_LARGE);
 }
 

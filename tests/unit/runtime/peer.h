@@ -140,7 +140,8 @@ static inline const char *header_in(const char *message, const char *name)
 {
     static char value[4096];
     size_t len = strlen(name);
-    for (const char *line = strstr(message, "\r\n"); line && strncmp(line, "\r\n\r\n", 4) != 0; line = strstr(line + 2, "\r\n")) {
+    for (const char *line = strstr(message, "\r\n"); line && strncmp(line, "\r\n\r\n", 4) != 0;
+         line = strstr(line + 2, "\r\n")) {
         if (strncasecmp(line + 2, name, len) != 0 || line[2 + len] != ':')
             continue;
         const char *start = line + 3 + len;
@@ -160,7 +161,8 @@ static inline const char *body_of(const char *message)
 /* Send a raw request to a port of loopback and read the answer; its status, 0 when there was none. */
 static inline int ask(unsigned port, const char *request, char answer[static PEER_TEXT])
 {
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
                                    .sin_port = htons((uint16_t)port) };
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     answer[0] = '\0';

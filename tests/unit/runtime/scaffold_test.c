@@ -13,7 +13,7 @@ int announce_main(int argc, char **argv);
 static int run_scaffold(void *context)
 {
     (void)context;
-    char *argv[] = { (char *)(uintptr_t) "announce", NULL };
+    char *argv[] = { (char *)(uintptr_t)"announce", NULL };
     return announce_main(1, argv);
 }
 
@@ -49,8 +49,8 @@ static void it_answers_an_event_with_an_event(void **state)
         "POST / HTTP/1.1\r\nHost: x\r\nce-specversion: 1.0\r\nce-id: 1\r\nce-source: /deploy\r\n"
         "ce-type: dev.cdevents.service.upgraded.0.3.0\r\nContent-Type: application/json\r\nContent-Length: 35\r\n\r\n"
         "{\"subject\":{\"id\":\"deployment/web\"}}";
-    struct running running = start_running(run_scaffold, NULL, (const char *[]){ "PUSHWRIGHT_LISTEN=127.0.0.1:0",
-                                                                                 "PUSHWRIGHT_TRUST_PLATFORM=1", NULL });
+    struct running running = start_running(
+        run_scaffold, NULL, (const char *[]){ "PUSHWRIGHT_LISTEN=127.0.0.1:0", "PUSHWRIGHT_TRUST_PLATFORM=1", NULL });
     assert_int_equal(ask(running.port, request, answer), 200);
     assert_string_equal(header_in(answer, "ce-type"), "dev.cdeventsx.example-announcement.made.0.1.0");
     assert_string_equal(header_in(answer, "ce-subject"), "deployment/web");

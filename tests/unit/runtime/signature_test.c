@@ -42,8 +42,13 @@ static void make_sample(struct sample *sample)
         .extensions = { { "vcsref", "refs/heads/main", ATTRIBUTE_STRING },
                         { "traceparent", "00-1", ATTRIBUTE_STRING },
                         { "knativearrivaltime", "1", ATTRIBUTE_STRING } },
-        .event = { .id = "1", .source = "/s", .type = "t", .subject = "x", .time = "2026-09-01T12:00:00.12Z",
-                   .datacontenttype = "application/json", .data = SPAN("{\"a\":1}") },
+        .event = { .id = "1",
+                   .source = "/s",
+                   .type = "t",
+                   .subject = "x",
+                   .time = "2026-09-01T12:00:00.12Z",
+                   .datacontenttype = "application/json",
+                   .data = SPAN("{\"a\":1}") },
     };
     sample->event.extensions = sample->extensions;
     sample->event.extension_count = 3;
@@ -81,8 +86,9 @@ static void signed_event_verifies_and_each_covered_part_counts(void **state)
         make_sample(&sample);
         sign(&sample, keyring, *state);
         assert_true(signature_verify(keyring, &sample.event, &err));
-        const char **core[] = { &sample.event.id, &sample.event.source, &sample.event.type, &sample.event.subject,
-                                &sample.event.time, &sample.event.datacontenttype, &sample.event.dataschema };
+        const char **core[] = { &sample.event.id,        &sample.event.source, &sample.event.type,
+                                &sample.event.subject,   &sample.event.time,   &sample.event.datacontenttype,
+                                &sample.event.dataschema };
         if (part < 7)
             *core[part] = part == 4 ? "2026-09-01T12:00:01Z" : "other";
         else if (part == 7)

@@ -12,9 +12,14 @@ static const struct attribute extensions[] = {
     { "tracestate", "a=1", ATTRIBUTE_STRING },
     { "imagetag", "v 1", ATTRIBUTE_STRING },
 };
-static const struct event event = { .id = "e1", .source = "/pushwright/test", .type = "t", .subject = "s%3A",
-                                    .datacontenttype = "application/json", .extensions = extensions,
-                                    .extension_count = 3, .data = SPAN("{\"a\":1}") };
+static const struct event event = { .id = "e1",
+                                    .source = "/pushwright/test",
+                                    .type = "t",
+                                    .subject = "s%3A",
+                                    .datacontenttype = "application/json",
+                                    .extensions = extensions,
+                                    .extension_count = 3,
+                                    .data = SPAN("{\"a\":1}") };
 
 static struct sink *sink_to(const struct peer *peer, struct sink_options options)
 {
@@ -90,8 +95,8 @@ static void final_refusals_are_not(void **state)
     static const struct {
         int status;
         enum error_kind kind;
-    } rows[] = { { 400, ERROR_INVALID }, { 403, ERROR_DENIED }, { 404, ERROR_NOT_FOUND }, { 413, ERROR_TOO_LARGE },
-                 { 415, ERROR_UNSUPPORTED }, { 301, ERROR_INVALID } };
+    } rows[] = { { 400, ERROR_INVALID },   { 403, ERROR_DENIED },      { 404, ERROR_NOT_FOUND },
+                 { 413, ERROR_TOO_LARGE }, { 415, ERROR_UNSUPPORTED }, { 301, ERROR_INVALID } };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct peer *peer = peer_start(&rows[i].status, 1);
         AUTO(sink_free) struct sink *sink = sink_to(peer, (struct sink_options){ 0 });
@@ -226,7 +231,8 @@ static void overrides_are_set_on_events_before_signing(void **state)
 {
     (void)state;
     struct peer *peer = peer_start(SCRIPT(202));
-    AUTO(sink_free) struct sink *sink = sink_to(
+    AUTO(sink_free)
+    struct sink *sink = sink_to(
         peer, (struct sink_options){ .overrides = "{\"extensions\":{\"imagetag\":\"v2\",\"extra\":\"x\",\"n\":5}}" });
     AUTO(arena_free) struct arena *arena = arena_new(64 * 1024);
     struct event changed = event;
