@@ -172,7 +172,8 @@ static bool accept_message(struct carrier *carrier, struct arena *arena, const s
     struct event *events = &one;
     size_t event_count = 1;
     enum event_mode mode = event_mode_of(content_type, headers, count);
-    bool ok = mode == EVENT_BATCHED      ? event_decode_batch(arena, body, &events, &event_count, err)
+    bool ok = mode == EVENT_NONE         ? error_set(err, ERROR_UNSUPPORTED, "this is not a CloudEvent")
+              : mode == EVENT_BATCHED      ? event_decode_batch(arena, body, &events, &event_count, err)
               : mode == EVENT_STRUCTURED ? event_decode_structured(arena, body, &one, err)
                                          : event_decode_binary(arena, headers, count, body, &one, err);
     for (size_t i = 0; ok && i < event_count; i++)
