@@ -7,6 +7,7 @@ import hashlib
 import http.server
 import json
 import re
+import ssl
 import threading
 
 SOME_DIGEST = "sha256:0b31b1c02ff458ad9b7b81cbdf8f028bd54699fa151f221d1e8de6817db93427"
@@ -95,6 +96,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if name == "challenge-elsewhere" and authorization != "Bearer good":
             self.bearer(f"http://{self.server.other.address}/token/{name}")
             return False
+        if name == "tls-realm":
+            self.bearer(f"http://{self.server.other.address}/token/{name}")
+            return False
         if name.startswith("token"):
             return self.token_is_good(authorization, own)
         return True
@@ -109,7 +113,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def token(self, path):
         scenario = path.split("/")[2].split("?")[0]
-        if scenario == "token-refused":
+        if scenario == "token-refused" or scenario == "token-mount-refused" and "/own:pull" in path:
             return self.answer(401, error("UNAUTHORIZED", "who are you"))
         if scenario == "token-missing":
             return self.answer(200, b"{}")
@@ -171,7 +175,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(403, error("DENIED", "not yours\u00e9"))
         if self.rest.startswith("uploads/"):
             return self.post() if self.command == "POST" else self.put()
-        if self.scenario.startswith("blob"):
+        if self.scenario.startswith("blob") or self.scenario == "tls-redirect":
             return self.get_blob()
         return self.answer(200 if (self.repository, self.rest) in self.server.blobs else 404)
 
@@ -185,7 +189,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(200, CONTENT[::-1])
         if name == "blob-broken" or name == "blob-broken-once" and self.once():
             return self.answer(200, CONTENT[:100001], promise=len(CONTENT))
-        if name == "blob-redirect":
+        if name in ("blob-redirect", "tls-redirect"):
             return self.answer(307, Location=f"http://{self.server.other.address}/elsewhere/blob")
         if name == "blob-redirect-loop":
             return self.answer(307, Location=self.path)
@@ -194,6 +198,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return self.answer(200, CONTENT)
 
     def post(self):
+        if "/own" in self.rest and self.scenario == "token-mount":
+            return self.answer(201)
         if self.scenario == "upload-no-mount" and "mount=" in self.rest:
             return self.answer(405, error("UNSUPPORTED", "no mounts"))
         place = f"/v2/{self.repository}/blobs/uploads/1?state=x"
@@ -201,7 +207,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             place = f"http://{self.server.other.address}/elsewhere/upload?sig=1"
         elif self.scenario == "upload-nowhere":
             return self.answer(202)
-        elif self.scenario != "upload-relative":
+        elif self.scenario != "upload-relative":  # "upload-downgraded" comes over TLS, and is told http as well
             place = f"http://{self.headers['Host']}{place}"
         return self.answer(202, Location=place)
 
@@ -228,8 +234,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return self.answer(201)
 
 
-def make_server():
+def make_server(tls=None):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tls[1], tls[0])
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     server.daemon_threads = True
     server.address = "127.0.0.1:%d" % server.server_address[1]
     server.lock = threading.Lock()
@@ -238,9 +248,9 @@ def make_server():
 
 
 @contextlib.contextmanager
-def faulty_registry():
-    """The registry; `.other` is the host that it redirects to."""
-    server, other = make_server(), make_server()
+def faulty_registry(tls=None):
+    """The registry, over TLS when given (key, certificate); `.other` is the host that it redirects to."""
+    server, other = make_server(tls), make_server()
     server.other = other
     other.other = server
     threads = [threading.Thread(target=s.serve_forever, args=(0.05,)) for s in (server, other)]

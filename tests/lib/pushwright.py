@@ -165,3 +165,79 @@ def web_base(layout):
     """The demonstration's web server base as an OCI layout."""
     subprocess.run(["bash", "-c", ". shared/build/packages.sh; . shared/build/webbase.sh; make_web_base \"$1\"", "-", str(layout)],
                    cwd=ROOT, check=True, capture_output=True)
+
+
+class Chain:
+    """`pushwright up` in a directory, with the configuration of its caller."""
+
+    def __init__(self, directory, config, binaries=None):
+        self.directory = pathlib.Path(directory)
+        self.binaries = pathlib.Path(binaries or BIN)
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.state = self.directory / "state"
+        self.config = self.directory / "pushwright.json"
+        self.config.write_text(json.dumps(config))
+        self.log = self.directory / "up.log"
+        self.process = None
+
+    def start(self):
+        output = open(self.log, "ab")
+        self.process = subprocess.Popen(
+            [str(self.binaries / "pushwright"), "up", "--config", str(self.config), "--state", str(self.state),
+             "--listen", f"127.0.0.1:{self.port}"], stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+        wait_until(self.is_ready, 20, "the chain to be up")
+
+    def is_ready(self):
+        if self.process.poll() is not None:
+            raise RuntimeError(f"pushwright up ended with {self.process.returncode}:\n{self.said()}")
+        return http("GET", self.url + "/healthz", seconds=1).status == 200
+
+    def said(self):
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(30)
+
+    def kill(self):
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def children(self):
+        """Name → id of the function processes."""
+        found = {}
+        for entry in pathlib.Path("/proc").iterdir():
+            try:
+                if entry.name.isdigit() and f"PUSHWRIGHT_CONFIG={self.config}".encode() in (entry / "environ").read_bytes():
+                    found[pathlib.Path(os.readlink(entry / "exe")).name] = int(entry.name)
+            except OSError:
+                continue
+        return found
+
+    def journal(self):
+        lines = (self.state / "journal.jsonl").read_text().splitlines() if (self.state / "journal.jsonl").exists() else []
+        entries = []
+        for line in lines:
+            try:
+                entries.append(json.loads(line))
+            except ValueError:
+                continue  # the last line while it is being written
+        return entries
+
+    def events(self, kind=""):
+        return [entry["accepted"] for entry in self.journal() if "accepted" in entry and kind in entry["accepted"]["type"]]
+
+
+def signed_push(secret, repository, ref, old, new, clone="", message="", delivery=None):
+    """A Gitea delivery: body and headers."""
+    import hashlib
+    import hmac
+    import uuid
+    body = json.dumps({"ref": ref, "before": old, "after": new, "head_commit": {"id": new, "message": message},
+                       "repository": {"full_name": repository, "clone_url": clone}}).encode()
+    return body, {"Content-Type": "application/json", "X-Gitea-Event": "push",
+                  "X-Gitea-Delivery": delivery or str(uuid.uuid4()),
+                  "X-Gitea-Signature": hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}
