@@ -43,8 +43,8 @@ struct registry_options {
 
 struct store; /* one thread at a time */
 
-/* No network yet. options may be NULL (anonymous). Registries are spoken to by https; by plain http when their login says
- * so, and on localhost and loopback addresses when it names no ca_file. */
+/* No network yet. options may be NULL (anonymous). Registries are spoken to by https; by plain http when their login
+ * says so, and on localhost and loopback addresses when it names no ca_file. */
 struct store *store_open(const struct reference *reference, const struct registry_options *options, struct error *err);
 void store_free(struct store *store);
 AUTO_FREE(struct store, store_free)

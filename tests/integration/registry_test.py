@@ -138,8 +138,12 @@ def a_push_takes_six_requests_and_a_repetition_three():
 
 
 def a_registry_that_lies_and_breaks():
-    with faulty_registry() as fake:
-        assert run_program("registry_faults_test", PUSHWRIGHT_TEST_FAKE=fake.address) == 1
+    with temporary_directory() as directory, faulty_registry() as fake:
+        key, certificate = make_certificate(directory, "registry")
+        with faulty_registry((key, certificate)) as secure:
+            assert run_program("registry_faults_test", PUSHWRIGHT_TEST_FAKE=fake.address,
+                               PUSHWRIGHT_TEST_FAKE_TLS=secure.address, PUSHWRIGHT_TEST_CA=str(certificate)) == 1
+            assert not secure.other.seen, secure.other.seen
         check_no_partial_tag(fake)
         check_credentials_stayed_home(fake)
         check_tokens(fake)
@@ -165,6 +169,8 @@ def check_tokens(fake):
     assert len(asked) == 1, asked
     scopes = [path for _, path, _ in fake.seen if path.startswith("/token/token?")]
     assert scopes == ["/token/token?service=fake&scope=repository:token/web:pull,push"], scopes
+    scopes = [path for _, path, _ in fake.seen if path.startswith("/token/token-mount?")]
+    assert len(scopes) == 2 and scopes[1].endswith("&scope=repository:token-mount/own:pull"), scopes
     assert all(value == LOGIN for _, path, value in fake.seen if path.startswith("/token/"))
 
 

@@ -10,14 +10,14 @@
 
 enum { CONTENT_SIZE = 200000 };
 
-enum operation { RESOLVE, RESOLVE_DIGEST, GET, GET_DIGEST, BLOB, PUSH };
+enum operation { RESOLVE, RESOLVE_DIGEST, GET, GET_DIGEST, BLOB, PUSH, MOUNT };
 
 #define SOME_DIGEST "sha256:0b31b1c02ff458ad9b7b81cbdf8f028bd54699fa151f221d1e8de6817db93427"
 
 struct row {
     const char *repository;
     enum operation operation;
-    enum { ANONYMOUS, LOGIN, PROXIED } access;
+    enum { ANONYMOUS, LOGIN, PROXIED, SECURE } access;
     enum error_kind kind; /* ERROR_NONE: it works */
     const char *want;     /* in the message */
 };
@@ -64,6 +64,11 @@ static const struct row rows[] = {
       "400 bad request (DIGEST_INVALID: provided digest did not match)" },
     { "upload-no-mount", PUSH, ANONYMOUS, ERROR_NONE, NULL },
     { "upload-nowhere", PUSH, ANONYMOUS, ERROR_UNAVAILABLE, "answer 202 without a Location" },
+    { "token-mount", MOUNT, LOGIN, ERROR_NONE, NULL },
+    { "token-mount-refused", MOUNT, LOGIN, ERROR_NONE, NULL },
+    { "tls-realm", GET, SECURE, ERROR_DENIED, "the token service '127.0.0.1' is not asked: it is not https" },
+    { "tls-redirect", BLOB, SECURE, ERROR_DENIED, "answer 307 leads from https to http at '127.0.0.1'" },
+    { "upload-downgraded", PUSH, SECURE, ERROR_NONE, NULL },
     { "put-other", PUSH, ANONYMOUS, ERROR_UNAVAILABLE, "lies: took manifest" },
 };
 
@@ -90,7 +95,25 @@ static bool read_blob(struct store *store, struct error *err)
     return true;
 }
 
-static bool operate(struct store *store, enum operation operation, struct error *err)
+/* Push, so that there is a token already; then mount from a neighbour; then push on. */
+static bool mount(struct store *store, const char *name, struct error *err)
+{
+    AUTO(test_image_release) struct test_image image = { .config_blob = { .size = 0 } };
+    AUTO(test_image_release) struct test_image next = { .config_blob = { .size = 0 } };
+    AUTO(reference_release) struct reference from = { .registry = NULL };
+    struct descriptor out;
+    bool done = false;
+    if (!reference_parse(span_of(name), &from, err) || !test_image_make(&image, "one", err) ||
+        !test_image_make(&next, "two", err) || !test_image_put(store, &image, "v1", &out, err))
+        return false;
+    memcpy(strrchr(from.repository, '/'), "/own", 4); /* "web" becomes "own": the same length */
+    if (!store_mount_blob(store, &next.layer_blob, &from, &done, err))
+        return false;
+    assert_int_equal(done, !strstr(name, "refused"));
+    return test_image_put(store, &next, "v2", &out, err);
+}
+
+static bool operate(struct store *store, enum operation operation, const char *name, struct error *err)
 {
     AUTO(bytes_release) struct bytes body = BYTES(STORE_MANIFEST_MAX);
     AUTO(test_image_release) struct test_image image = { .config_blob = { .size = 0 } };
@@ -106,6 +129,8 @@ static bool operate(struct store *store, enum operation operation, struct error 
         return store_get_manifest(store, SOME_DIGEST, &body, &out, err);
     case BLOB:
         return read_blob(store, err);
+    case MOUNT:
+        return mount(store, name, err);
     case PUSH:
         return test_image_make(&image, "hello", err) && test_image_put(store, &image, "v1", &out, err);
     }
@@ -115,19 +140,22 @@ static bool operate(struct store *store, enum operation operation, struct error 
 static bool run(const struct row *row, struct error *err)
 {
     AUTO(secret_free) struct secret *password = secret_new(SPAN("open sesame"), err);
-    const char *host = row->access == PROXIED ? "registry.example" : getenv("PUSHWRIGHT_TEST_FAKE");
+    const char *host = row->access == PROXIED  ? "registry.example"
+                       : row->access == SECURE ? getenv("PUSHWRIGHT_TEST_FAKE_TLS")
+                                               : getenv("PUSHWRIGHT_TEST_FAKE");
     const struct registry_login login = {
         .host = host,
         .username = row->access == LOGIN ? "ann" : NULL,
         .password = row->access == LOGIN ? password : NULL,
-        .plain_http = true,
+        .plain_http = row->access != SECURE,
+        .ca_file = row->access == SECURE ? getenv("PUSHWRIGHT_TEST_CA") : NULL,
     };
     const struct registry_options options = { .logins = &login, .login_count = 1, .push = row->operation == PUSH };
     char name[200];
     snprintf(name, sizeof name, "%s/%s/web", host, row->repository);
     AUTO(store_free) struct store *store = open_named(name, &options, err);
     assert_non_null(store);
-    return operate(store, row->operation, err);
+    return operate(store, row->operation, name, err);
 }
 
 static void every_fault_is_named_or_overcome(void **state)
