@@ -99,7 +99,7 @@ void server_stop(struct server *server)
 {
     int before = errno;
     atomic_store(&server->stopping, true);
-    server_wake(server, server->wake_fd);
+    server_wake(server->wake_fd);
     errno = before;
 }
 

@@ -173,7 +173,7 @@ void connection_close(struct server *server, struct connection *connection)
     bool last = server->draining && server->connections == 0;
     server_unlock(server);
     if (last)
-        server_wake(server, server->wake_fd);
+        server_wake(server->wake_fd);
     if (exchange)
         exchange_free(exchange);
     free(connection->pending);

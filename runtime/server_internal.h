@@ -137,7 +137,7 @@ bool server_bind(struct server *server, struct error *err);
 /* server_worker.c */
 bool server_enqueue(struct server *server, struct connection *connection); /* false: no thread can be had */
 void server_join_workers(struct server *server);
-void server_wake(const struct server *server, int fd); /* async-signal-safe */
+void server_wake(int fd); /* async-signal-safe */
 
 /* server_spare.c: exchanges and bodies, new or used. */
 struct exchange *exchange_new(struct server *server); /* NULL when memory is out */

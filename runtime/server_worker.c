@@ -4,9 +4,8 @@
 #include <signal.h>
 #include <sys/epoll.h>
 
-void server_wake(const struct server *server, int fd)
+void server_wake(int fd)
 {
-    (void)server;
     const uint64_t one = 1;
     ssize_t ignored = write(fd, &one, sizeof one); /* fails only when the wake-up is under way already */
     (void)ignored;
@@ -28,7 +27,7 @@ static struct connection *take_queued(struct server *server, bool *quit)
         connection && server->queued > 0 && server->workers_idle > 0; /* several kicks may have been seen as one */
     server_unlock(server);
     if (more)
-        server_wake(server, server->kick_fd);
+        server_wake(server->kick_fd);
     return connection;
 }
 
@@ -38,7 +37,7 @@ static void leave_idle(struct server *server)
     bool alone = --server->workers_idle == 0 && !server->covering;
     server_unlock(server);
     if (alone)
-        server_wake(server, server->wake_fd);
+        server_wake(server->wake_fd);
 }
 
 static void await_event(struct server *server, const struct hands *hands)
@@ -99,7 +98,7 @@ bool server_enqueue(struct server *server, struct connection *connection)
     }
     server_unlock(server);
     if (kick)
-        server_wake(server, server->kick_fd);
+        server_wake(server->kick_fd);
     return served;
 }
 
@@ -111,7 +110,7 @@ void server_join_workers(struct server *server)
     /* Level-triggered from here on: everyone who waits sees it. */
     struct epoll_event event = { .events = EPOLLIN, .data.u64 = SLOT_NONE };
     epoll_ctl(server->epoll_fd, EPOLL_CTL_MOD, server->kick_fd, &event);
-    server_wake(server, server->kick_fd);
+    server_wake(server->kick_fd);
     for (unsigned i = 0; i < server->workers_started; i++)
         pthread_join(server->workers[i], NULL);
     server->workers_started = 0;

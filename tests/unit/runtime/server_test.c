@@ -1,5 +1,5 @@
 /* The server as a client with a bare socket sees it. */
-#include "runtime/server.h"
+#include "runtime/server_internal.h"
 #include "shared/base/clock.h"
 
 #include <arpa/inet.h>
@@ -674,6 +674,26 @@ static void slow_senders_are_told_and_closed(void **unused)
     end(fixture);
 }
 
+static void a_body_has_ten_seconds_and_then_a_kilobyte_for_each(void **unused)
+{
+    (void)unused;
+    static const struct {
+        size_t received;
+        int64_t age_ms;
+        bool slow;
+    } rows[] = {
+        { 0, 9999, false },
+        { 0, 10000, true },
+        { 10239, 10000, true },
+        { 10240, 10000, false },
+        { 20479, 20000, true },
+        { 20480, 20000, false },
+        { 80 * 1024 * 1024, 3600 * 1000, false },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        assert_int_equal(body_is_too_slow(rows[i].received, rows[i].age_ms), rows[i].slow);
+}
+
 static void a_peer_that_does_not_take_its_answer_is_dropped(void **unused)
 {
     (void)unused;
@@ -1031,6 +1051,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(every_dimension_has_a_limit),
         cmocka_unit_test(answers_cannot_be_split_by_a_handler),
         cmocka_unit_test(slow_senders_are_told_and_closed),
+        cmocka_unit_test(a_body_has_ten_seconds_and_then_a_kilobyte_for_each),
         cmocka_unit_test(a_peer_that_does_not_take_its_answer_is_dropped),
         cmocka_unit_test(health_is_answered_while_every_worker_is_busy),
         cmocka_unit_test(stopping_finishes_what_has_begun),
