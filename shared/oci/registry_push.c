@@ -11,6 +11,9 @@
  * that. */
 enum { ASK_BY_MOUNT_MAX = 1024 * 1024 };
 
+/* How long a registry may be silent over a whole blob: it may be copying it to where it stays. */
+enum { SETTLE_MS = 3 * 60 * 1000 };
+
 static bool post_upload(struct registry *registry, const char *query, struct http_response *response, struct error *err)
 {
     AUTO(bytes_release) struct bytes rest = BYTES(WIRE_URL_MAX);
@@ -141,6 +144,7 @@ static bool put_content(struct registry *registry, const struct upload_attempt *
         .source_context = &source,
         .source_length = a->blob->size,
         .timeout_ms = wire_long_ms(registry),
+        .stall_timeout_ms = SETTLE_MS,
     };
     if (!wire_send_to(registry, &request, foreign, &response, err))
         return false;

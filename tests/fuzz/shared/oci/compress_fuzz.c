@@ -25,7 +25,8 @@ static bool inflate_in(struct bytes *out, const uint8_t *data, size_t size, size
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct error first = { 0 }, second = { 0 };
-    AUTO(bytes_release) struct bytes whole = BYTES(PLAIN_MAX), pieces = BYTES(PLAIN_MAX);
+    AUTO(bytes_release) struct bytes whole = BYTES(PLAIN_MAX);
+    AUTO(bytes_release) struct bytes pieces = BYTES(PLAIN_MAX);
     bool a = inflate_in(&whole, data, size, size > 0 ? size : 1, &first);
     bool b = inflate_in(&pieces, data, size, 13, &second);
     assert(a == b);

@@ -32,7 +32,8 @@ static bool ignore_content(void *context, const void *data, size_t len, struct e
 static void check_rewrite(const struct tar_entry *e)
 {
     struct error err = { 0 };
-    AUTO(bytes_release) struct bytes archive = BYTES(LOG_MAX), want = BYTES(LOG_MAX);
+    AUTO(bytes_release) struct bytes archive = BYTES(LOG_MAX);
+    AUTO(bytes_release) struct bytes want = BYTES(LOG_MAX);
     struct log again = { .text = BYTES(LOG_MAX) };
     const struct tar_events events = { on_entry, ignore_content, NULL, &again };
     if (!tar_write_header(&archive, e, &err))

@@ -204,9 +204,9 @@ static void manifests_with_two_faces_are_refused(void **state)
 static void there_is_a_most_of_layers(void **state)
 {
     struct fixture *f = *state;
-    AUTO(bytes_release)
-    struct bytes ids = BYTES(TEST_TEXT_MAX),
-                 layers = BYTES(TEST_TEXT_MAX), config = BYTES(TEST_TEXT_MAX);
+    AUTO(bytes_release) struct bytes ids = BYTES(TEST_TEXT_MAX);
+    AUTO(bytes_release) struct bytes layers = BYTES(TEST_TEXT_MAX);
+    AUTO(bytes_release) struct bytes config = BYTES(TEST_TEXT_MAX);
     for (int i = 0; i <= IMAGE_LAYERS_MAX; i++) {
         assert_true(bytes_printf(&layers, &f->err, "%s%s", i > 0 ? "," : "", LAYER(DOCKER_LAYER)));
         assert_true(bytes_printf(&ids, &f->err, "%s%s", i > 0 ? "," : "", ONE_ID));

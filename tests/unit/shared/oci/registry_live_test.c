@@ -145,7 +145,8 @@ static void large_files_are_streamed(void **state)
     struct fixture *f = need(state);
     bool has = false;
     AUTO(free) char *dir = directory_make_temporary("live-test", &f->err);
-    AUTO(bytes_release) struct bytes content = BYTES(LARGE), back = BYTES(LARGE);
+    AUTO(bytes_release) struct bytes content = BYTES(LARGE);
+    AUTO(bytes_release) struct bytes back = BYTES(LARGE);
     char path[200];
     assert_true(bytes_reserve(&content, LARGE, &f->err));
     random_bytes(content.data, LARGE);
