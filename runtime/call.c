@@ -18,6 +18,8 @@ enum {
     REASON_MAX = 600,
     RUNTIME_ATTRIBUTES = 5, /* correlationid, causationid, traceparent, tracestate, signature */
     QUEUE_MAX = 1000,
+    DELIVERY_MIN_MS =
+        500, /* what deadline_after() leaves for the answer at least, for a handler that took all its time */
 };
 
 /* --- memory -------------------------------------------------------------------------------------------------------------- */
@@ -414,12 +416,16 @@ bool call_skip(struct call *call, const char *rule, const char *target, struct e
     if (!json_writer_end(&w, err))
         return false;
     report_skip(call, rule, reason);
-    call->skipped++;
     const struct draft draft = { .type = DECISION_SKIPPED,
                                  .subject = skip_subject(call, rule),
                                  .content = bytes_span(&content),
                                  .rule = rule,
                                  .target = target };
+    /* A second reason against the same thing is for the log: the first one decided. */
+    const char *id = ensure_parent(call, err) ? derived_id(call, &draft) : NULL;
+    if (id && is_queued(call, id))
+        return true;
+    call->skipped++;
     return call_emit(call, &draft, err);
 }
 
@@ -435,7 +441,10 @@ bool call_deliver(struct call *call, struct error *err)
     for (; call->undelivered; call->undelivered = call->undelivered->next) {
         const struct event *event = &call->undelivered->event;
         int status = 0;
-        bool delivered = outlet->deliver(outlet->context, event, call_remaining_ms(call), &status, err);
+        int64_t left = call_remaining_ms(call);
+        if (left < DELIVERY_MIN_MS)
+            left = DELIVERY_MIN_MS;
+        bool delivered = outlet->deliver(outlet->context, event, left, &status, err);
         metrics_sent(call->shim->metrics, span_of(event->type), status);
         if (delivered)
             continue;

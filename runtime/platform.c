@@ -94,13 +94,16 @@ bool platform_is_health_check(const struct request *request, bool *readiness)
     return span_starts(request_header(request, "User-Agent", NULL), "kube-probe/");
 }
 
-void platform_mark_ready(bool ready)
+bool platform_mark_ready(void)
 {
-    if (!ready) {
-        unlink(LOCK_FILE);
-        return;
-    }
+    if (environment("PUSHWRIGHT_LISTEN"))
+        return false;
     /* /tmp is everybody's: whatever stands there already, even a link, is left alone. */
     AUTO(close) int fd = open(LOCK_FILE, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-    (void)fd;
+    return fd >= 0;
+}
+
+void platform_unmark_ready(void)
+{
+    unlink(LOCK_FILE);
 }

@@ -35,7 +35,9 @@ bool platform_read_event(const struct platform *platform, struct bytes *out, str
  * own probes. *readiness: the question is whether it takes work. */
 bool platform_is_health_check(const struct request *request, bool *readiness);
 
-/* OpenFaaS without its HTTP probe looks for this file. Failing to write it hurts nobody else. */
-void platform_mark_ready(bool ready);
+/* OpenFaaS without its HTTP probe looks for a file in /tmp: made in containers, where the platform says what to listen on, and only when it is
+ * not there already. True: it was made, and platform_unmark_ready takes it away again. */
+bool platform_mark_ready(void);
+void platform_unmark_ready(void);
 
 #endif

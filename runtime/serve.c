@@ -138,6 +138,7 @@ struct serving {
     struct shim *shim;
     struct server *server;
     const char *listen;
+    bool marked; /* the platform's file that says "ready" was made */
 };
 
 static void handle(void *context, const struct request *request, struct reply *reply)
@@ -180,8 +181,8 @@ static void finished(void *context, const struct request *request, int status, i
 
 static void ready(void *context)
 {
-    const struct serving *serving = context;
-    platform_mark_ready(true);
+    struct serving *serving = context;
+    serving->marked = platform_mark_ready();
     report_listening(serving->shim, serving->listen, server_port(serving->server));
 }
 
@@ -215,7 +216,8 @@ bool serve_run(struct shim *shim, const char *listen, struct error *err)
     if (stop_requested_ms() != 0)
         server_stop(server);
     bool good = server_run(server, err);
-    platform_mark_ready(false);
+    if (serving.marked)
+        platform_unmark_ready();
     atomic_store(&running, NULL);
     return good;
 }

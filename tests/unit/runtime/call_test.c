@@ -67,6 +67,9 @@ static bool handle(struct call *call, struct error *err)
             return error_set(err, errors[i].kind, "because of \"%s\"", subject);
     if (strcmp(subject, "skip") == 0)
         return call_skip(call, "rule", NULL, err, "branch '%s' is not built", "x");
+    if (strcmp(subject, "skip-twice") == 0)
+        return call_skip(call, "rule", NULL, err, "first") && call_skip(call, "rule", NULL, err, "second") &&
+               call_skip(call, "rule", "other", err, "third");
     if (strcmp(subject, "one") == 0)
         return emit(call, NULL, err);
     if (strcmp(subject, "three") == 0)
@@ -326,6 +329,10 @@ static void events_are_accepted_in_order_before_the_answer(void **state)
     assert_int_equal(peer->count, 6); /* nothing of a failed call is delivered */
     assert_int_equal(post_event(running.port, "flush", answer), 202);
     assert_int_equal(peer->count, 8);
+    assert_int_equal(post_event(running.port, "skip-twice", answer), 202);
+    assert_int_equal(peer->count, 10); /* one decision a rule and target, the first */
+    assert_non_null(strstr(body_of(peer->requests[8]), "first"));
+    assert_non_null(strstr(body_of(peer->requests[9]), "third"));
     stop_running(&running, NULL, 0);
     peer_stop(peer);
 }
