@@ -187,6 +187,8 @@ bool base_extract(struct content **contents, size_t count, struct error *err)
         if (contents[i] && contents[i]->kind == CONTENT_BASE)
             contents[kept++] = contents[i];
     }
+    if (kept == 0)
+        return true;
     qsort(contents, kept, sizeof(struct content *), by_place);
     for (size_t from = 0, to; from < kept; from = to) {
         for (to = from + 1; to < kept && contents[to]->base.base == contents[from]->base.base &&

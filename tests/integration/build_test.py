@@ -408,7 +408,7 @@ def archives_are_unpacked():
         return info, data
 
     content = [entry("top/", type=tarfile.DIRTYPE, mode=0o700, uid=5, gid=6), entry("top/file", b"data", mode=0o640, uid=5, gid=6),
-               entry("top/hard", type=tarfile.LNKTYPE, linkname="top/file"), entry("esc", type=tarfile.SYMTYPE, linkname="/etc"),
+               entry("top/hard", type=tarfile.LNKTYPE, linkname="top/file", mode=0o640, uid=5, gid=6), entry("esc", type=tarfile.SYMTYPE, linkname="/etc"),
                entry("esc/inside", b"in"), entry("../../up", b"up"), entry("/abs", b"abs")]
     with world() as w:
         commit = w.repository("archive", {"Dockerfile": "FROM scratch\nADD x.tar.gz y.tar plain.gz /in/\nADD --unpack=false y.tar /kept/\n",
