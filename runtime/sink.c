@@ -22,8 +22,8 @@ enum {
     OVERRIDES_MAX = 64 * 1024,
     CERTIFICATES_MAX = 1024 * 1024,
     HEADERS_MAX = 256 * 1024,
-    /* Attributes, Content-Type, traceparent, tracestate, Authorization. */
-    HEADER_COUNT_MAX = EVENT_ATTRIBUTES_MAX + 16,
+    EXTRA_HEADERS = 3, /* traceparent, tracestate, Authorization */
+    HEADER_COUNT_MAX = EVENT_ATTRIBUTES_MAX + 8 + EXTRA_HEADERS,
     ANSWER_MAX = 64 * 1024,
 };
 static const char CERTIFICATES_DIRECTORY[] = "/knative-custom-certs";
@@ -283,7 +283,9 @@ static bool message_fill(struct message *message, const struct event *event, str
         return false;
     for (char *at = message->lines.data; at && *at;) {
         char *colon = strchr(at, ':');
-        char *end = strchr(colon, '\r');
+        char *end = colon ? strchr(colon, '\r') : NULL;
+        if (!end || message->count == HEADER_COUNT_MAX - EXTRA_HEADERS)
+            return error_set(err, ERROR_INTERNAL, "the event's headers are malformed");
         *colon = *end = '\0';
         message->headers[message->count++] = (struct http_header){ .name = at, .value = colon + 2 };
         at = end + 2;
