@@ -1,0 +1,160 @@
+/* deploy: an image is to go into service at one target of a trigger.
+ *
+ * The event names the rule and carries no power: what may be done is read from the configuration, that the digest stands behind the
+ * tag is checked at the registry, and what runs is asked of the target. The change is guarded by the generation that was
+ * read, so that of two racing deliveries the older cannot win. */
+#include "functions/deploy/request.h"
+#include "functions/deploy/target.h"
+
+#include "shared/base/clock.h"
+
+#include <string.h>
+
+enum { ATTEMPTS_MAX = 5, ANSWER_RESERVE_MS = 2000 };
+
+struct deploy_state {
+    struct config *config;
+    struct registry_logins *logins;
+};
+
+static void stop(void *opaque)
+{
+    struct deploy_state *state = opaque;
+    if (!state)
+        return;
+    registry_logins_free(state->logins);
+    config_free(state->config);
+    free(state);
+}
+AUTO_FREE(void, stop)
+
+static bool start(void **out, struct error *err)
+{
+    AUTO(stop) void *owned = calloc(1, sizeof(struct deploy_state));
+    struct deploy_state *state = owned;
+    if (!state)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    state->config = config_load(NULL, err);
+    if (!state->config || !(state->logins = config_registry_logins(state->config, err)))
+        return false;
+    *out = TAKE(owned);
+    return true;
+}
+
+static bool skip(struct call *call, const struct request_facts *request, const char *why, struct error *err)
+{
+    const char *about = arena_printf(call_arena(call), "%zu %s", request->index, request->digest);
+    return call_skip(call, request->trigger->name, about, err, "%s: %s", request->subject, why);
+}
+
+/* NULL in *why: the digest is what the tag says. */
+static bool check_registry(struct call *call, const struct request_facts *request, const char **why, struct error *err)
+{
+    const struct deploy_state *state = call_state(call);
+    struct registry_options options = registry_logins_options(state->logins, false);
+    struct descriptor now;
+    AUTO(store_free) struct store *store = store_open(&request->reference, &options, err);
+    *why = NULL;
+    if (!store)
+        return false;
+    if (!store_resolve(store, request->tag, &now, err)) {
+        if (err->kind != ERROR_NOT_FOUND)
+            return error_wrap(err, "check '%s'", request->image);
+        *why = "the registry no longer has the tag";
+        return true;
+    }
+    if (strcmp(now.digest, request->digest) != 0)
+        *why = arena_printf(call_arena(call), "the tag '%s' has moved on to %s", request->tag, now.digest);
+    return true;
+}
+
+/* A redelivery of the event that brought the workload to where it is. */
+static bool is_ours(const struct request_facts *request, const struct workload *now)
+{
+    return now->rollout != ROLLOUT_NONE && now->marks.event && strcmp(now->marks.event, request->event_id) == 0;
+}
+
+/* NULL: go on. Images without a sequence were uploaded by hand: the trigger's condition alone decides about them. */
+static const char *why_not(struct call *call, const struct request_facts *request, const struct workload *now)
+{
+    if (now->rollout == ROLLOUT_NONE)
+        return NULL;
+    bool same = now->digest && strcmp(now->digest, request->digest) == 0;
+    if (same && now->rollout == ROLLOUT_RUNNING)
+        return "this digest runs already";
+    if (same && now->rollout == ROLLOUT_STARTING)
+        return "this digest is coming up already";
+    if (request->sequence && now->marks.sequence && strcmp(request->sequence, now->marks.sequence) < 0)
+        return arena_printf(call_arena(call), "a newer push (%s) is there already", now->marks.sequence);
+    return NULL;
+}
+
+static bool tell(struct call *call, const struct request_facts *request, const struct workload *now, int64_t began_ms,
+                 struct error *err)
+{
+    if (now->rollout == ROLLOUT_RUNNING)
+        return tell_success(call, request, now, clock_monotonic_ms() - began_ms, err);
+    if (now->rollout == ROLLOUT_FAILED)
+        return tell_failure(call, request, now, err);
+    return error_set(err, ERROR_CONFLICT, "%s is still coming up", request->subject);
+}
+
+static bool watch(struct call *call, struct target *target, const struct request_facts *request, int64_t generation,
+                  int64_t began_ms, struct error *err)
+{
+    struct workload now;
+    int64_t left = call_remaining_ms(call) - ANSWER_RESERVE_MS;
+    if (!target_wait(target, call_arena(call), generation, left > 0 ? left : 0, &now, err))
+        return false;
+    if (now.generation != generation)
+        return skip(call, request, "superseded by a newer request while it came up", err);
+    return tell(call, request, &now, began_ms, err);
+}
+
+/* Guarded by what was read: when somebody else was faster, everything is decided anew. */
+static bool put_into_service(struct call *call, struct target *target, const struct request_facts *request, struct error *err)
+{
+    int64_t began_ms = clock_monotonic_ms(), generation = 0;
+    for (int attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+        struct workload now;
+        if (!target_read(target, call_arena(call), &now, err))
+            return false;
+        if (is_ours(request, &now))
+            return watch(call, target, request, now.generation, began_ms, err);
+        const char *why = why_not(call, request, &now);
+        if (why)
+            return skip(call, request, why, err);
+        const struct wish wish = {
+            .image = request->image,
+            .marks = { .event = request->event_id,
+                       .sequence = request->sequence,
+                       .commit = request->commit,
+                       .previous = now.running_digest,
+                       .previous_image = now.running_image },
+        };
+        if (target_apply(target, &wish, now.generation, &generation, err))
+            return watch(call, target, request, generation, began_ms, err);
+        if (err->kind != ERROR_CONFLICT)
+            return false;
+    }
+    return error_wrap(err, "%s keeps changing", request->subject);
+}
+
+static bool handle(struct call *call, struct error *err)
+{
+    const struct deploy_state *state = call_state(call);
+    AUTO(request_release) struct request_facts request = { 0 };
+    const char *why;
+    if (!request_read(call, state->config, &request, err))
+        return false;
+    if (!request.trigger->enabled)
+        return skip(call, &request, "the trigger is switched off", err);
+    if (!check_registry(call, &request, &why, err))
+        return false;
+    if (why)
+        return skip(call, &request, why, err);
+    AUTO(target_close) struct target *target = target_open(request.where, err);
+    return target && (put_into_service(call, target, &request, err) || error_wrap(err, "deploy '%s'", request.subject));
+}
+
+FUNCTION(.start = start, .stop = stop, .handle = handle)

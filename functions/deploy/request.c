@@ -1,0 +1,189 @@
+#include "functions/deploy/request.h"
+
+#include <string.h>
+
+void request_release(struct request_facts *request)
+{
+    reference_release(&request->reference);
+}
+
+/* The event names a trigger and a target of it; what may be done is read from our own configuration. */
+static bool find_rule(const struct config *config, const struct json *custom, struct request_facts *out, struct error *err)
+{
+    const char *name = json_get_string(custom, "trigger");
+    int64_t index = -1;
+    if (!name || !json_integer(json_get(custom, "target"), &index) || index < 0)
+        return error_set(err, ERROR_INVALID, "the event names no trigger and target");
+    out->trigger = config_find_trigger(config, name);
+    if (!out->trigger || (size_t)index >= out->trigger->target_count)
+        return error_set(err, ERROR_CONFLICT, "the configuration has no trigger '%s' with a target %lld (now)", name,
+                         (long long)index);
+    out->index = (size_t)index;
+    out->where = &out->trigger->targets[index];
+    return true;
+}
+
+static bool check_image(const struct json *custom, struct request_facts *out, struct error *err)
+{
+    AUTO(bytes_release) struct bytes name = BYTES(TEXT_MAX);
+    AUTO(bytes_release) struct bytes reason = BYTES(TEXT_MAX);
+    bool accepted = false;
+    out->image = json_get_string(custom, "image");
+    if (!out->image || !reference_parse(span_of(out->image), &out->reference, err) ||
+        !reference_name(&name, &out->reference, err))
+        return out->image ? error_wrap(err, "image") : error_set(err, ERROR_INVALID, "the event names no image");
+    out->digest = out->reference.digest;
+    out->tag = out->reference.tag;
+    if (!out->digest || !out->tag)
+        return error_set(err, ERROR_INVALID, "image '%s' needs a tag and a digest", out->image);
+    if (strcmp(bytes_text(&name), out->trigger->image) != 0)
+        return error_set(err, ERROR_INVALID, "trigger '%s' is about '%s', not about '%s'", out->trigger->name,
+                         out->trigger->image, bytes_text(&name));
+    if (!condition_accepts(out->trigger->when, span_of(out->tag), &accepted, &reason, err))
+        return error_wrap(err, "trigger '%s'", out->trigger->name);
+    return accepted || error_set(err, ERROR_INVALID, "trigger '%s' does not want this: %s", out->trigger->name, bytes_text(&reason));
+}
+
+bool request_read(struct call *call, const struct config *config, struct request_facts *out, struct error *err)
+{
+    const struct json *data = call_data(call, err);
+    const struct json *custom = json_get(data, "customData");
+    if (!data || !find_rule(config, custom, out, err) || !check_image(custom, out, err))
+        return false;
+    out->sequence = json_get_string(custom, "sequence");
+    out->commit = json_get_string(custom, "commit");
+    out->event_id = call_event(call)->id;
+    out->subject = arena_printf(call_arena(call), "%s/%s/%s", out->where->cluster, out->where->namespace, out->where->workload);
+    return out->subject || error_set(err, ERROR_INTERNAL, "out of memory");
+}
+
+/* --- events ------------------------------------------------------------------------------------------------------- */
+
+static bool purl_of(const char *image, struct bytes *out, struct error *err)
+{
+    AUTO(reference_release) struct reference reference = { 0 };
+    return reference_parse(span_of(image), &reference, err) &&
+           reference_purl(out, &reference, reference.digest, reference.tag, err);
+}
+
+static void add_place(struct json_writer *w, const struct request_facts *request)
+{
+    json_open_object(w, "environment");
+    json_add_string(w, "id", request->where->cluster);
+    json_close_object(w);
+}
+
+static bool emit(struct call *call, const struct request_facts *request, const char *type, const struct bytes *content,
+                 const struct bytes *custom, struct error *err)
+{
+    const struct attribute attributes[] = {
+        { .name = "envname", .value = request->where->cluster },
+        { .name = "svcname", .value = request->where->workload },
+        { .name = "imagedigest", .value = request->digest },
+    };
+    const struct draft draft = {
+        .type = type,
+        .subject = request->subject,
+        .content = bytes_span(content),
+        .custom = bytes_span(custom),
+        .rule = request->trigger->name,
+        .target = arena_printf(call_arena(call), "%zu %s", request->index, request->digest),
+        .attributes = attributes,
+        .attribute_count = sizeof attributes / sizeof attributes[0],
+    };
+    return call_emit(call, &draft, err);
+}
+
+/* {"environment": {...}, "artifactId": purl of `image`} */
+static bool write_content(struct bytes *out, const struct request_facts *request, const char *image, struct error *err)
+{
+    AUTO(bytes_release) struct bytes purl = BYTES(TEXT_MAX);
+    if (!purl_of(image, &purl, err))
+        return false;
+    struct json_writer w = json_writer_on(out);
+    json_open_object(&w, NULL);
+    add_place(&w, request);
+    json_add_string(&w, "artifactId", bytes_text(&purl));
+    json_close_object(&w);
+    return json_writer_end(&w, err);
+}
+
+static bool write_success(struct bytes *out, const struct request_facts *request, const struct workload *now, int64_t duration_ms,
+                          struct error *err)
+{
+    AUTO(bytes_release) struct bytes previous = BYTES(TEXT_MAX);
+    if (now->marks.previous_image && !purl_of(now->marks.previous_image, &previous, err))
+        return false;
+    struct json_writer w = json_writer_on(out);
+    json_open_object(&w, NULL);
+    json_add_string(&w, "trigger", request->trigger->name);
+    json_add_string(&w, "image", request->image);
+    json_add_string(&w, "previousArtifactId", previous.len > 0 ? bytes_text(&previous) : NULL);
+    json_add_integer(&w, "generation", now->generation);
+    json_add_string(&w, "commit", request->commit);
+    json_add_string(&w, "sequence", request->sequence);
+    json_add_string(&w, "url", now->url);
+    json_add_integer(&w, "durationMs", duration_ms);
+    json_close_object(&w);
+    return json_writer_end(&w, err);
+}
+
+bool tell_success(struct call *call, const struct request_facts *request, const struct workload *now, int64_t duration_ms,
+                  struct error *err)
+{
+    AUTO(bytes_release) struct bytes content = BYTES(TEXT_MAX);
+    AUTO(bytes_release) struct bytes custom = BYTES(TEXT_MAX);
+    return write_content(&content, request, request->image, err) &&
+           write_success(&custom, request, now, duration_ms, err) &&
+           emit(call, request,
+                now->marks.previous ? "dev.cdevents.service.upgraded.0.3.0" : "dev.cdevents.service.deployed.0.3.0",
+                &content, &custom, err);
+}
+
+static bool write_incident(struct bytes *out, const struct request_facts *request, const char *reason, struct error *err)
+{
+    AUTO(bytes_release) struct bytes purl = BYTES(TEXT_MAX);
+    if (!purl_of(request->image, &purl, err))
+        return false;
+    struct json_writer w = json_writer_on(out);
+    json_open_object(&w, NULL);
+    add_place(&w, request);
+    json_add_string(&w, "description", reason);
+    json_open_object(&w, "service");
+    json_add_string(&w, "id", request->subject);
+    json_close_object(&w);
+    json_add_string(&w, "artifactId", bytes_text(&purl));
+    json_close_object(&w);
+    return json_writer_end(&w, err);
+}
+
+static bool write_failed(struct bytes *out, const struct request_facts *request, const char *reason, struct error *err)
+{
+    AUTO(bytes_release) struct bytes purl = BYTES(TEXT_MAX);
+    if (!purl_of(request->image, &purl, err))
+        return false;
+    struct json_writer w = json_writer_on(out);
+    json_open_object(&w, NULL);
+    json_add_string(&w, "trigger", request->trigger->name);
+    json_add_string(&w, "image", request->image);
+    json_add_string(&w, "failedArtifactId", bytes_text(&purl));
+    json_add_string(&w, "reason", reason);
+    json_close_object(&w);
+    return json_writer_end(&w, err);
+}
+
+bool tell_failure(struct call *call, const struct request_facts *request, const struct workload *now, struct error *err)
+{
+    AUTO(bytes_release) struct bytes incident = BYTES(TEXT_MAX);
+    AUTO(bytes_release) struct bytes stays = BYTES(TEXT_MAX);
+    AUTO(bytes_release) struct bytes custom = BYTES(TEXT_MAX);
+    const char *reason = now->reason ? now->reason : "it did not come up";
+    if (!write_incident(&incident, request, reason, err) || !write_failed(&custom, request, reason, err) ||
+        !emit(call, request, "dev.cdevents.incident.detected.0.3.0", &incident, &custom, err))
+        return false;
+    call_log(call, "%s did not come up: %s", request->image, reason);
+    if (!now->running_image)
+        return true;
+    return write_content(&stays, request, now->running_image, err) &&
+           emit(call, request, "dev.cdevents.service.rolledback.0.3.0", &stays, &custom, err);
+}

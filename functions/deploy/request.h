@@ -1,0 +1,34 @@
+/* What deploy reads from deploy.requested, checked against the configuration, and the events it makes of the outcome. */
+#ifndef PUSHWRIGHT_FUNCTIONS_DEPLOY_REQUEST_H
+#define PUSHWRIGHT_FUNCTIONS_DEPLOY_REQUEST_H
+
+#include "functions/deploy/target.h"
+#include "runtime/function.h"
+
+enum { TEXT_MAX = 16 * 1024 };
+
+/* A request that the configuration permits. Strings belong to the call. */
+struct request_facts {
+    const struct config_trigger *trigger;
+    const struct config_target *where;
+    size_t index; /* of the target in its trigger */
+    struct reference reference;
+    const char *image;  /* name:tag@digest */
+    const char *digest, *tag;
+    const char *sequence, *commit; /* NULL: not told */
+    const char *subject;           /* "cluster/namespace/workload" */
+    const char *event_id;
+};
+
+/* ERROR_CONFLICT: the trigger is not in the configuration (it may be on its way). ERROR_INVALID: the event contradicts it. */
+bool request_read(struct call *call, const struct config *config, struct request_facts *out, struct error *err);
+void request_release(struct request_facts *request);
+AUTO_RELEASE(struct request_facts, request_release)
+
+/* service.deployed when nothing ran before, else service.upgraded. */
+bool tell_success(struct call *call, const struct request_facts *request, const struct workload *now, int64_t duration_ms,
+                  struct error *err);
+/* incident.detected, and service.rolledback when something older stays in service. */
+bool tell_failure(struct call *call, const struct request_facts *request, const struct workload *now, struct error *err);
+
+#endif
