@@ -37,7 +37,8 @@ static bool resolve_parent(struct unpacking *unpacking, const char *path, struct
     return *parent != NULL;
 }
 
-static bool fill_file(struct unpacking *unpacking, const struct tar_entry *entry, struct attributes *is, struct error *err)
+static bool fill_file(struct unpacking *unpacking, const struct tar_entry *entry, struct attributes *is,
+                      struct error *err)
 {
     struct content *content = arena_take(tree_arena(unpacking->copy->to), sizeof(*content));
 
@@ -62,7 +63,8 @@ static void fill_plain(const struct unpacking *unpacking, const struct tar_entry
     is->mtime_s = entry->mtime_s < copy->time_s ? entry->mtime_s : copy->time_s;
 }
 
-static bool fill_link(struct unpacking *unpacking, const struct tar_entry *entry, struct attributes *is, struct error *err)
+static bool fill_link(struct unpacking *unpacking, const struct tar_entry *entry, struct attributes *is,
+                      struct error *err)
 {
     struct tree_place place;
 
@@ -158,8 +160,8 @@ static bool read_archive(struct unpacking *unpacking, const struct content *cont
     AUTO(tar_reader_free) struct tar_reader *tar = tar_reader_new(&events, err);
     if (!tar)
         return false;
-    AUTO(inflater_free) struct inflater *inflater =
-        inflater_new(on_plain, unpacking, unpacking->options->plain_max, err);
+    AUTO(inflater_free)
+    struct inflater *inflater = inflater_new(on_plain, unpacking, unpacking->options->plain_max, err);
     if (!inflater)
         return false;
 
@@ -197,7 +199,11 @@ static const struct {
     { 0, { "\x1f\x8b", 2 }, GUESS_ARCHIVE },
     { 0, { "\x28\xb5\x2f\xfd", 4 }, GUESS_ARCHIVE },
     { 0, { "BZh", 3 }, GUESS_UNREADABLE },
-    { 0, { "\xfd" "7zXZ\0", 6 }, GUESS_UNREADABLE },
+    { 0,
+      { "\xfd"
+        "7zXZ\0",
+        6 },
+      GUESS_UNREADABLE },
 };
 
 static enum guess guess(const struct peek *peek)
@@ -227,8 +233,9 @@ bool archive_unpack(const struct copy *copy, const struct content *content, cons
     case GUESS_NOTHING:
         return true;
     case GUESS_UNREADABLE:
-        return error_set(err, ERROR_UNSUPPORTED, "archives in bzip2 and xz cannot be unpacked: use gzip or zstd, "
-                                                 "or copy the file as it is with --unpack=false");
+        return error_set(err, ERROR_UNSUPPORTED,
+                         "archives in bzip2 and xz cannot be unpacked: use gzip or zstd, "
+                         "or copy the file as it is with --unpack=false");
     case GUESS_ARCHIVE:
         break;
     }

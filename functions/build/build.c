@@ -38,8 +38,8 @@ struct job {
     struct tags tags;
     char commit[GIT_OID_TEXT_SIZE]; /* "" until it is known */
     int64_t started_ms, deadline_ms;
-    bool started;   /* told */
-    bool timed_out; /* over the rule's limit */
+    bool started;           /* told */
+    bool timed_out;         /* over the rule's limit */
     const char *superseded; /* the reason; NULL: it is not */
 };
 
@@ -215,8 +215,7 @@ static bool build_platforms(struct job *job, struct engine *engine, struct git_s
 
 static bool build(struct job *job, struct error *err)
 {
-    AUTO(git_snapshot_free) struct git_snapshot *snapshot =
-        git_fetch(&job->remote, job->order.ref, job->commit, err);
+    AUTO(git_snapshot_free) struct git_snapshot *snapshot = git_fetch(&job->remote, job->order.ref, job->commit, err);
     if (!snapshot)
         return false;
     struct engine_options options = { .snapshot = snapshot,
@@ -248,7 +247,8 @@ static bool attempt(struct job *job, struct error *err)
         return false;
     if (job->superseded)
         return true;
-    job->running = running_begin(job->state->running, job->order.build, job->order.ref, job->order.sequence, &newer, err);
+    job->running =
+        running_begin(job->state->running, job->order.build, job->order.ref, job->order.sequence, &newer, err);
     if (!job->running)
         return newer && superseded(job, NULL);
     if (!tell_started(job, err) || !call_flush(job->call, err))
@@ -287,7 +287,8 @@ static bool run(struct job *job, struct error *err)
     if (good)
         return true;
     if (job->timed_out)
-        error_set(&failed, ERROR_INVALID, "the build took longer than the %ld s that its rule allows", job->rule->timeout_s);
+        error_set(&failed, ERROR_INVALID, "the build took longer than the %ld s that its rule allows",
+                  job->rule->timeout_s);
     if (!error_is_temporary(&failed))
         return end_failed(job, &failed, err);
     *err = failed;
@@ -302,7 +303,8 @@ static bool handle(struct call *call, struct error *err)
         return false;
     job.rule = config_find_build(job.state->config, job.order.build);
     if (!job.rule)
-        return error_set(err, ERROR_CONFLICT, "build '%s' is not in the configuration of this function", job.order.build);
+        return error_set(err, ERROR_CONFLICT, "build '%s' is not in the configuration of this function",
+                         job.order.build);
     if (!job.rule->enabled)
         return call_skip(call, job.order.build, job.order.ref, err, "build '%s' is switched off", job.order.build);
     job.deadline_ms = job.started_ms + job.rule->timeout_s * 1000;

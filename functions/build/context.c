@@ -58,10 +58,8 @@ static const struct mode {
     uint32_t permissions;
     bool (*read)(struct loading *loading, const struct git_entry *entry, struct attributes *is, struct error *err);
 } modes[] = {
-    { GIT_MODE_FILE, TAR_FILE, 0644, read_file },
-    { GIT_MODE_EXECUTABLE, TAR_FILE, 0755, read_file },
-    { GIT_MODE_SYMLINK, TAR_SYMLINK, 0777, read_link },
-    { GIT_MODE_DIRECTORY, TAR_DIRECTORY, 0755, NULL },
+    { GIT_MODE_FILE, TAR_FILE, 0644, read_file },       { GIT_MODE_EXECUTABLE, TAR_FILE, 0755, read_file },
+    { GIT_MODE_SYMLINK, TAR_SYMLINK, 0777, read_link }, { GIT_MODE_DIRECTORY, TAR_DIRECTORY, 0755, NULL },
     { GIT_MODE_SUBMODULE, TAR_DIRECTORY, 0755, NULL },
 };
 
@@ -126,17 +124,19 @@ static bool append(void *context, const void *data, size_t len, struct error *er
     return bytes_append(context, data, len, err);
 }
 
-static bool read_dockerfile(struct context *context, const char *path, const struct tree_node **node, struct error *err)
+/* The file of that name; NULL with *err filled when there is none. */
+static const struct tree_node *find_dockerfile(const struct context *context, const char *path, struct error *err)
 {
     struct tree_node *root = tree_root(context->tree);
+    const struct tree_node *file = find(context->tree, root, path, TAR_FILE, err);
 
-    *node = find(context->tree, root, path, TAR_FILE, err);
-    if (!*node && err->kind == ERROR_NONE && strcmp(path, "Dockerfile") == 0)
-        *node = find(context->tree, root, "dockerfile", TAR_FILE, err);
-    if (!*node)
-        return err->kind != ERROR_NONE ? error_wrap(err, "'%s'", path)
-                                       : error_set(err, ERROR_INVALID, "the commit holds no file '%s'", path);
-    return content_read((*node)->is.content, append, &context->dockerfile, err) || error_wrap(err, "'%s'", path);
+    if (!file && err->kind == ERROR_NONE && strcmp(path, "Dockerfile") == 0)
+        file = find(context->tree, root, "dockerfile", TAR_FILE, err);
+    if (!file && err->kind == ERROR_NONE)
+        error_set(err, ERROR_INVALID, "the commit holds no file '%s'", path);
+    else if (!file)
+        error_wrap(err, "'%s'", path);
+    return file;
 }
 
 static struct ignore *read_ignore(const struct tree_node *file, struct error *err)
@@ -204,8 +204,13 @@ bool context_load(struct git_snapshot *snapshot, const char *dockerfile, const c
     const struct tree_node *file;
 
     context.tree = load_tree(snapshot, &context.submodules, err);
-    if (!context.tree || !read_dockerfile(&context, dockerfile, &file, err))
+    if (!context.tree)
         return false;
+    file = find_dockerfile(&context, dockerfile, err);
+    if (!file)
+        return false;
+    if (!content_read(file->is.content, append, &context.dockerfile, err))
+        return error_wrap(err, "'%s'", dockerfile);
     context.root = find(context.tree, tree_root(context.tree), directory, TAR_DIRECTORY, err);
     if (!context.root)
         return err->kind != ERROR_NONE ? error_wrap(err, "context '%s'", directory)

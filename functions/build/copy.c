@@ -134,8 +134,7 @@ bool copy_file(const struct copy *copy, const char *name, const struct attribute
     struct tree_place place;
     char own_name[TAR_PATH_MAX];
 
-    if (!dest_path(copy, "", &path, err) ||
-        !tree_resolve(copy->to, tree_root(copy->to), path.data, true, &place, err))
+    if (!dest_path(copy, "", &path, err) || !tree_resolve(copy->to, tree_root(copy->to), path.data, true, &place, err))
         return false;
     bool exists = !place.missing[0];
     if (ends_as_directory(copy->dest) || (exists && tree_is_directory(place.node))) {
@@ -159,8 +158,7 @@ struct tree_node *copy_directory(const struct copy *copy, struct error *err)
     struct attributes made = made_directory(copy);
     struct tree_place place;
 
-    if (!dest_path(copy, "", &path, err) ||
-        !tree_resolve(copy->to, tree_root(copy->to), path.data, true, &place, err))
+    if (!dest_path(copy, "", &path, err) || !tree_resolve(copy->to, tree_root(copy->to), path.data, true, &place, err))
         return NULL;
     return tree_make_directories(copy->to, &place, &made, copy->layer, err);
 }
@@ -171,8 +169,7 @@ static struct tree_node *copy_into(const struct copy *copy, struct error *err)
     AUTO(bytes_release) struct bytes path = BYTES(3 * TAR_PATH_MAX);
     struct tree_place place;
 
-    if (!dest_path(copy, "", &path, err) ||
-        !tree_resolve(copy->to, tree_root(copy->to), path.data, true, &place, err))
+    if (!dest_path(copy, "", &path, err) || !tree_resolve(copy->to, tree_root(copy->to), path.data, true, &place, err))
         return NULL;
     if (!place.missing[0] && !tree_is_directory(place.node)) {
         cannot(place.node, "cannot copy to non-directory", err);
@@ -375,7 +372,8 @@ static bool match_below(struct matching *matching, const struct tree_node *direc
                         struct error *err);
 
 /* One child against the first segment; what is behind that is matched below the child. */
-static bool match_child(struct matching *matching, const struct tree_node *child, struct span pattern, struct error *err)
+static bool match_child(struct matching *matching, const struct tree_node *child, struct span pattern,
+                        struct error *err)
 {
     struct span rest = pattern, segment = span_cut(&rest, '/');
     bool any_depth = matching->copy->parents && span_is(segment, "**");

@@ -13,21 +13,22 @@
 
 struct copy {
     struct tree *to;
-    uint32_t layer;             /* that is made of it */
-    const char *workdir;        /* a relative destination is below it */
-    const char *dest;           /* as written */
+    uint32_t layer;      /* that is made of it */
+    const char *workdir; /* a relative destination is below it */
+    const char *dest;    /* as written */
     const struct tree *from;
     struct tree_node *from_root;
-    const char *from_name;      /* for messages: "the context", "stage 'build'" */
-    bool keep_owner;            /* from a stage or image: owners stay unless has_owner */
+    const char *from_name; /* for messages: "the context", "stage 'build'" */
+    bool keep_owner;       /* from a stage or image: owners stay unless has_owner */
     bool has_owner;
-    uint32_t uid, gid;          /* --chown */
-    const char *chmod;          /* NULL: none */
+    uint32_t uid, gid;             /* --chown */
+    const char *chmod;             /* NULL: none */
     const struct ignore *excludes; /* NULL: none */
-    bool parents;               /* --parents */
-    int64_t time_s;             /* of everything that is made */
+    bool parents;                  /* --parents */
+    int64_t time_s;                /* of everything that is made */
     /* ADD: may take a file over that would be copied (*done); NULL: not. */
-    bool (*unpack)(void *context, const struct copy *copy, const struct tree_node *source, bool *done, struct error *err);
+    bool (*unpack)(void *context, const struct copy *copy, const struct tree_node *source, bool *done,
+                   struct error *err);
     void *unpack_context;
 };
 

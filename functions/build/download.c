@@ -146,7 +146,8 @@ static bool check(struct receiving *receiving, const char *checksum, struct erro
 bool download(const char *url, const char *checksum, bool allow_private, struct spool *spool, struct download *out,
               struct error *err)
 {
-    AUTO(http_client_free) struct http_client *client =
+    AUTO(http_client_free)
+    struct http_client *client =
         http_client_new(&(struct http_client_options){ .refuse_private = !allow_private }, err);
     AUTO(http_response_release) struct http_response response = { 0 };
     AUTO(bytes_release) struct bytes place = BYTES(URL_MAX);
@@ -159,7 +160,8 @@ bool download(const char *url, const char *checksum, bool allow_private, struct 
         return error_wrap(err, "download");
     name_of(url, out->name);
     out->modified_s = modified(&response);
-    out->content = (struct content){ .kind = receiving.size > 0 ? CONTENT_SPOOL : CONTENT_EMPTY, .size = receiving.size };
+    out->content =
+        (struct content){ .kind = receiving.size > 0 ? CONTENT_SPOOL : CONTENT_EMPTY, .size = receiving.size };
     out->content.spool.spool = spool;
     out->content.spool.offset = offset;
     return true;

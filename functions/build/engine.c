@@ -282,8 +282,7 @@ static bool prepare(struct build *build, struct error *err)
     if (!build->global)
         return false;
     build->plan = dockerfile_plan_new(build->dockerfile, build->global, &options, err);
-    return build->plan && make_stages(build, err) && check_support(build, err) &&
-           find_bases(build, err);
+    return build->plan && make_stages(build, err) && check_support(build, err) && find_bases(build, err);
 }
 
 static bool finish(struct build *build, struct built *out, struct error *err)

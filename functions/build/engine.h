@@ -33,8 +33,8 @@ struct built {
     struct bytes config;
     struct built_layer *layers; /* the base's first */
     size_t layer_count;
-    const struct base *base;    /* that the image's first stage stands on; NULL: scratch */
-    struct build *owner;        /* of all of it */
+    const struct base *base; /* that the image's first stage stands on; NULL: scratch */
+    struct build *owner;     /* of all of it */
 };
 
 struct engine; /* one commit, its Dockerfile parsed */

@@ -7,8 +7,8 @@ enum { TEXT_MAX = 64 * 1024 };
 /* One event about the build: content and custom data are whole JSON objects. */
 struct telling {
     const char *type, *subject;
-    const char *target;   /* tells two of one type apart */
-    const char *image;    /* routing; NULL: none */
+    const char *target; /* tells two of one type apart */
+    const char *image;  /* routing; NULL: none */
     const char *tag;
     struct bytes content, custom;
     struct json_writer to_content, to_custom;
@@ -155,7 +155,8 @@ bool events_published(struct call *call, const struct build_told *told, const st
         !reference_name(&name, publication_reference(publication), err))
         return false;
     AUTO(telling_release) struct telling packaged = { .subject = purl.data, .image = name.data, .tag = tags->items[0] };
-    AUTO(telling_release) struct telling published = { .subject = purl.data, .image = name.data, .tag = tags->items[0] };
+    AUTO(telling_release)
+    struct telling published = { .subject = purl.data, .image = name.data, .tag = tags->items[0] };
     return tell_taskrun(call, told, "dev.cdevents.taskrun.finished.0.3.0", "success", NULL, err) &&
            tell_packaged(call, told, &packaged, err) &&
            tell_published(call, told, tags, image->media_type, &published, err) &&

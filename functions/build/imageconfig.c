@@ -23,16 +23,29 @@ struct imageconfig {
     struct member *config; /* members of "config" */
     struct member *others; /* members of the document that we do not write ourselves */
     const char *author, *created;
-    const char *variant;   /* of the base */
+    const char *variant; /* of the base */
     struct history *history, **history_end;
     size_t history_count;
-    size_t layers;         /* of the base */
+    size_t layers; /* of the base */
 };
 
 /* Written by us, or about how the base itself was made. */
-static const char *const not_kept[] = { "created", "author", "architecture", "os", "variant", "config", "rootfs", "history",
-                                        "id", "parent", "container", "container_config", "docker_version", "throwaway",
-                                        "moby.buildkit.cache.v0", "moby.buildkit.buildinfo.v1" };
+static const char *const not_kept[] = { "created",
+                                        "author",
+                                        "architecture",
+                                        "os",
+                                        "variant",
+                                        "config",
+                                        "rootfs",
+                                        "history",
+                                        "id",
+                                        "parent",
+                                        "container",
+                                        "container_config",
+                                        "docker_version",
+                                        "throwaway",
+                                        "moby.buildkit.cache.v0",
+                                        "moby.buildkit.buildinfo.v1" };
 
 static bool out_of_memory(struct error *err)
 {
@@ -96,7 +109,8 @@ static bool take_members(struct imageconfig *config, const struct json *base, st
     for (const struct json *v = json_first(json_get(base, "config")); v; v = json_next(v)) {
         struct span value = print(config->arena, v, err);
 
-        if (!value.data || (json_type(v) != JSON_NULL && !set_member(config->arena, &config->config, json_key(v), value, err)))
+        if (!value.data ||
+            (json_type(v) != JSON_NULL && !set_member(config->arena, &config->config, json_key(v), value, err)))
             return false;
     }
     for (const struct json *v = json_first(base); v; v = json_next(v)) {
@@ -228,7 +242,8 @@ bool imageconfig_has(const struct imageconfig *config, const char *key)
     return *find(&list, key) != NULL;
 }
 
-bool imageconfig_words(const struct imageconfig *config, const char *key, struct dockerfile_words *out, struct error *err)
+bool imageconfig_words(const struct imageconfig *config, const char *key, struct dockerfile_words *out,
+                       struct error *err)
 {
     const struct json *array = member_value(config, key, err);
     const char **words = array ? arena_take(config->arena, (json_count(array) + 1) * sizeof(char *)) : NULL;
@@ -273,7 +288,8 @@ bool imageconfig_set_text(struct imageconfig *config, const char *key, const cha
     return json_writer_end(&w, err) && imageconfig_set(config, key, bytes_span(&value), err);
 }
 
-bool imageconfig_set_words(struct imageconfig *config, const char *key, struct dockerfile_words words, struct error *err)
+bool imageconfig_set_words(struct imageconfig *config, const char *key, struct dockerfile_words words,
+                           struct error *err)
 {
     AUTO(bytes_release) struct bytes value = BYTES(IMAGECONFIG_MAX);
     struct json_writer w = json_writer_on(&value);
@@ -300,7 +316,8 @@ bool imageconfig_append_word(struct imageconfig *config, const char *key, const 
     return imageconfig_set_words(config, key, (struct dockerfile_words){ words, old.count + 1 }, err);
 }
 
-bool imageconfig_put(struct imageconfig *config, const char *key, const char *member, struct span value, struct error *err)
+bool imageconfig_put(struct imageconfig *config, const char *key, const char *member, struct span value,
+                     struct error *err)
 {
     AUTO(bytes_release) struct bytes text = BYTES(IMAGECONFIG_MAX);
     const struct json *old = member_value(config, key, err);

@@ -19,8 +19,9 @@ void layer_free(struct layer *layer)
     free(layer);
 }
 
-struct first_name { /* of a file with several names */
-    uint64_t file;
+/* First name in the layer of each file with several names: open addressing, a power of two of slots. */
+struct first_name {
+    uint64_t file; /* 0: free */
     char *path;
 };
 
@@ -31,7 +32,7 @@ struct writing {
     int64_t plain_size;
     uint32_t number;
     struct first_name *names;
-    size_t name_count;
+    size_t name_count, name_slots;
     struct content **contents; /* of the layer, when they are gathered */
     size_t content_count, content_capacity;
     bool (*cancelled)(void *);
@@ -43,7 +44,7 @@ static void writing_release(struct writing *writing)
     bytes_release(&writing->plain);
     bytes_release(&writing->packed);
     bytes_release(&writing->path);
-    for (size_t i = 0; i < writing->name_count; i++)
+    for (size_t i = 0; i < writing->name_slots; i++)
         free(writing->names[i].path);
     free(writing->names);
     free(writing->contents);
@@ -103,27 +104,47 @@ static bool write_content(struct writing *writing, const struct content *content
     return write_plain(writing, zeros, tar_padding(content->size), err);
 }
 
+static struct first_name *name_slot(struct first_name *names, size_t slots, uint64_t file)
+{
+    size_t at = (size_t)((file * UINT64_C(0x9e3779b97f4a7c15)) >> 32) & (slots - 1);
+
+    while (names[at].file != 0 && names[at].file != file)
+        at = (at + 1) & (slots - 1);
+    return &names[at];
+}
+
 static const char *first_name_of(const struct writing *writing, uint64_t file)
 {
-    for (size_t i = 0; file && i < writing->name_count; i++) {
-        if (writing->names[i].file == file)
-            return writing->names[i].path;
+    return file && writing->name_slots ? name_slot(writing->names, writing->name_slots, file)->path : NULL;
+}
+
+static bool grow_names(struct writing *writing, struct error *err)
+{
+    size_t slots = writing->name_slots ? writing->name_slots * 2 : 64;
+    struct first_name *names = calloc(slots, sizeof(names[0]));
+
+    if (!names)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    for (size_t i = 0; i < writing->name_slots; i++) {
+        if (writing->names[i].file)
+            *name_slot(names, slots, writing->names[i].file) = writing->names[i];
     }
-    return NULL;
+    free(writing->names);
+    writing->names = names;
+    writing->name_slots = slots;
+    return true;
 }
 
 static bool remember_name(struct writing *writing, uint64_t file, const char *path, struct error *err)
 {
-    struct first_name *names = realloc(writing->names, (writing->name_count + 1) * sizeof(names[0]));
-    char *copy = strdup(path);
-
-    if (names)
-        writing->names = names;
-    if (!names || !copy) {
-        free(copy);
+    if (2 * writing->name_count >= writing->name_slots && !grow_names(writing, err))
+        return false;
+    struct first_name *slot = name_slot(writing->names, writing->name_slots, file);
+    slot->path = strdup(path);
+    if (!slot->path)
         return error_set(err, ERROR_INTERNAL, "out of memory");
-    }
-    names[writing->name_count++] = (struct first_name){ file, copy };
+    slot->file = file;
+    writing->name_count++;
     return true;
 }
 
@@ -133,7 +154,9 @@ static bool write_node(struct writing *writing, const struct tree_node *node, st
     const char *path = writing->path.data, *first = first_name_of(writing, is->file);
     struct tar_entry entry = { .type = first ? TAR_HARDLINK : is->type,
                                .path = path,
-                               .link = first ? first : is->target ? is->target : "",
+                               .link = first        ? first
+                                       : is->target ? is->target
+                                                    : "",
                                .mode = is->type == TAR_SYMLINK ? 0777 : is->mode,
                                .uid = is->uid,
                                .gid = is->gid,
@@ -231,13 +254,14 @@ struct layer *layer_write(const struct tree *tree, uint32_t number, bool (*cance
                           struct error *err)
 {
     AUTO(layer_free) struct layer *layer = calloc(1, sizeof(*layer));
-    AUTO(writing_release) struct writing writing = { .layer = layer,
-                                                     .plain = BYTES(MEMBER),
-                                                     .packed = BYTES(2 * MEMBER),
-                                                     .path = BYTES(PATH_MAX_BYTES),
-                                                     .number = number,
-                                                     .cancelled = cancelled,
-                                                     .cancelled_context = cancelled_context };
+    AUTO(writing_release)
+    struct writing writing = { .layer = layer,
+                               .plain = BYTES(MEMBER),
+                               .packed = BYTES(2 * MEMBER),
+                               .path = BYTES(PATH_MAX_BYTES),
+                               .number = number,
+                               .cancelled = cancelled,
+                               .cancelled_context = cancelled_context };
 
     if (!layer) {
         error_set(err, ERROR_INTERNAL, "out of memory");

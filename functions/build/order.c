@@ -74,7 +74,9 @@ bool order_read(struct call *call, struct order *out, struct error *err)
 
 static struct template_values values_of(const struct order *order, const char *commit)
 {
-    struct template_values values = { .sha = span_of(commit), .build = span_of(order->build), .time_ms = order->time_ms };
+    struct template_values values = { .sha = span_of(commit),
+                                      .build = span_of(order->build),
+                                      .time_ms = order->time_ms };
 
     if (order->is_tag)
         values.tag = span_of(order->ref + 10);

@@ -8,8 +8,8 @@
 
 enum { ORDER_TAGS_MAX = 32 };
 
-struct order { /* strings belong to the call */
-    const char *subject;  /* the event's subject.id, by which all events of the build are told to be of one */
+struct order {           /* strings belong to the call */
+    const char *subject; /* the event's subject.id, by which all events of the build are told to be of one */
     const char *build;
     const char *repository, *repository_source;
     const char *ref;      /* full name */
@@ -17,7 +17,7 @@ struct order { /* strings belong to the call */
     const char *sequence; /* decimal; orders the pushes of a ref */
     int64_t time_ms;      /* of the push */
     bool is_tag;
-    bool by_person;       /* asked for by a person: the ref may have moved on */
+    bool by_person; /* asked for by a person: the ref may have moved on */
 };
 
 /* ERROR_INVALID names the member of the event that is missing or wrong. */

@@ -15,9 +15,9 @@ struct publication {
     struct store *store;
     struct bytes *manifests; /* one for each platform */
     struct descriptor *described;
-    struct bytes index;      /* of several platforms */
+    struct bytes index; /* of several platforms */
     struct descriptor top;
-    bool stands;             /* the first tag names it already */
+    bool stands; /* the first tag names it already */
 };
 
 void publication_free(struct publication *publication)
@@ -72,7 +72,8 @@ static const char *oci_layer_type(const char *type)
     return type;
 }
 
-static void write_descriptor(struct json_writer *w, const char *key, const struct descriptor *blob, const char *platform)
+static void write_descriptor(struct json_writer *w, const char *key, const struct descriptor *blob,
+                             const char *platform)
 {
     struct span rest = span_of(platform), os = span_cut(&rest, '/'), architecture = span_cut(&rest, '/');
 
@@ -191,8 +192,7 @@ struct publication *publication_new(const struct publish_options *options, struc
         return NULL;
     }
     publication->options = *options;
-    if (!write_manifests(publication, err) ||
-        !reference_parse(span_of(options->image), &publication->reference, err))
+    if (!write_manifests(publication, err) || !reference_parse(span_of(options->image), &publication->reference, err))
         return NULL;
     publication->store = store_open(&publication->reference, options->registries, err);
     return publication->store ? TAKE(publication) : NULL;

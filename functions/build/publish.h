@@ -6,14 +6,14 @@
 #include "functions/build/engine.h"
 
 struct publish_options {
-    const char *image;                  /* reference without tag */
+    const char *image; /* reference without tag */
     const struct registry_options *registries;
-    const struct built *built;          /* one for each platform */
+    const struct built *built; /* one for each platform */
     const char *const *platforms;
     size_t count;
-    const char *const *tags;            /* the first is the one that is looked at: does this image stand there? */
+    const char *const *tags; /* the first is the one that is looked at: does this image stand there? */
     size_t tag_count;
-    const char *commit, *source;        /* annotations; source NULL: not told */
+    const char *commit, *source; /* annotations; source NULL: not told */
     int64_t time_s;
 };
 

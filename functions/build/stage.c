@@ -176,7 +176,8 @@ static bool command_words(struct stage *stage, const struct dockerfile_command *
     return true;
 }
 
-static bool set_command(struct stage *stage, const char *key, const struct dockerfile_command *command, struct error *err)
+static bool set_command(struct stage *stage, const char *key, const struct dockerfile_command *command,
+                        struct error *err)
 {
     struct dockerfile_words words;
 

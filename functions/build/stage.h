@@ -20,13 +20,13 @@ struct stage {
     struct stage *parent; /* a stage it stands on */
     struct imageconfig *config;
     struct dockerfile_scope *scope;
-    struct tree *tree;    /* NULL until stage_tree() */
+    struct tree *tree;          /* NULL until stage_tree() */
     struct built_layer *layers; /* room for STAGE_LAYERS_MAX */
     size_t layer_count;
     struct linked *linked; /* of this stage */
     size_t linked_count;
     bool cmd_set;
-    bool layer_made;      /* by the instruction at hand */
+    bool layer_made; /* by the instruction at hand */
 };
 
 /* One platform's build. */
@@ -42,8 +42,8 @@ struct build {
     size_t stage_count;
     struct base **bases;
     size_t base_count;
-    struct spool *spool; /* downloads and what archives held; NULL until needed */
-    struct tree *nothing; /* an empty tree, for COPY --from=scratch */
+    struct spool *spool;   /* downloads and what archives held; NULL until needed */
+    struct tree *nothing;  /* an empty tree, for COPY --from=scratch */
     uint32_t layer_number; /* of the last new layer */
     uint64_t file_number;  /* of the last hard-linked file of an archive */
     int64_t time_s;

@@ -63,7 +63,8 @@ static struct tree_node **bucket_of(const struct tree *tree, uint32_t hash)
     return &tree->buckets[hash & (tree->bucket_count - 1)];
 }
 
-static struct tree_node *lookup(const struct tree *tree, const struct tree_node *parent, struct span name, uint32_t hash)
+static struct tree_node *lookup(const struct tree *tree, const struct tree_node *parent, struct span name,
+                                uint32_t hash)
 {
     for (struct tree_node *node = *bucket_of(tree, hash); node; node = node->same_hash) {
         if (node->hash == hash && node->parent == parent && span_is(name, node->name))
@@ -331,8 +332,8 @@ static bool not_a_directory(const struct tree_node *node, struct error *err)
     return tree_path(node, &path, err) && error_set(err, ERROR_INVALID, "mkdir %s: not a directory", bytes_text(&path));
 }
 
-struct tree_node *tree_make_directories(struct tree *tree, const struct tree_place *place, const struct attributes *made,
-                                        uint32_t layer, struct error *err)
+struct tree_node *tree_make_directories(struct tree *tree, const struct tree_place *place,
+                                        const struct attributes *made, uint32_t layer, struct error *err)
 {
     struct tree_node *node = place->node;
     struct span rest = place->missing[0] ? span_of(place->missing) : (struct span){ 0 };

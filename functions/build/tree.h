@@ -19,14 +19,14 @@ struct attributes {
     uint32_t mode, uid, gid;
     uint32_t device_major, device_minor;
     int64_t mtime_s;
-    const char *target;       /* of a symbolic link */
-    struct span capability;   /* absent: none */
-    uint64_t file;            /* names with the same number, not 0, are hard links of each other */
-    struct content *content;  /* of a regular file */
+    const char *target;      /* of a symbolic link */
+    struct span capability;  /* absent: none */
+    uint64_t file;           /* names with the same number, not 0, are hard links of each other */
+    struct content *content; /* of a regular file */
 };
 
 struct tree_node {
-    const char *name; /* "" for the root */
+    const char *name;                                   /* "" for the root */
     struct tree_node *parent, *first, *next, *previous; /* children in no order */
     struct tree_node *same_hash;
     struct attributes is;
@@ -61,8 +61,8 @@ bool tree_path(const struct tree_node *node, struct bytes *out, struct error *er
 
 /* Where a path leads inside `root`, symbolic links followed as if root were "/": no path leads out of it. */
 struct tree_place {
-    struct tree_node *node;       /* the last part that exists */
-    char missing[TAR_PATH_MAX];   /* what of the path does not exist yet, below node; "": the whole path exists */
+    struct tree_node *node;     /* the last part that exists */
+    char missing[TAR_PATH_MAX]; /* what of the path does not exist yet, below node; "": the whole path exists */
 };
 /* With follow_last the last part is followed too when it is a link. ERROR_INVALID: too many links, path too long. */
 bool tree_resolve(const struct tree *tree, struct tree_node *root, const char *path, bool follow_last,
@@ -70,8 +70,8 @@ bool tree_resolve(const struct tree *tree, struct tree_node *root, const char *p
 
 /* The directory of a place, its missing part made with these attributes (type is set). ERROR_INVALID "mkdir /etc/passwd: not a
  * directory". */
-struct tree_node *tree_make_directories(struct tree *tree, const struct tree_place *place, const struct attributes *made,
-                                        uint32_t layer, struct error *err);
+struct tree_node *tree_make_directories(struct tree *tree, const struct tree_place *place,
+                                        const struct attributes *made, uint32_t layer, struct error *err);
 
 static inline bool tree_is_directory(const struct tree_node *node)
 {

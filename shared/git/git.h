@@ -14,12 +14,12 @@
 enum { GIT_OID_TEXT_SIZE = 65 };
 
 struct git_remote_options {
-    const char *url;             /* http, https or file */
-    const char *username;        /* with token: basic authentication; NULL: "x-access-token" */
-    const struct secret *token;  /* NULL: anonymous */
-    const char *ca_file;         /* NULL: the system's bundle */
-    int64_t bytes_max;           /* ceiling of what is received; 0: 1 GB */
-    long timeout_ms;             /* 0: 10 minutes */
+    const char *url;                  /* http, https or file */
+    const char *username;             /* with token: basic authentication; NULL: "x-access-token" */
+    const struct secret *token;       /* NULL: anonymous */
+    const char *ca_file;              /* NULL: the system's bundle */
+    int64_t bytes_max;                /* ceiling of what is received; 0: 1 GB */
+    long timeout_ms;                  /* 0: 10 minutes */
     bool (*cancelled)(void *context); /* asked now and then; NULL: never */
     void *cancelled_context;
 };
@@ -45,8 +45,8 @@ struct git_snapshot *git_fetch(const struct git_remote_options *remote, const ch
 void git_snapshot_free(struct git_snapshot *snapshot);
 AUTO_FREE(struct git_snapshot, git_snapshot_free)
 
-const char *git_snapshot_commit(const struct git_snapshot *snapshot);  /* 40 hex digits */
-int64_t git_snapshot_time_s(const struct git_snapshot *snapshot);      /* committer time, seconds since 1970 */
+const char *git_snapshot_commit(const struct git_snapshot *snapshot); /* 40 hex digits */
+int64_t git_snapshot_time_s(const struct git_snapshot *snapshot);     /* committer time, seconds since 1970 */
 const char *git_snapshot_message(const struct git_snapshot *snapshot);
 
 enum git_mode {

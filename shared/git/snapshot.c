@@ -171,10 +171,11 @@ bool git_snapshot_walk(struct git_snapshot *snapshot, size_t entries_max, git_en
     return walk_tree(&walk, snapshot->tree, err);
 }
 
-static bool header_of(struct git_snapshot *snapshot, const char *oid_text, git_oid *oid, size_t *size, struct error *err)
+static bool header_of(struct git_snapshot *snapshot, const char *oid_text, git_oid *oid, size_t *size,
+                      struct error *err)
 {
     AUTO(git_odb_free) git_odb *odb = NULL;
-    git_object_t type;
+    git_object_t type = GIT_OBJECT_INVALID;
     int code = git_oid_fromstr(oid, oid_text);
 
     if (code == 0)

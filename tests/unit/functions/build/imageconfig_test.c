@@ -51,19 +51,23 @@ static void what_is_not_known_is_kept_and_what_is_about_the_base_is_not(void **s
     AUTO(arena_free) struct arena *arena = arena_new(1 << 20);
 
     (void)state;
-    check(written(on_base(arena,
-                          "{\"created\":\"2020-01-01T00:00:00Z\",\"id\":\"x\",\"container_config\":{},\"os.version\":\"1\","
-                          "\"moby.buildkit.cache.v0\":\"x\",\"config\":{\"Cmd\":[\"a\"],\"Own\":{\"k\":1},\"Env\":null}}",
-                          0),
-                  0),
-          "{\"created\":\"2020-01-01T00:00:00Z\",\"architecture\":\"arm64\",\"os\":\"linux\",\"variant\":\"v8\",\"os.version\":\"1\","
-          "\"config\":{\"Cmd\":[\"a\"],\"Own\":{\"k\":1}},\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[]},\"history\":[]}");
+    check(written(
+              on_base(arena,
+                      "{\"created\":\"2020-01-01T00:00:00Z\",\"id\":\"x\",\"container_config\":{},\"os.version\":\"1\","
+                      "\"moby.buildkit.cache.v0\":\"x\",\"config\":{\"Cmd\":[\"a\"],\"Own\":{\"k\":1},\"Env\":null}}",
+                      0),
+              0),
+          "{\"created\":\"2020-01-01T00:00:00Z\",\"architecture\":\"arm64\",\"os\":\"linux\",\"variant\":\"v8\",\"os."
+          "version\":\"1\","
+          "\"config\":{\"Cmd\":[\"a\"],\"Own\":{\"k\":1}},\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[]},\"history\":"
+          "[]}");
 }
 
 static void members_are_set_merged_and_taken_away(void **state)
 {
     AUTO(arena_free) struct arena *arena = arena_new(1 << 20);
-    struct imageconfig *config = on_base(arena, "{\"config\":{\"Labels\":{\"m\":\"1\",\"z\":\"1\"},\"Cmd\":[\"a\"]}}", 0);
+    struct imageconfig *config =
+        on_base(arena, "{\"config\":{\"Labels\":{\"m\":\"1\",\"z\":\"1\"},\"Cmd\":[\"a\"]}}", 0);
     struct error err = { 0 };
     struct dockerfile_words words;
 
@@ -78,10 +82,11 @@ static void members_are_set_merged_and_taken_away(void **state)
     assert_int_equal(words.count, 2);
     assert_string_equal(words.items[1], "USER x");
     assert_false(imageconfig_has(config, "Cmd"));
-    check(written(config, 0),
-          "{\"architecture\":\"arm64\",\"os\":\"linux\",\"variant\":\"v8\",\"config\":{\"Labels\":{\"a\":\"x\",\"m\":\"2\\\"\",\"z\":\"1\"},"
-          "\"Volumes\":{\"/v\":{}},\"OnBuild\":[\"COPY . .\",\"USER x\"]},\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[]},"
-          "\"history\":[]}");
+    check(written(config, 0), "{\"architecture\":\"arm64\",\"os\":\"linux\",\"variant\":\"v8\",\"config\":{\"Labels\":{"
+                              "\"a\":\"x\",\"m\":\"2\\\"\",\"z\":\"1\"},"
+                              "\"Volumes\":{\"/v\":{}},\"OnBuild\":[\"COPY . .\",\"USER "
+                              "x\"]},\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[]},"
+                              "\"history\":[]}");
 }
 
 static void a_clone_does_not_change_its_origin(void **state)
@@ -112,10 +117,12 @@ static void history_is_made_to_fit_the_layers(void **state)
     assert_true(imageconfig_add_history(more, "COPY a b # buildkit", false, &err));
     AUTO(free) char *text = written(more, 3);
     assert_non_null(strstr(text, "\"created\":\"2023-11-14T22:13:20Z\""));
-    assert_non_null(strstr(text, "[{\"created\":\"2020-01-01T00:00:00Z\",\"created_by\":\"one\"},{\"created_by\":\"two\",\"empty_layer\":true},"
-                                 "{\"comment\":\"unknown layer of the base image\"},"
-                                 "{\"created\":\"2023-11-14T22:13:20Z\",\"created_by\":\"COPY a b # buildkit\","
-                                 "\"comment\":\"buildkit.dockerfile.v0\"}]"));
+    assert_non_null(strstr(
+        text,
+        "[{\"created\":\"2020-01-01T00:00:00Z\",\"created_by\":\"one\"},{\"created_by\":\"two\",\"empty_layer\":true},"
+        "{\"comment\":\"unknown layer of the base image\"},"
+        "{\"created\":\"2023-11-14T22:13:20Z\",\"created_by\":\"COPY a b # buildkit\","
+        "\"comment\":\"buildkit.dockerfile.v0\"}]"));
     AUTO(free) char *other = written(fewer, 0);
     assert_non_null(strstr(other, "\"created_by\":\"one\",\"empty_layer\":true}"));
 }

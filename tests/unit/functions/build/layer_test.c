@@ -13,13 +13,17 @@
 
 static struct content memory(const char *text)
 {
-    return (struct content){ .kind = *text ? CONTENT_MEMORY : CONTENT_EMPTY, .size = (int64_t)strlen(text), .memory = text };
+    return (struct content){ .kind = *text ? CONTENT_MEMORY : CONTENT_EMPTY,
+                             .size = (int64_t)strlen(text),
+                             .memory = text };
 }
 
 /* One file by COPY, as the engine would. */
 static void copy_text(struct tree *tree, uint32_t layer, const char *dest, struct content *content, uint64_t file)
 {
-    struct copy copy = { .to = tree, .layer = layer, .workdir = "/", .dest = dest, .from_name = "test", .time_s = 1000 };
+    struct copy copy = {
+        .to = tree, .layer = layer, .workdir = "/", .dest = dest, .from_name = "test", .time_s = 1000
+    };
     struct attributes is = { .type = TAR_FILE, .mode = 0640, .mtime_s = 5000, .content = content, .file = file };
     struct error err = { 0 };
 
@@ -247,9 +251,9 @@ static void owners_are_looked_up_in_the_image(void **state)
         const char *owner;
         uint32_t uid, gid;
     } rows[] = {
-        { "33", 33, 33 },  { "33:1", 33, 1 },  { "www", 33, 34 }, { "www:7", 33, 7 }, { "www:", 33, 0 },
-        { "42", 42, 42 },  { ":5", 0, 5 },     { "nobody", 0, 0 }, { "1:nosuch", 1, 1 }, { "huge", 0, 1 },
-        { "4294967297", 0, 0 },
+        { "33", 33, 33 },     { "33:1", 33, 1 }, { "www", 33, 34 },      { "www:7", 33, 7 },
+        { "www:", 33, 0 },    { "42", 42, 42 },  { ":5", 0, 5 },         { "nobody", 0, 0 },
+        { "1:nosuch", 1, 1 }, { "huge", 0, 1 },  { "4294967297", 0, 0 },
     };
     AUTO(bytes_release) struct bytes index = BYTES(BASEINDEX_MAX);
     AUTO(tree_free) struct tree *tree = indexed(&index);

@@ -192,8 +192,8 @@ static void the_tip_is_fetched(void **state)
     for (size_t i = 0; i < 4; i++) {
         struct git_remote_options remote = { .url = places[i] };
         AUTO(git_snapshot_free) struct git_snapshot *tip = git_fetch(&remote, "refs/heads/main", NULL, &err);
-        AUTO(git_snapshot_free) struct git_snapshot *same =
-            git_fetch(&remote, "refs/heads/main", world.commits[2], &err);
+        AUTO(git_snapshot_free)
+        struct git_snapshot *same = git_fetch(&remote, "refs/heads/main", world.commits[2], &err);
         AUTO(git_snapshot_free) struct git_snapshot *tag = git_fetch(&remote, "refs/tags/v1", NULL, &err);
 
         if (!tip || !same || !tag)
@@ -213,7 +213,8 @@ static void an_older_commit_of_the_ref_is_found(void **state)
     (void)state;
     for (size_t i = 0; i < 3; i++) {
         struct git_remote_options remote = { .url = places[i] };
-        AUTO(git_snapshot_free) struct git_snapshot *old = git_fetch(&remote, "refs/heads/main", world.commits[0], &err);
+        AUTO(git_snapshot_free)
+        struct git_snapshot *old = git_fetch(&remote, "refs/heads/main", world.commits[0], &err);
 
         if (!old)
             fail_msg("%s: %s", places[i], err.message);
@@ -322,7 +323,8 @@ static void answers_of_the_server_are_told_by_kind(void **state)
             fail_msg("%s: %s: %s", rows[i].path, error_kind_name(err.kind), err.message);
     }
     struct error err = { 0 };
-    assert_false(git_tip(&(struct git_remote_options){ .url = "http://127.0.0.1:1/x.git" }, "refs/heads/main", commit, &err));
+    assert_false(
+        git_tip(&(struct git_remote_options){ .url = "http://127.0.0.1:1/x.git" }, "refs/heads/main", commit, &err));
     assert_int_equal(err.kind, ERROR_UNAVAILABLE);
     assert_false(git_tip(&(struct git_remote_options){ .url = file_url("nothing") }, "refs/heads/main", commit, &err));
     assert_int_equal(err.kind, ERROR_NOT_FOUND);
@@ -384,14 +386,10 @@ static void hostile_trees_are_refused(void **state)
         const char *entries; /* printf(1) format; B: a blob's raw id, T: a tree's */
         const char *text;
     } rows[] = {
-        { "100644 ..\\0B", "hostile name '..'" },
-        { "100644 .\\0B", "hostile name '.'" },
-        { "40000 .git\\0T", "hostile name '.git'" },
-        { "40000 .GiT\\0T", "hostile name '.GiT'" },
-        { "100644 a/b\\0B", "hostile name 'a/b'" },
-        { "100644 /etc\\0B", "hostile name '/etc'" },
-        { "100644 a\\0B100644 a\\0B", "stands twice" },
-        { "100644 b\\0B100644 a\\0B", "out of order" },
+        { "100644 ..\\0B", "hostile name '..'" },       { "100644 .\\0B", "hostile name '.'" },
+        { "40000 .git\\0T", "hostile name '.git'" },    { "40000 .GiT\\0T", "hostile name '.GiT'" },
+        { "100644 a/b\\0B", "hostile name 'a/b'" },     { "100644 /etc\\0B", "hostile name '/etc'" },
+        { "100644 a\\0B100644 a\\0B", "stands twice" }, { "100644 b\\0B100644 a\\0B", "out of order" },
     };
 
     (void)state;
@@ -406,7 +404,8 @@ static void hostile_trees_are_refused(void **state)
               "cd evil.git; b=$(echo x | git hash-object -w --stdin);"
               " t=$(printf '100644 blob %%s\\tx\\n' $b | git mktree);"
               " tree=$(python3 -c 'import sys; b, t = (bytes.fromhex(x) for x in sys.argv[1:3]);"
-              " sys.stdout.buffer.write(sys.argv[3].encode().replace(b\"\\\\0B\", b\"\\0\" + b).replace(b\"\\\\0T\", b\"\\0\" + t))'"
+              " sys.stdout.buffer.write(sys.argv[3].encode().replace(b\"\\\\0B\", b\"\\0\" + b).replace(b\"\\\\0T\", "
+              "b\"\\0\" + t))'"
               " $b $t '%s' | git hash-object -t tree --literally -w --stdin);"
               " c=$(git commit-tree -m evil $tree); git update-ref refs/heads/evil%zu $c; echo $c",
               rows[i].entries, i);
