@@ -11,6 +11,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -236,11 +237,34 @@ static void order_drain(struct monitor *monitor, int value, int fd)
     relays_drain(monitor->relays);
 }
 
+/* A line "Name:\thex mask" of the program's status: does the mask hold the signal? */
+static bool mask_holds(const char *status, const char *name, int number)
+{
+    const char *line = strstr(status, name);
+    return !line || strtoull(line + strlen(name), NULL, 16) >> (number - 1) & 1;
+}
+
+/* As process 1 it is spared what a signal does to others by default: it would have to be killed when the grace is over.
+ * That is done at once for a program that made no arrangement for the signal. */
+static bool is_deaf_to(int number)
+{
+    char status[4096];
+    int fd = open("/proc/1/status", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, status, sizeof status - 1);
+    if (fd >= 0)
+        close(fd);
+    if (n <= 0)
+        return false;
+    status[n] = '\0';
+    return !mask_holds(status, "SigBlk:", number) && !mask_holds(status, "SigIgn:", number) &&
+           !mask_holds(status, "SigCgt:", number);
+}
+
 static void order_stop(struct monitor *monitor, int value, int fd)
 {
     (void)fd;
-    int number = monitor->plan->spec->stop_signal;
-    kill(monitor->program, number > 0 ? number : SIGTERM);
+    int asked = monitor->plan->spec->stop_signal, number = asked > 0 ? asked : SIGTERM;
+    kill(monitor->program, is_deaf_to(number) ? SIGKILL : number);
     monitor->kill_ms = clock_monotonic_ms() + value;
 }
 

@@ -39,6 +39,7 @@ struct end {
 };
 
 struct relay {
+    struct relays *relays;
     struct relay *next;
     struct end client, server;
     struct way in, out; /* to the program, from the program */
@@ -119,26 +120,28 @@ static void watch(struct relays *relays, struct end *end, uint32_t interest)
     end->interest = interest;
 }
 
-static void end_close(struct end *end)
+/* Out of the set before it is closed: a check that is being started has a copy until its exec, and epoll goes by what is open
+ * anywhere. */
+static void end_close(struct relays *relays, struct end *end)
 {
+    watch(relays, end, 0);
     if (end->fd >= 0)
         close(end->fd);
     end->fd = -1;
-    end->interest = 0;
 }
 
 static void finish(struct relay *relay)
 {
     relay->finished = true;
-    end_close(&relay->client);
-    end_close(&relay->server);
+    end_close(relay->relays, &relay->client);
+    end_close(relay->relays, &relay->server);
 }
 
 /* To the front again: the caller of sandbox_connect() finds another program for it. */
 static void give_back(struct relays *relays, struct relay *relay)
 {
     watch(relays, &relay->client, 0);
-    end_close(&relay->server);
+    end_close(relays, &relay->server);
     relay->returning = true;
 }
 
@@ -173,6 +176,7 @@ bool relays_add(struct relays *relays, int client)
     setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     relay->client = (struct end){ .source.kind = SOURCE_CLIENT, .relay = relay, .fd = client };
     relay->server = (struct end){ .source.kind = SOURCE_SERVER, .relay = relay, .fd = -1 };
+    relay->relays = relays;
     relay->next = relays->all;
     relays->all = relay;
     relays->count++;
@@ -282,7 +286,7 @@ static void connect_settled(struct relays *relays, struct relay *relay)
     socklen_t size = sizeof failure;
     getsockopt(relay->server.fd, SOL_SOCKET, SO_ERROR, &failure, &size);
     if (failure != 0) {
-        end_close(&relay->server);
+        end_close(relays, &relay->server);
         relay->retry_ms = clock_monotonic_ms() + CONNECT_PAUSE_MS;
         return;
     }
@@ -330,7 +334,7 @@ int relays_take_returned(struct relays *relays)
         if (!relay->returning || relay->finished)
             continue;
         int fd = relay->client.fd;
-        relay->client.fd = -1;
+        relay->client.fd = -1; /* unwatched since give_back() */
         finish(relay);
         return fd;
     }

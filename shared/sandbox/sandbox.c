@@ -43,13 +43,14 @@ static bool map_user(pid_t pid, struct error *err)
            write_map(pid, "gid_map", gid_map, err);
 }
 
-/* A raw clone, because fork() has no room for flags: the child must not touch what libc's locks guard. */
+/* A raw clone, because fork() has no room for flags: the child must not touch what libc's locks guard. It ends without a signal:
+ * SIGCHLD would interrupt calls of threads that have nothing to do with it, and wait(2) of others does not see it either. */
 static pid_t clone_inside(const struct plan *plan, enum sandbox_mode mode, inside_fn *inside, int channel, int *pidfd)
 {
     unsigned long flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
     if (mode == SANDBOX_AS_USER)
         flags |= CLONE_NEWUSER;
-    pid_t pid = (pid_t)syscall(SYS_clone, flags | CLONE_PIDFD_FLAG | (unsigned long)SIGCHLD, 0UL, pidfd, 0UL, 0UL);
+    pid_t pid = (pid_t)syscall(SYS_clone, flags | CLONE_PIDFD_FLAG, 0UL, pidfd, 0UL, 0UL);
     if (pid == 0)
         inside(plan, channel);
     return pid;
@@ -75,7 +76,7 @@ static struct sandbox *sandbox_begin(const struct plan *plan, enum sandbox_mode 
     AUTO(sandbox_free) struct sandbox *sandbox = malloc(sizeof *sandbox);
     if (!sandbox) {
         kill(pid, SIGKILL);
-        waitpid(pid, NULL, 0);
+        waitpid(pid, NULL, __WALL);
         close(process);
         error_set(err, ERROR_INTERNAL, "out of memory");
         return NULL;
@@ -123,7 +124,7 @@ void sandbox_free(struct sandbox *sandbox)
         return;
     siginfo_t ignored;
     syscall(SYS_pidfd_send_signal, sandbox->process, SIGKILL, NULL, 0);
-    while (waitid((idtype_t)P_PIDFD_TYPE, (id_t)sandbox->process, &ignored, WEXITED) < 0 && errno == EINTR)
+    while (waitid((idtype_t)P_PIDFD_TYPE, (id_t)sandbox->process, &ignored, WEXITED | __WALL) < 0 && errno == EINTR)
         ;
     close(sandbox->process);
     close(sandbox->channel);

@@ -183,14 +183,16 @@ static const char *make_image(const char *tag, const char *settings)
     const char *architecture = "amd64";
 #endif
     snprintf(config, sizeof config,
-             "{\"os\":\"linux\",\"architecture\":\"%s\",\"config\":{%s},\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"%s\"]}}", architecture,
-             settings, diff_id);
+             "{\"os\":\"linux\",\"architecture\":\"%s\",\"config\":{%s},\"rootfs\":{\"type\":\"layers\",\"diff_ids\":["
+             "\"%s\"]}}",
+             architecture, settings, diff_id);
     struct descriptor blob = put_json(store, config);
-    snprintf(manifest, sizeof manifest,
-             "{\"schemaVersion\":2,\"mediaType\":\"%s\",\"config\":{\"mediaType\":\"%s\",\"digest\":\"%s\",\"size\":%lld},"
-             "\"layers\":[{\"mediaType\":\"%s\",\"digest\":\"%s\",\"size\":%lld}]}",
-             MEDIA_OCI_MANIFEST, MEDIA_OCI_CONFIG, blob.digest, (long long)blob.size, layer.media_type, layer.digest,
-             (long long)layer.size);
+    snprintf(
+        manifest, sizeof manifest,
+        "{\"schemaVersion\":2,\"mediaType\":\"%s\",\"config\":{\"mediaType\":\"%s\",\"digest\":\"%s\",\"size\":%lld},"
+        "\"layers\":[{\"mediaType\":\"%s\",\"digest\":\"%s\",\"size\":%lld}]}",
+        MEDIA_OCI_MANIFEST, MEDIA_OCI_CONFIG, blob.digest, (long long)blob.size, layer.media_type, layer.digest,
+        (long long)layer.size);
     if (!store_put_manifest(store, tag, MEDIA_OCI_MANIFEST, span_of(manifest), &put, &err))
         fail_msg("%s", err.message);
     char *out = references[next++ % 8];
@@ -201,7 +203,8 @@ static const char *make_image(const char *tag, const char *settings)
 static const char *serving(const char *tag)
 {
     char settings[512];
-    snprintf(settings, sizeof settings, "\"Entrypoint\":[\"program\",\"inside\"],\"Cmd\":[\"serve\"],\"Env\":[\"GREETING=%s\"]", tag);
+    snprintf(settings, sizeof settings,
+             "\"Entrypoint\":[\"program\",\"inside\"],\"Cmd\":[\"serve\"],\"Env\":[\"GREETING=%s\"]", tag);
     return make_image(tag, settings);
 }
 
@@ -253,8 +256,8 @@ struct answer {
     char body[8192];
 };
 
-static struct answer call(struct services *services, const char *method, const char *path, const char *query, const char *generation,
-                          const char *body)
+static struct answer call(struct services *services, const char *method, const char *path, const char *query,
+                          const char *generation, const char *body)
 {
     struct answer out = { 0 };
     const struct request_header header = { SPAN("If-Match"), span_of(generation) };
@@ -317,7 +320,9 @@ static unsigned deploy(struct services *services, const char *generation, const 
 
 static int dial(unsigned port)
 {
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_port = htons((uint16_t)port),
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     struct timeval patience = { .tv_sec = 20 };
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
@@ -341,6 +346,8 @@ static const char *exchange(int fd, const char *path, char out[static 1024])
         if (body && size && strlen(body + 4) == (size_t)atoi(size + 16))
             return strncmp(out, "HTTP/1.1 200", 12) == 0 ? body + 4 : "";
         ssize_t n = recv(fd, out + len, 1023 - len, 0);
+        if (n < 0 && errno == EINTR)
+            continue;
         if (n <= 0)
             return "";
         len += (size_t)n;
@@ -392,8 +399,9 @@ static void an_image_becomes_a_page(void **state)
     (void)state;
     new_state_dir();
     AUTO(services_free) struct services *services = agent_begin();
-    const char *image = make_image("user", "\"Entrypoint\":[\"program\",\"inside\"],\"Cmd\":[\"serve\"],\"User\":\"web\",\"WorkingDir\":\"/srv\","
-                                           "\"Env\":[\"GREETING=hello\"],\"ExposedPorts\":{\"53/udp\":{},\"80/tcp\":{}}");
+    const char *image = make_image(
+        "user", "\"Entrypoint\":[\"program\",\"inside\"],\"Cmd\":[\"serve\"],\"User\":\"web\",\"WorkingDir\":\"/srv\","
+                "\"Env\":[\"GREETING=hello\"],\"ExposedPorts\":{\"53/udp\":{},\"80/tcp\":{}}");
     struct answer got = put(services, NULL, image, ",\"annotations\":{\"pushwright.dev/sequence\":\"7\"}");
     assert_int_equal(got.status, 202);
     assert_has(got.body, "\"generation\":1,\"state\":\"starting\"");
@@ -402,7 +410,8 @@ static void an_image_becomes_a_page(void **state)
     assert_has(got.body, "\"state\":\"running\"");
     assert_null(strstr(got.body, "previousDigest"));
     assert_page((unsigned)atoi(strstr(got.body, "127.0.0.1:") + 10), "/", "hello uid=1000 cwd=/srv\n");
-    assert_has(call(services, "GET", "/services", NULL, NULL, NULL).body, "{\"services\":[{\"namespace\":\"default\",\"name\":\"web\"");
+    assert_has(call(services, "GET", "/services", NULL, NULL, NULL).body,
+               "{\"services\":[{\"namespace\":\"default\",\"name\":\"web\"");
 }
 
 static void what_is_asked_wrongly_is_refused(void **state)
@@ -427,16 +436,20 @@ static void what_is_asked_wrongly_is_refused(void **state)
         { "PUT", "/services/default/web", NULL, "{\"image\":\"nginx:1\"}", 400, "a digest is needed" },
         { "PUT", "/services/default/web", NULL, "no", 400, "" },
         { "PUT", "/services/default/web", "3",
-          "{\"image\":\"nginx@sha256:0123456789012345678901234567890123456789012345678901234567890123\"}", 409, "there is no such service" },
+          "{\"image\":\"nginx@sha256:0123456789012345678901234567890123456789012345678901234567890123\"}", 409,
+          "there is no such service" },
         { "PUT", "/services/default/web", NULL,
-          "{\"image\":\"nginx@sha256:0123456789012345678901234567890123456789012345678901234567890123\",\"containerPort\":65536}", 400,
-          "containerPort: want a number from 0 to 65535" },
+          "{\"image\":\"nginx@sha256:0123456789012345678901234567890123456789012345678901234567890123\","
+          "\"containerPort\":65536}",
+          400, "containerPort: want a number from 0 to 65535" },
         { "PUT", "/services/default/web", NULL,
-          "{\"image\":\"nginx@sha256:0123456789012345678901234567890123456789012345678901234567890123\",\"servicePort\":\"here\"}", 400,
-          "servicePort: 'here' is no port" },
+          "{\"image\":\"nginx@sha256:0123456789012345678901234567890123456789012345678901234567890123\","
+          "\"servicePort\":\"here\"}",
+          400, "servicePort: 'here' is no port" },
         { "PUT", "/services/default/web", NULL,
-          "{\"image\":\"nginx@sha256:0123456789012345678901234567890123456789012345678901234567890123\",\"annotations\":[]}", 400,
-          "annotations: want an object" },
+          "{\"image\":\"nginx@sha256:0123456789012345678901234567890123456789012345678901234567890123\","
+          "\"annotations\":[]}",
+          400, "annotations: want an object" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct answer got = call(services, rows[i].method, rows[i].path, NULL, rows[i].generation, rows[i].body);
@@ -493,7 +506,8 @@ static void replacing_refuses_nobody(void **state)
     for (int i = 0; i < 2; i++) {
         atomic_store(&loads[i].over, true);
         pthread_join(loads[i].thread, NULL);
-        print_message("%s: %d answers, %d failures\n", loads[i].keep_alive ? "kept alive" : "new connections", loads[i].good, loads[i].bad);
+        print_message("%s: %d answers, %d failures\n", loads[i].keep_alive ? "kept alive" : "new connections",
+                      loads[i].good, loads[i].bad);
         assert_int_equal(loads[i].bad, 0);
         assert_true(loads[i].good > 10);
     }
@@ -508,12 +522,16 @@ static void a_version_that_does_not_come_up_leaves_the_old_one(void **state)
     static const struct {
         const char *tag, *settings, *more, *reason;
     } rows[] = {
-        { "fails", "\"Cmd\":[\"program\",\"inside\",\"fail\"]", "", "exited with status 5; it said: line one cannot start: no database" },
-        { "mute", "\"Cmd\":[\"program\",\"inside\",\"mute\"]", ",\"readyTimeoutSeconds\":1", "it did not listen on port 80 within 1 s" },
+        { "fails", "\"Cmd\":[\"program\",\"inside\",\"fail\"]", "",
+          "exited with status 5; it said: line one cannot start: no database" },
+        { "mute", "\"Cmd\":[\"program\",\"inside\",\"mute\"]", ",\"readyTimeoutSeconds\":1",
+          "it did not listen on port 80 within 1 s" },
         { "absent", "\"Cmd\":[\"nothing\"]", "", "run 'nothing' (looked up in PATH): No such file or directory" },
         { "empty", "\"Env\":[]", "", "the image says no command" },
-        { "unwell", "\"Cmd\":[\"program\",\"inside\",\"serve\"],\"Healthcheck\":{\"Test\":[\"CMD\",\"program\",\"inside\",\"fail\"]}", ",\"readyTimeoutSeconds\":1",
-          "its health check did not succeed within 1 s" },
+        { "unwell",
+          "\"Cmd\":[\"program\",\"inside\",\"serve\"],\"Healthcheck\":{\"Test\":[\"CMD\",\"program\",\"inside\","
+          "\"fail\"]}",
+          ",\"readyTimeoutSeconds\":1", "its health check did not succeed within 1 s" },
     };
     unsigned port = deploy(services, "0", "1", serving("good"));
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -535,7 +553,8 @@ static void an_image_that_is_not_there_is_said(void **state)
     new_state_dir();
     AUTO(services_free) struct services *services = agent_begin();
     char image[400];
-    snprintf(image, sizeof image, "oci:%s:x@sha256:0123456789012345678901234567890123456789012345678901234567890123", layout);
+    snprintf(image, sizeof image, "oci:%s:x@sha256:0123456789012345678901234567890123456789012345678901234567890123",
+             layout);
     assert_int_equal(put(services, NULL, image, "").status, 202);
     struct answer got = wait_settled(services, "1");
     assert_has(got.body, "\"state\":\"failed\"");
@@ -548,8 +567,9 @@ static void a_health_check_is_waited_for(void **state)
     (void)state;
     new_state_dir();
     AUTO(services_free) struct services *services = agent_begin();
-    const char *image = make_image("health", "\"Cmd\":[\"program\",\"inside\",\"serve\"],\"Env\":[\"GREETING=well\"],"
-                                             "\"Healthcheck\":{\"Test\":[\"CMD\",\"program\",\"inside\",\"well\"],\"Timeout\":1000000000}");
+    const char *image = make_image(
+        "health", "\"Cmd\":[\"program\",\"inside\",\"serve\"],\"Env\":[\"GREETING=well\"],"
+                  "\"Healthcheck\":{\"Test\":[\"CMD\",\"program\",\"inside\",\"well\"],\"Timeout\":1000000000}");
     assert_page(deploy(services, "0", "1", image), "/", "well");
 }
 

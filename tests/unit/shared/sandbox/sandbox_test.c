@@ -94,6 +94,15 @@ static int inside_ignore(char **args)
     return 0;
 }
 
+static int inside_plain(char **args)
+{
+    (void)args;
+    printf("ready\n");
+    fflush(stdout);
+    pause();
+    return 0;
+}
+
 static volatile sig_atomic_t asked;
 static void on_signal(int number)
 {
@@ -152,8 +161,8 @@ static int inside_main(char **args)
         const char *name;
         int (*run)(char **args);
     } programs[] = {
-        { "show", inside_show },     { "try", inside_try },   { "exit", inside_exit },
-        { "ignore", inside_ignore }, { "obey", inside_obey }, { "serve", inside_serve },
+        { "show", inside_show }, { "try", inside_try },     { "exit", inside_exit },   { "ignore", inside_ignore },
+        { "obey", inside_obey }, { "serve", inside_serve }, { "plain", inside_plain },
     };
     for (size_t i = 0; i < sizeof programs / sizeof programs[0]; i++)
         if (strcmp(args[0], programs[i].name) == 0)
@@ -442,6 +451,18 @@ static void stopping_is_polite_first(void **state)
     run_end(&run);
 }
 
+static void a_program_deaf_to_its_stop_signal_is_not_waited_for(void **state)
+{
+    (void)state;
+    char ready[6];
+    struct run run = run_begin(spec_of(ARGV("program", "inside", "plain")));
+    expect(&run, SANDBOX_STARTED);
+    assert_int_equal(read(run.output, ready, 6), 6);
+    sandbox_stop(run.sandbox, 60000); /* longer than expect() waits */
+    assert_int_equal(expect(&run, SANDBOX_EXITED).status, SIGKILL);
+    run_end(&run);
+}
+
 static int connect_through(struct run *run)
 {
     /* A pair of TCP sockets, as a front's accept() would give one. */
@@ -657,6 +678,7 @@ static int run_tests(const char *name)
         cmocka_unit_test(a_program_that_cannot_start_says_why),
         cmocka_unit_test(a_missing_layer_is_named),
         cmocka_unit_test(stopping_is_polite_first),
+        cmocka_unit_test(a_program_deaf_to_its_stop_signal_is_not_waited_for),
         cmocka_unit_test(connections_are_carried_in_both_directions),
         cmocka_unit_test(draining_ends_answers_and_returns_who_asks_anew),
         cmocka_unit_test(a_connection_that_an_ended_program_never_saw_comes_back),
