@@ -6,9 +6,27 @@
 #include <string.h>
 #include <strings.h>
 
-enum { TEXT_MAX = 128 * 1024 };
+/* Largest text of an event, and how much of a commit's message goes into it: in JSON a byte may take six. */
+enum { TEXT_MAX = 64 * 1024, MESSAGE_TOLD_MAX = 4 * 1024 };
 
 /* --- what happened ------------------------------------------------------------------------------------------------ */
+
+/* Not in the middle of a character. */
+static struct span message_told(const char *message)
+{
+    struct span told = span_of(message);
+    if (told.len <= MESSAGE_TOLD_MAX)
+        return told;
+    for (told.len = MESSAGE_TOLD_MAX; told.len > 0 && ((unsigned char)told.data[told.len] & 0xc0) == 0x80;)
+        told.len--;
+    return told;
+}
+
+static void json_add_message(struct json_writer *w, const char *message)
+{
+    if (message)
+        json_add_span(w, "message", message_told(message));
+}
 
 static bool write_change(struct bytes *out, const struct change *change, struct error *err)
 {
@@ -25,7 +43,7 @@ static bool write_change(struct bytes *out, const struct change *change, struct 
     json_add_boolean(&w, "deleted", change->deleted);
     json_add_boolean(&w, "forced", change->forced);
     json_add_integer(&w, "commits", change->commits);
-    json_add_string(&w, "message", change->message);
+    json_add_message(&w, change->message);
     json_add_string(&w, "pusher", change->sender);
     json_close_object(&w);
     return json_writer_end(&w, err);
@@ -88,43 +106,47 @@ static bool emit_what_happened(struct call *call, const struct change *change, s
 static bool asks_to_skip(const char *message)
 {
     static const char *const words[] = { "[skip ci]", "[ci skip]", "[no ci]", "[skip actions]", "[actions skip]" };
-    for (size_t i = 0; message && i < sizeof words / sizeof words[0]; i++)
-        if (strcasestr(message, words[i]))
-            return true;
+    for (const char *p = message ? strchr(message, '[') : NULL; p; p = strchr(p + 1, '['))
+        for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+            if (strncasecmp(p, words[i], strlen(words[i])) == 0)
+                return true;
     return false;
 }
 
-static bool ref_is_wanted(const struct config_build *build, const struct change *change, bool *wanted, struct error *err)
+static bool ref_is_wanted(const struct config_build *build, const struct change *change, bool *wanted,
+                          struct error *err)
 {
     const struct patterns *patterns = change->is_tag ? build->tags : build->branches;
     *wanted = false;
     return !patterns || patterns_match(patterns, span_of(change->name), wanted, err);
 }
 
-/* NULL: build it; else why not. False on an error only. */
-static bool why_not(struct call *call, const struct config_build *build, const struct change *change, struct span json,
-                    const char **reason, struct error *err)
+/* A pattern that takes too long is its rule's fault alone: the others are asked, the sender is not refused. */
+static const char *why_undecided(struct arena *arena, const struct config_build *build, const struct error *err)
 {
+    return arena_printf(arena, "build '%s': %s", build->name, err->message);
+}
+
+/* NULL: build it; else why not. */
+static const char *why_not(struct arena *arena, const struct config_build *build, const struct change *change,
+                           struct span json)
+{
+    struct error failed = { 0 };
     bool wanted = false, touches = true;
-    *reason = NULL;
     if (change->deleted)
-        *reason = arena_printf(call_arena(call), "%s was deleted", change->ref);
-    else if (!build->enabled)
-        *reason = arena_printf(call_arena(call), "build '%s' is switched off", build->name);
-    else if (!ref_is_wanted(build, change, &wanted, err))
-        return error_wrap(err, "build '%s'", build->name);
-    else if (!wanted)
-        *reason = arena_printf(call_arena(call), "build '%s' does not build the %s '%s'", build->name,
-                               change->is_tag ? "tag" : "branch", change->name);
-    else if (build->honour_skip && asks_to_skip(change->message))
-        *reason = arena_printf(call_arena(call), "the head commit's message asks to skip builds");
-    else if (build->paths && !push_touches(json, change, build->paths, &touches, err))
-        return error_wrap(err, "build '%s'", build->name);
-    else if (!touches)
-        *reason = arena_printf(call_arena(call), "no changed path is one of build '%s'", build->name);
-    else
-        return true;
-    return *reason != NULL || error_set(err, ERROR_INTERNAL, "out of memory");
+        return arena_printf(arena, "%s was deleted", change->ref);
+    if (!build->enabled)
+        return arena_printf(arena, "build '%s' is switched off", build->name);
+    if (!ref_is_wanted(build, change, &wanted, &failed))
+        return why_undecided(arena, build, &failed);
+    if (!wanted)
+        return arena_printf(arena, "build '%s' does not build the %s '%s'", build->name,
+                            change->is_tag ? "tag" : "branch", change->name);
+    if (build->honour_skip && asks_to_skip(change->message))
+        return "the head commit's message asks to skip builds";
+    if (build->paths && !push_touches(json, change, build->paths, &touches, &failed))
+        return why_undecided(arena, build, &failed);
+    return touches ? NULL : arena_printf(arena, "no changed path is one of build '%s'", build->name);
 }
 
 struct wish {
@@ -133,8 +155,8 @@ struct wish {
     const char *repository;
 };
 
-static bool write_queued(struct bytes *out, const struct config_build *build, const struct wish *wish, const char *sequence,
-                         struct error *err)
+static bool write_queued(struct bytes *out, const struct config_build *build, const struct wish *wish,
+                         const char *sequence, struct error *err)
 {
     char time[RFC3339_SIZE];
     rfc3339_format(time, wish->time_ms);
@@ -149,7 +171,7 @@ static bool write_queued(struct bytes *out, const struct config_build *build, co
     json_add_string(&w, "commit", wish->commit);
     json_add_string(&w, "sequence", sequence);
     json_add_string(&w, "time", time);
-    json_add_string(&w, "message", wish->message);
+    json_add_message(&w, wish->message);
     json_add_string(&w, "asked", wish->asked);
     json_close_object(&w);
     return json_writer_end(&w, err);
@@ -188,7 +210,9 @@ static bool emit_queued(struct call *call, const struct config_build *build, con
 static struct wish wish_of(const struct change *change)
 {
     int64_t now = clock_wall_ms();
-    int64_t told = change->pushed_ms ? change->pushed_ms : change->commit_ms;
+    int64_t told = change->pushed_ms > 0 ? change->pushed_ms : change->commit_ms;
+    if (told < 0) /* a commit that claims to be from before 1970 */
+        told = 0;
     return (struct wish){
         .ref = change->ref,
         .commit = change->commit,
@@ -196,40 +220,70 @@ static struct wish wish_of(const struct change *change)
         .asked = "push",
         .repository = change->repository,
         .time_ms = told ? told : now,
-        .sequence_ms = change->pushed_ms ? change->pushed_ms : change->is_tag && told ? told : now,
+        .sequence_ms = change->pushed_ms        ? change->pushed_ms
+                       : change->is_tag && told ? told
+                                                : now,
     };
 }
 
-bool builds_for_push(struct call *call, const struct config_source *source, const struct change *change, struct span json,
-                     struct verdict *verdict, struct error *err)
+static bool note_skip(struct call *call, const struct config_build *build, const struct change *change,
+                      const char *reason, struct verdict *verdict, struct error *err)
+{
+    struct decision *decision = arena_take(call_arena(call), sizeof *decision);
+    if (!decision)
+        return error_set(err, ERROR_TOO_LARGE, "the push's decisions take too much memory");
+    *decision = (struct decision){ .build = build->name, .reason = reason };
+    if (verdict->last_skipped)
+        verdict->last_skipped->next = decision;
+    else
+        verdict->skipped = decision;
+    verdict->last_skipped = decision;
+    verdict->reason = verdict->reason ? verdict->reason : reason;
+    return call_skip(call, build->name, change->ref, err, "%s", reason);
+}
+
+static bool is_about(const struct config_build *build, const struct config_source *source, const struct change *change)
+{
+    return build->source == source && strcasecmp(build->repository, change->repository) == 0;
+}
+
+bool builds_for_push(struct call *call, const struct config_source *source, const struct change *change,
+                     struct span json, struct verdict *verdict, struct error *err)
 {
     const struct webhook_state *state = call_state(call);
     const struct wish wish = wish_of(change);
-    size_t rules = 0;
     if (!emit_what_happened(call, change, err))
         return false;
     for (size_t i = 0; i < state->config->build_count; i++) {
         const struct config_build *build = &state->config->builds[i];
-        const char *reason;
-        if (build->source != source || strcasecmp(build->repository, change->repository) != 0)
+        if (!is_about(build, source, change))
             continue;
-        rules++;
-        if (!why_not(call, build, change, json, &reason, err))
-            return false;
-        if (reason ? !call_skip(call, build->name, change->ref, err, "%s", reason) : !emit_queued(call, build, &wish, err))
+        const char *reason = why_not(call_arena(call), build, change, json);
+        if (reason ? !note_skip(call, build, change, reason, verdict, err) : !emit_queued(call, build, &wish, err))
             return false;
         verdict->queued += !reason;
-        verdict->reason = reason ? reason : verdict->reason;
     }
-    if (rules == 0)
+    if (verdict->queued == 0 && !verdict->reason)
         verdict->reason = arena_printf(call_arena(call), "no build rule is about '%s'", change->repository);
     return true;
 }
 
-static bool is_commit(const char *text)
+/* A member that is not known is a wish that would not be met. */
+static bool check_wish(const struct json *doc, struct error *err)
 {
-    size_t n = strlen(text);
-    return (n == 40 || n == 64) && strspn(text, "0123456789abcdef") == n;
+    static const char *const known[] = { "ref", "commit" };
+    if (json_type(doc) != JSON_OBJECT)
+        return error_set(err, ERROR_INVALID, "the body is not an object such as {\"ref\": \"main\"}");
+    for (const struct json *member = json_first(doc); member; member = json_next(member)) {
+        bool is_known = strcmp(json_key(member), known[0]) == 0 || strcmp(json_key(member), known[1]) == 0;
+        if (!is_known)
+            return error_set(err, ERROR_INVALID, "the body may say \"ref\" and \"commit\", not \"%.80s\"",
+                             json_key(member));
+        if (json_type(member) != JSON_STRING)
+            return error_set(err, ERROR_INVALID, "\"%s\" must be a string, not %s", json_key(member),
+                             json_type_name(json_type(member)));
+    }
+    return true;
 }
 
 bool builds_on_request(struct call *call, const struct config_build *build, struct span body, struct verdict *verdict,
@@ -238,25 +292,29 @@ bool builds_on_request(struct call *call, const struct config_build *build, stru
     const struct json *doc = json_parse(call_arena(call), body, err);
     if (!doc)
         return error_wrap(err, "the body must be JSON such as {\"ref\": \"main\"}");
+    if (!check_wish(doc, err))
+        return false;
     const char *ref = json_get_string(doc, "ref");
     const char *commit = json_get_string(doc, "commit");
     if (!ref || !*ref)
         return error_set(err, ERROR_INVALID, "the body names no ref: {\"ref\": \"main\"} builds the branch's tip");
-    if (commit && !is_commit(commit))
+    if (strncmp(ref, "refs/", 5) != 0)
+        ref = arena_printf(call_arena(call), "refs/heads/%s", ref);
+    if (!ref)
+        return error_set(err, ERROR_TOO_LARGE, "the ref takes too much memory");
+    if (!ref_check(ref, err))
+        return false;
+    if (commit && (!oid_is_legal(commit) || oid_is_zero(commit)))
         return error_set(err, ERROR_INVALID, "\"commit\" must be a full commit id, not '%.80s'", commit);
     if (!build->enabled)
         return error_set(err, ERROR_INVALID, "build '%s' is switched off in the configuration", build->name);
     int64_t now = clock_wall_ms();
-    const struct wish wish = {
-        .ref = strncmp(ref, "refs/", 5) == 0 ? ref : arena_printf(call_arena(call), "refs/heads/%s", ref),
-        .commit = commit,
-        .asked = "person",
-        .repository = build->repository,
-        .time_ms = now,
-        .sequence_ms = now,
-    };
-    if (!wish.ref)
-        return error_set(err, ERROR_INTERNAL, "out of memory");
+    const struct wish wish = { .ref = ref,
+                               .commit = commit,
+                               .asked = "person",
+                               .repository = build->repository,
+                               .time_ms = now,
+                               .sequence_ms = now };
     verdict->queued = 1;
     return emit_queued(call, build, &wish, err);
 }

@@ -8,10 +8,11 @@
 
 #include <stdint.h>
 
-enum { REF_MAX = 1024, NAME_MAX_BYTES = 1024, URL_MAX = 4096, MESSAGE_MAX = 64 * 1024 };
+enum { REF_MAX = 1024, URL_MAX = 4096, MESSAGE_MAX = 64 * 1024 };
 
 struct change {
-    const char *ignored;    /* why nothing happened that is of interest to us; NULL: something did, and the rest is filled */
+    const char
+        *ignored; /* why nothing happened that is of interest to us; NULL: something did, and the rest is filled */
     const char *repository; /* full name */
     const char *url;        /* page of the repository; NULL: not told */
     const char *ref;        /* full: refs/heads/..., refs/tags/... */
@@ -19,16 +20,25 @@ struct change {
     bool is_tag, created, deleted, forced;
     const char *before, *after; /* NULL where there is none (all zeros) */
     const char *commit;         /* what to build: the commit behind an annotated tag too; NULL when deleted */
-    const char *message;        /* of the head commit; NULL: not told */
+    const char *message;        /* of the head commit, its first MESSAGE_MAX bytes at most; NULL: not told */
     const char *sender;
-    int64_t commits;     /* in the push, as told */
-    bool list_complete;  /* the body lists all of them with all their paths */
-    int64_t pushed_ms;   /* when, if the host says it; 0: not */
-    int64_t commit_ms;   /* the head commit's time; 0: not told */
+    int64_t commits;      /* in the push, as told */
+    bool list_complete;   /* the body lists all of them */
+    int64_t pushed_ms;    /* when, if the host says it; 0: not */
+    int64_t commit_ms;    /* the head commit's time; 0: not told */
     const char *delivery; /* overrides the delivery's id where a host tells one thing twice; NULL: not */
 };
 
-/* Kinds of a push by what it does, for replies and events: "branch-push", "branch-create", "tag-delete", ... */
+/* What a push does, for replies and events: "branch-push", "branch-create", "tag-delete", ... */
 const char *change_kind(const struct change *change);
+
+/* A full ref as git takes it (git check-ref-format), at most REF_MAX bytes. ERROR_INVALID. */
+bool ref_check(const char *ref, struct error *err);
+
+/* 40 or 64 lower-case hexadecimal digits: SHA-1 and SHA-256 repositories. */
+bool oid_is_legal(const char *oid);
+
+/* No object: as many zeros. */
+bool oid_is_zero(const char *oid);
 
 #endif

@@ -5,7 +5,8 @@
 #include "functions/webhook/state.h"
 
 /* Emits artifact.published for each tagged manifest pushed and artifact.deleted for each deletion; the rest of an envelope (blobs, pulls, mounts,
- * signatures) is of no interest. ERROR_INVALID for a malformed envelope, or more than IMAGES_EVENTS_MAX events. */
+ * signatures, names that are none) is of no interest: a refusal would stop the registry's queue, which tries one envelope for ever.
+ * ERROR_INVALID for what is no envelope, or one of more than IMAGES_EVENTS_MAX events; ERROR_TOO_LARGE when it takes too much memory. */
 enum { IMAGES_EVENTS_MAX = 1000 };
 bool images_notified(struct call *call, const struct config_source *source, struct span json, struct verdict *verdict,
                      struct error *err);

@@ -6,41 +6,87 @@
 #include <string.h>
 
 enum field {
-    REF, REF_TYPE, BEFORE, AFTER, CHECKOUT, SHA, FORCED, HEAD_ID, HEAD_MESSAGE, HEAD_TIME, FULL_NAME, NAME, OWNER, URL,
-    PUSHED_AT, SENDER, TOTAL, EVENT_NAME, COMMIT, COMMIT_ID, COMMIT_MESSAGE, COMMIT_TIME, PATH, FIELDS
+    REF,
+    REF_TYPE,
+    BEFORE,
+    AFTER,
+    CHECKOUT,
+    SHA,
+    FORCED,
+    HEAD_ID,
+    HEAD_MESSAGE,
+    HEAD_TIME,
+    FULL_NAME,
+    NAME,
+    OWNER,
+    URL,
+    PUSHED_AT,
+    SENDER,
+    TOTAL,
+    EVENT_NAME,
+    COMMIT,
+    COMMIT_ID,
+    COMMIT_MESSAGE,
+    COMMIT_TIME,
+    FIELDS
 };
 
-/* GitHub lists at most 2048 commits, GitLab 20 and says how many there are, Gitea 15 and says so too. */
-enum { GITHUB_COMMITS_MAX = 2048, COMMIT_PATHS_MAX = 3000 };
+/* GitHub lists no more; GitLab lists 20, Gitea 15, and both say how many there are. */
+enum { GITHUB_COMMITS_MAX = 2048 };
+
+static const int64_t time_max_s = 4102444800; /* 2100: what lies behind it is not the time of a push */
 
 static const struct json_path github_paths[] = {
-    { "ref", REF }, { "before", BEFORE }, { "after", AFTER }, { "forced", FORCED }, { "head_commit.id", HEAD_ID },
-    { "head_commit.message", HEAD_MESSAGE }, { "head_commit.timestamp", HEAD_TIME },
-    { "repository.full_name", FULL_NAME }, { "repository.name", NAME }, { "repository.owner.name", OWNER },
-    { "repository.html_url", URL }, { "repository.pushed_at", PUSHED_AT }, { "sender.login", SENDER },
+    { "ref", REF },
+    { "before", BEFORE },
+    { "after", AFTER },
+    { "forced", FORCED },
+    { "head_commit.id", HEAD_ID },
+    { "head_commit.message", HEAD_MESSAGE },
+    { "head_commit.timestamp", HEAD_TIME },
+    { "repository.full_name", FULL_NAME },
+    { "repository.name", NAME },
+    { "repository.owner.name", OWNER },
+    { "repository.html_url", URL },
+    { "repository.pushed_at", PUSHED_AT },
+    { "sender.login", SENDER },
     { "commits[]", COMMIT },
 };
 
 static const struct json_path gitlab_paths[] = {
-    { "ref", REF }, { "before", BEFORE }, { "after", AFTER }, { "checkout_sha", CHECKOUT }, { "event_name", EVENT_NAME },
-    { "project.path_with_namespace", FULL_NAME }, { "project.web_url", URL }, { "user_username", SENDER },
-    { "total_commits_count", TOTAL }, { "commits[]", COMMIT },
-};
-
-static const struct json_path gitea_paths[] = {
-    { "ref", REF }, { "ref_type", REF_TYPE }, { "before", BEFORE }, { "after", AFTER }, { "sha", SHA },
-    { "head_commit.id", HEAD_ID }, { "head_commit.message", HEAD_MESSAGE }, { "head_commit.timestamp", HEAD_TIME },
-    { "repository.full_name", FULL_NAME }, { "repository.html_url", URL }, { "sender.login", SENDER },
-    { "total_commits", TOTAL }, { "commits[]", COMMIT },
-};
-
-static const struct json_path commit_paths[] = {
-    { "commits[].id", COMMIT_ID }, { "commits[].message", COMMIT_MESSAGE }, { "commits[].timestamp", COMMIT_TIME },
+    { "ref", REF },
+    { "before", BEFORE },
+    { "after", AFTER },
+    { "checkout_sha", CHECKOUT },
+    { "event_name", EVENT_NAME },
+    { "project.path_with_namespace", FULL_NAME },
+    { "project.web_url", URL },
+    { "user_username", SENDER },
+    { "total_commits_count", TOTAL },
     { "commits[]", COMMIT },
 };
 
-static const struct json_path changed_paths[] = {
-    { "commits[].added[]", PATH }, { "commits[].modified[]", PATH }, { "commits[].removed[]", PATH },
+static const struct json_path gitea_paths[] = {
+    { "ref", REF },
+    { "ref_type", REF_TYPE },
+    { "before", BEFORE },
+    { "after", AFTER },
+    { "sha", SHA },
+    { "head_commit.id", HEAD_ID },
+    { "head_commit.message", HEAD_MESSAGE },
+    { "head_commit.timestamp", HEAD_TIME },
+    { "repository.full_name", FULL_NAME },
+    { "repository.html_url", URL },
+    { "sender.login", SENDER },
+    { "total_commits", TOTAL },
+    { "commits[]", COMMIT },
+};
+
+static const struct json_path commit_paths[] = {
+    { "commits[].id", COMMIT_ID },
+    { "commits[].message", COMMIT_MESSAGE },
+    { "commits[].timestamp", COMMIT_TIME },
+    { "commits[]", COMMIT },
 };
 
 /* What a body holds of interest, before it is understood. */
@@ -52,24 +98,59 @@ struct push_facts {
     bool forced;
 };
 
-static size_t longest(int field)
+/* Names that are too long, or hold what no name can, are refused. */
+static const char *read_text(struct arena *arena, struct span raw, size_t longest, struct error *err)
 {
-    bool is_message = field == HEAD_MESSAGE || field == COMMIT_MESSAGE;
-    return is_message ? MESSAGE_MAX : field == URL ? URL_MAX : REF_MAX;
+    AUTO(bytes_release) struct bytes text = BYTES(longest);
+    struct span inner = { raw.data + 1, raw.len - 2 };
+    if (inner.len > longest || span_find(inner, '\\') >= 0) {
+        if (!json_unquote(&text, raw, err))
+            return NULL;
+        inner = bytes_span(&text);
+    }
+    const char *copy = arena_dup(arena, inner);
+    if (!copy)
+        error_set(err, ERROR_TOO_LARGE, "the delivery's names take too much memory");
+    return copy;
 }
 
-/* A message may be longer than we care to read: its beginning decides nothing less. Names that are too long are refused. */
+/* Bytes of the escape that begins here; both halves of a surrogate pair are one. */
+static size_t escape_length(const char *p)
+{
+    bool unicode = p[1] == 'u', half = unicode && (p[2] == 'd' || p[2] == 'D') && strchr("89abAB", p[3]);
+    return half ? 12 : unicode ? 6 : 2;
+}
+
+/* The longest beginning of a scanned string within `max` bytes that ends between two characters, its quote not included. */
+static struct span beginning_of(struct span raw, size_t max)
+{
+    size_t at = 1, next = 1;
+    while (next <= max && next < raw.len - 1) {
+        at = next;
+        struct span rest = { raw.data + at, raw.len - at };
+        next += *rest.data == '\\' ? escape_length(rest.data) : span_utf8_sequence(rest);
+    }
+    return (struct span){ raw.data, next <= max ? next : at };
+}
+
+/* Messages are for people, and for "[skip ci]": of a long one the beginning serves, and one that holds what no text can
+ * hold is left out rather than the push refused. */
+static const char *read_message(struct arena *arena, struct span raw)
+{
+    struct error ignored = { 0 };
+    if (raw.len <= MESSAGE_MAX)
+        return read_text(arena, raw, MESSAGE_MAX, &ignored);
+    AUTO(bytes_release) struct bytes cut = BYTES(MESSAGE_MAX + 1);
+    if (!bytes_append_span(&cut, beginning_of(raw, MESSAGE_MAX), &ignored) || !bytes_append_char(&cut, '"', &ignored))
+        return NULL;
+    return read_text(arena, bytes_span(&cut), MESSAGE_MAX, &ignored);
+}
+
 static bool keep_text(struct push_facts *f, int field, struct span raw, struct error *err)
 {
-    AUTO(bytes_release) struct bytes text = BYTES(longest(field));
-    if (!json_unquote(&text, raw, err)) {
-        if (err->kind != ERROR_TOO_LARGE || longest(field) != MESSAGE_MAX)
-            return false;
-        *err = (struct error){ 0 };
-        return true;
-    }
-    f->text[field] = arena_dup(f->arena, bytes_span(&text));
-    return f->text[field] || error_set(err, ERROR_TOO_LARGE, "the delivery's names take too much memory");
+    f->text[field] = field == HEAD_MESSAGE ? read_message(f->arena, raw)
+                                           : read_text(f->arena, raw, field == URL ? URL_MAX : REF_MAX, err);
+    return f->text[field] || field == HEAD_MESSAGE;
 }
 
 static bool keep(void *context, int field, enum json_type type, struct span raw, size_t index, struct error *err)
@@ -87,25 +168,14 @@ static bool keep(void *context, int field, enum json_type type, struct span raw,
     return true;
 }
 
-static bool is_zero(const char *oid)
-{
-    return strspn(oid, "0") == strlen(oid);
-}
-
-static bool is_oid(const char *oid)
-{
-    size_t n = strlen(oid);
-    return (n == 40 || n == 64) && strspn(oid, "0123456789abcdef") == n;
-}
-
 /* An object's name, NULL for none. ERROR_INVALID when it is not one. */
 static bool read_oid(const char *text, const char **out, const char *what, struct error *err)
 {
     *out = NULL;
-    if (!text || !*text || is_zero(text))
+    if (!text || !*text || oid_is_zero(text))
         return true;
-    if (!is_oid(text))
-        return error_set(err, ERROR_INVALID, "'%s' is not a commit: \"%s\"", text, what);
+    if (!oid_is_legal(text))
+        return error_set(err, ERROR_INVALID, "'%.100s' is not a commit: \"%s\"", text, what);
     *out = text;
     return true;
 }
@@ -120,9 +190,8 @@ static bool read_ref(struct arena *arena, const struct push_facts *f, struct cha
         ref = arena_printf(arena, "refs/%s/%s", strcmp(type, "tag") == 0 ? "tags" : "heads", ref);
     if (!ref)
         return error_set(err, ERROR_INTERNAL, "out of memory");
-    for (const char *p = ref; *p; p++)
-        if ((unsigned char)*p <= ' ' || *p == 0x7f || strchr("~^:?*[\\", *p) || strncmp(p, "..", 2) == 0)
-            return error_set(err, ERROR_INVALID, "'%s' is not the name of a ref", ref);
+    if (!ref_check(ref, err))
+        return false;
     out->ref = ref;
     out->is_tag = strncmp(ref, "refs/tags/", 10) == 0;
     if (!out->is_tag && strncmp(ref, "refs/heads/", 11) != 0) {
@@ -130,7 +199,7 @@ static bool read_ref(struct arena *arena, const struct push_facts *f, struct cha
         return true;
     }
     out->name = ref + (out->is_tag ? 10 : 11);
-    return *out->name || error_set(err, ERROR_INVALID, "the push names no ref");
+    return true;
 }
 
 static bool read_repository(struct arena *arena, const struct push_facts *f, struct change *out, struct error *err)
@@ -145,6 +214,9 @@ static bool read_repository(struct arena *arena, const struct push_facts *f, str
 /* For an annotated tag "after" is the tag object; each host has its own member for the commit. */
 static bool read_commit(enum source_kind kind, const struct push_facts *f, struct change *out, struct error *err)
 {
+    /* An end that is missing is not an end of zeros: nothing is created or deleted by what was left out. */
+    if (!f->text[REF_TYPE] && (!f->text[BEFORE] || !f->text[AFTER]))
+        return error_set(err, ERROR_INVALID, "the push does not say \"before\" and \"after\"");
     const char *pointed = kind == SOURCE_GITLAB ? f->text[CHECKOUT] : out->is_tag ? f->text[HEAD_ID] : NULL;
     if (!read_oid(f->text[BEFORE], &out->before, "before", err) ||
         !read_oid(f->text[AFTER] ? f->text[AFTER] : f->text[SHA], &out->after, "after", err) ||
@@ -170,7 +242,7 @@ static void read_commit_list(enum source_kind kind, const struct push_facts *f, 
 
 static void read_times(const struct push_facts *f, struct change *out)
 {
-    if (f->number[PUSHED_AT] > 0)
+    if (f->number[PUSHED_AT] > 0 && f->number[PUSHED_AT] < time_max_s)
         out->pushed_ms = f->number[PUSHED_AT] * 1000;
     if (f->text[HEAD_TIME])
         (void)rfc3339_parse(span_of(f->text[HEAD_TIME]), &out->commit_ms);
@@ -178,27 +250,35 @@ static void read_times(const struct push_facts *f, struct change *out)
 
 /* GitLab tells message and time only in the list of commits: those of the one that is the head. */
 struct head {
-    struct push_facts facts;
+    struct arena *arena;
     struct change *change;
+    struct span id, message, time; /* of the present commit, as they stand in the text */
 };
 
 static bool keep_head(void *context, int field, enum json_type type, struct span raw, size_t index, struct error *err)
 {
     struct head *h = context;
-    if (field != COMMIT)
-        return keep(&h->facts, field, type, raw, index, err);
-    if (h->facts.text[COMMIT_ID] && h->change->commit && strcmp(h->facts.text[COMMIT_ID], h->change->commit) == 0) {
-        h->change->message = h->facts.text[COMMIT_MESSAGE];
-        if (h->facts.text[COMMIT_TIME])
-            (void)rfc3339_parse(span_of(h->facts.text[COMMIT_TIME]), &h->change->commit_ms);
+    (void)index;
+    (void)err;
+    if (field != COMMIT) {
+        struct span *place = field == COMMIT_ID ? &h->id : field == COMMIT_MESSAGE ? &h->message : &h->time;
+        *place = type == JSON_STRING ? raw : (struct span){ NULL, 0 };
+        return true;
     }
-    memset(h->facts.text, 0, sizeof h->facts.text);
+    const char *commit = h->change->commit;
+    size_t n = commit ? strlen(commit) : 0;
+    if (n > 0 && h->id.len == n + 2 && memcmp(h->id.data + 1, commit, n) == 0) {
+        h->change->message = h->message.data ? read_message(h->arena, h->message) : NULL;
+        if (h->time.data)
+            (void)rfc3339_parse((struct span){ h->time.data + 1, h->time.len - 2 }, &h->change->commit_ms);
+    }
+    h->id = h->message = h->time = (struct span){ NULL, 0 };
     return true;
 }
 
 static bool read_head(struct arena *arena, struct span json, struct change *out, struct error *err)
 {
-    struct head head = { .facts = { .arena = arena }, .change = out };
+    struct head head = { .arena = arena, .change = out };
     return json_scan(json, commit_paths, sizeof commit_paths / sizeof commit_paths[0], keep_head, &head, err);
 }
 
@@ -245,7 +325,10 @@ static const char *why_ignored(struct arena *arena, enum source_kind kind, struc
     for (size_t i = 0; i < sizeof uninteresting / sizeof uninteresting[0]; i++)
         if (uninteresting[i].kind == kind && span_is(event, uninteresting[i].event))
             return uninteresting[i].reason;
-    return arena_printf(arena, "'%.*s' is not a push", event.len < 100 ? (int)event.len : 100, event.data ? event.data : "");
+    if (event.len == 0)
+        return "the request names no event: no header says what happened";
+    return arena_printf(arena, "'%.*s' is not a push", event.len < 100 ? (int)event.len : 100,
+                        event.data ? event.data : "");
 }
 
 static const struct {
@@ -258,7 +341,8 @@ static const struct {
 };
 
 /* Gitea tells a new tag twice, as "create" and as "push": both get one identity. A new branch is told as "push" too. */
-static bool settle_gitea(struct arena *arena, enum meaning meaning, const struct push_facts *f, struct change *out, struct error *err)
+static bool settle_gitea(struct arena *arena, enum meaning meaning, const struct push_facts *f, struct change *out,
+                         struct error *err)
 {
     if (meaning == MEANS_CREATION && !out->is_tag) {
         out->ignored = "the push event tells of new branches";
@@ -307,41 +391,4 @@ bool push_read(struct arena *arena, enum source_kind kind, struct span event, st
     }
     return understand(arena, kind, json, &facts, out, err) &&
            (kind != SOURCE_GITEA || out->ignored || settle_gitea(arena, events[row].meaning, &facts, out, err));
-}
-
-const char *change_kind(const struct change *change)
-{
-    static const char *const names[2][3] = {
-        { "branch-push", "branch-create", "branch-delete" },
-        { "tag-push", "tag-create", "tag-delete" },
-    };
-    return names[change->is_tag][change->deleted ? 2 : change->created ? 1 : 0];
-}
-
-struct path_search {
-    const struct patterns *paths;
-    bool found;
-};
-
-static bool match_path(void *context, int field, enum json_type type, struct span raw, size_t index, struct error *err)
-{
-    struct path_search *search = context;
-    (void)field;
-    if (index + 1 >= COMMIT_PATHS_MAX) /* GitHub cuts a commit's list here: what else changed is not told */
-        search->found = true;
-    if (search->found || type != JSON_STRING)
-        return true;
-    AUTO(bytes_release) struct bytes path = BYTES(64 * 1024);
-    return json_unquote(&path, raw, err) && patterns_match(search->paths, bytes_span(&path), &search->found, err);
-}
-
-bool push_touches(struct span json, const struct change *change, const struct patterns *paths,
-                  bool *touches, struct error *err)
-{
-    struct path_search search = { .paths = paths, .found = !change->list_complete };
-    if (!search.found &&
-        !json_scan(json, changed_paths, sizeof changed_paths / sizeof changed_paths[0], match_path, &search, err))
-        return false;
-    *touches = search.found;
-    return true;
 }

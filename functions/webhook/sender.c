@@ -5,6 +5,7 @@
 #include "shared/base/encode.h"
 
 #include <string.h>
+#include <strings.h>
 
 enum { TIMESTAMP_TOLERANCE_S = 300 }; /* Standard Webhooks: five minutes either way */
 
@@ -18,45 +19,48 @@ static bool only_header(const struct request *request, const char *name, struct 
     return count == 1 || error_set(err, ERROR_DENIED, "the header %s stands there %zu times", name, count);
 }
 
-static void mac_of(const struct secret *secret, struct span first, struct span second, uint8_t mac[static SHA256_SIZE])
+static bool mac_fits(const struct secret *secret, struct span signed_text, const uint8_t claimed[static SHA256_SIZE])
 {
+    uint8_t mac[SHA256_SIZE];
     struct hmac_sha256 hmac;
     hmac_sha256_init(&hmac, secret_reveal(secret));
-    hmac_sha256_update(&hmac, first.data, first.len);
-    hmac_sha256_update(&hmac, second.data, second.len);
+    hmac_sha256_update(&hmac, signed_text.data, signed_text.len);
     hmac_sha256_final(&hmac, mac);
+    return constant_time_equal(mac, claimed, sizeof mac);
 }
 
-static bool verify_hex(const struct sender *sender, const char *header, const char *prefix, const struct request *request,
-                       struct span signed_text, struct error *err)
+static bool verify_hex(const struct sender *sender, const char *header, const char *prefix,
+                       const struct request *request, struct span signed_text, struct error *err)
 {
     struct span value;
-    uint8_t claimed[SHA256_SIZE], mac[SHA256_SIZE];
+    uint8_t claimed[SHA256_SIZE];
     if (!only_header(request, header, &value, err))
         return false;
     size_t skip = strlen(prefix);
-    struct span hex = { value.data + skip, value.len - skip };
-    if (!span_starts(value, prefix) || hex.len != 2 * SHA256_SIZE || !hex_decode(claimed, SHA256_SIZE, hex))
+    if (!span_starts(value, prefix) || value.len != skip + 2 * SHA256_SIZE ||
+        !hex_decode(claimed, SHA256_SIZE, (struct span){ value.data + skip, 2 * SHA256_SIZE }))
         return error_set(err, ERROR_DENIED, "%s is not '%s' and 64 hexadecimal digits", header, prefix);
-    mac_of(sender->secret, signed_text, (struct span){ "", 0 }, mac);
-    return constant_time_equal(mac, claimed, sizeof mac) ||
+    return mac_fits(sender->secret, signed_text, claimed) ||
            error_set(err, ERROR_DENIED, "%s does not fit the body: is the secret the same on both sides?", header);
 }
 
 /* GitHub signs what it sends, a form too. */
-static bool verify_github(const struct sender *sender, const struct request *request, struct span json, struct error *err)
+static bool verify_github(const struct sender *sender, const struct request *request, struct span json,
+                          struct error *err)
 {
     (void)json;
     return verify_hex(sender, "X-Hub-Signature-256", "sha256=", request, request->body, err);
 }
 
 /* Gitea and Forgejo sign the JSON text even when it travels in a form. */
-static bool verify_gitea(const struct sender *sender, const struct request *request, struct span json, struct error *err)
+static bool verify_gitea(const struct sender *sender, const struct request *request, struct span json,
+                         struct error *err)
 {
     return verify_hex(sender, "X-Gitea-Signature", "", request, json, err);
 }
 
-static bool verify_forgejo(const struct sender *sender, const struct request *request, struct span json, struct error *err)
+static bool verify_forgejo(const struct sender *sender, const struct request *request, struct span json,
+                           struct error *err)
 {
     bool own = request_header(request, "X-Forgejo-Signature", NULL).data != NULL;
     return verify_hex(sender, own ? "X-Forgejo-Signature" : "X-Gitea-Signature", "", request, json, err);
@@ -74,8 +78,8 @@ static bool timestamp_is_fresh(struct span text, struct error *err)
     }
     int64_t off = clock_wall_ms() / 1000 - at;
     return (off <= TIMESTAMP_TOLERANCE_S && off >= -TIMESTAMP_TOLERANCE_S) ||
-           error_set(err, ERROR_DENIED, "webhook-timestamp is %lld seconds off: is the clock right, or is this a replay?",
-                     (long long)off);
+           error_set(err, ERROR_DENIED,
+                     "webhook-timestamp is %lld seconds off: is the clock right, or is this a replay?", (long long)off);
 }
 
 /* Standard Webhooks: several signatures, blanks between, while a secret is rotated; one must fit. */
@@ -100,19 +104,23 @@ static bool verify_signing_token(const struct sender *sender, const struct reque
 {
     struct span id, timestamp, signatures;
     uint8_t mac[SHA256_SIZE];
+    struct hmac_sha256 hmac;
     if (!only_header(request, "webhook-id", &id, err) || !only_header(request, "webhook-timestamp", &timestamp, err) ||
         !only_header(request, "webhook-signature", &signatures, err) || !timestamp_is_fresh(timestamp, err))
         return false;
-    AUTO(bytes_release) struct bytes head = BYTES(4096);
-    if (!bytes_printf(&head, err, "%.*s.%.*s.", SPAN_ARGS(id), SPAN_ARGS(timestamp)))
-        return false;
-    mac_of(sender->signing, bytes_span(&head), request->body, mac);
+    const struct span signed_text[] = { id, SPAN("."), timestamp, SPAN("."), request->body };
+    hmac_sha256_init(&hmac, secret_reveal(sender->signing));
+    for (size_t i = 0; i < sizeof signed_text / sizeof signed_text[0]; i++)
+        hmac_sha256_update(&hmac, signed_text[i].data, signed_text[i].len);
+    hmac_sha256_final(&hmac, mac);
     return any_signature_fits(signatures, mac) ||
-           error_set(err, ERROR_DENIED, "webhook-signature does not fit the body: is the signing token the same on both sides?");
+           error_set(err, ERROR_DENIED,
+                     "webhook-signature does not fit the body: is the signing token the same on both sides?");
 }
 
 /* Once a signing token is configured the plain token, which travels with every delivery, no longer counts. */
-static bool verify_gitlab(const struct sender *sender, const struct request *request, struct span json, struct error *err)
+static bool verify_gitlab(const struct sender *sender, const struct request *request, struct span json,
+                          struct error *err)
 {
     struct span token;
     (void)json;
@@ -120,18 +128,20 @@ static bool verify_gitlab(const struct sender *sender, const struct request *req
         return verify_signing_token(sender, request, err);
     if (!only_header(request, "X-Gitlab-Token", &token, err))
         return false;
-    return secret_equal(sender->secret, token) || error_set(err, ERROR_DENIED, "X-Gitlab-Token is not the hook's secret");
+    return secret_equal(sender->secret, token) ||
+           error_set(err, ERROR_DENIED, "X-Gitlab-Token is not the hook's secret");
 }
 
 /* A registry sends a static header that its operator configures. */
-static bool verify_registry(const struct sender *sender, const struct request *request, struct span json, struct error *err)
+static bool verify_registry(const struct sender *sender, const struct request *request, struct span json,
+                            struct error *err)
 {
     struct span value;
     (void)json;
     if (!only_header(request, "Authorization", &value, err))
         return false;
     struct span bare = value;
-    if (span_starts(bare, "Bearer ")) {
+    if (bare.len > 7 && strncasecmp(bare.data, "Bearer ", 7) == 0) {
         bare.data += 7;
         bare.len -= 7;
     }
@@ -145,7 +155,8 @@ static const struct {
     const char *event, *delivery, *delivery_fallback;
     bool (*verify)(const struct sender *, const struct request *, struct span json, struct error *);
 } kinds[SOURCE_KINDS] = {
-    [SOURCE_FORGEJO] = { "X-Forgejo-Event", "X-Forgejo-Event", "X-Forgejo-Delivery", "X-Gitea-Delivery", verify_forgejo },
+    [SOURCE_FORGEJO] = { "X-Forgejo-Event", "X-Forgejo-Event", "X-Forgejo-Delivery", "X-Gitea-Delivery",
+                         verify_forgejo },
     [SOURCE_GITEA] = { "X-Gitea-Event", "X-Gitea-Event", "X-Gitea-Delivery", NULL, verify_gitea },
     [SOURCE_GITLAB] = { "X-Gitlab-Event", "X-Gitlab-Event", "Idempotency-Key", "webhook-id", verify_gitlab },
     [SOURCE_GITHUB] = { "X-GitHub-Event", "X-GitHub-Event", "X-GitHub-Delivery", NULL, verify_github },
@@ -158,21 +169,26 @@ enum source_kind sender_detect(const struct request *request)
     for (size_t i = 0; i < sizeof order / sizeof order[0]; i++)
         if (request_header(request, kinds[order[i]].detect, NULL).data)
             return order[i];
+    static const char registry_type[] = "application/vnd.docker.distribution.events.";
     struct span type = request_header(request, "Content-Type", NULL);
-    return span_starts(type, "application/vnd.docker.distribution.events.") ? SOURCE_REGISTRY : SOURCE_KINDS;
+    bool fits =
+        type.len >= sizeof registry_type && strncasecmp(type.data, registry_type, sizeof registry_type - 1) == 0;
+    return fits ? SOURCE_REGISTRY : SOURCE_KINDS;
 }
 
 bool sender_verify(const struct sender *sender, const struct request *request, struct span json, struct error *err)
 {
-    if (!sender->secret && !sender->signing)
-        return error_set(err, ERROR_DENIED, "source '%s' has no secret in the configuration: nothing can be verified, so nothing is taken",
+    if (!sender->secret && !(sender->source->kind == SOURCE_GITLAB && sender->signing))
+        return error_set(err, ERROR_DENIED,
+                         "source '%s' has no secret in the configuration: nothing can be verified, so nothing is taken",
                          sender->source->name);
     return kinds[sender->source->kind].verify(sender, request, json, err) ||
            error_wrap(err, "source '%s'", sender->source->name);
 }
 
-struct span sender_event(enum source_kind kind, const struct request *request)
+struct span sender_event(const struct sender *sender, const struct request *request)
 {
+    enum source_kind kind = sender->source->kind;
     struct span absent = { NULL, 0 };
     if (!kinds[kind].event)
         return absent;
@@ -181,12 +197,15 @@ struct span sender_event(enum source_kind kind, const struct request *request)
     return event.data || kind != SOURCE_FORGEJO ? event : request_header(request, kinds[SOURCE_GITEA].event, NULL);
 }
 
-struct span sender_delivery(enum source_kind kind, const struct request *request)
+struct span sender_delivery(const struct sender *sender, const struct request *request)
 {
+    enum source_kind kind = sender->source->kind;
     struct span id = { NULL, 0 };
+    if (sender->signing) /* the id that is signed */
+        return request_header(request, "webhook-id", NULL);
     if (kinds[kind].delivery)
         id = request_header(request, kinds[kind].delivery, NULL);
-    if (!id.data && kinds[kind].delivery_fallback)
+    if (id.len == 0 && kinds[kind].delivery_fallback)
         id = request_header(request, kinds[kind].delivery_fallback, NULL);
     return id;
 }

@@ -19,12 +19,13 @@ void sender_release(struct sender *sender);
  * headers, so the order matters. */
 enum source_kind sender_detect(const struct request *request);
 
-/* Over the raw body, before anything is parsed, in constant time. ERROR_DENIED: no secret configured; signature missing, twice there,
- * malformed or wrong; too old. The text never tells what would have been right. */
+/* Over the raw body, before anything is parsed, in constant time. `json` is what a form carries, where the host signs that; absent when the form
+ * has none. ERROR_DENIED: no secret configured; signature missing, twice there, malformed or wrong; too old. The text never tells what would
+ * have been right. */
 bool sender_verify(const struct sender *sender, const struct request *request, struct span json, struct error *err);
 
 /* The host's own word for the event, and the delivery's id (absent: none sent). */
-struct span sender_event(enum source_kind kind, const struct request *request);
-struct span sender_delivery(enum source_kind kind, const struct request *request);
+struct span sender_event(const struct sender *sender, const struct request *request);
+struct span sender_delivery(const struct sender *sender, const struct request *request);
 
 #endif

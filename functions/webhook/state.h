@@ -6,15 +6,22 @@
 
 struct webhook_state {
     struct config *config;
-    struct sender *senders; /* one a source, in the configuration's order */
+    struct sender *senders;   /* one a source, in the configuration's order */
     struct secret *api_token; /* NULL: POST /builds/NAME is refused */
+};
+
+/* Why a build rule did not want a push. */
+struct decision {
+    const char *build, *reason;
+    struct decision *next;
 };
 
 /* What a request came to; becomes the reply's JSON. */
 struct verdict {
-    const char *reason; /* one sentence; NULL: something was accepted */
+    const char *reason; /* one sentence why nothing was accepted */
     size_t queued;      /* builds */
-    size_t published;   /* images */
+    size_t published;   /* images, deletions too */
+    struct decision *skipped, *last_skipped;
 };
 
 #endif

@@ -15,8 +15,13 @@
 #include "shared/base/random.h"
 
 #include <string.h>
+#include <strings.h>
 
-enum { JSON_MAX = 26 * 1024 * 1024 }; /* GitHub and GitLab send up to 25 MB; a form may triple it on the way */
+enum {
+    JSON_MAX = 26 * 1024 * 1024, /* GitHub and GitLab send up to 25 MB; a form may triple it on the way */
+    REPLY_MAX = 256 * 1024,
+    DECISIONS_MAX = 32, /* of a reply, which people read; every one is an event, too */
+};
 
 static void stop(void *opaque)
 {
@@ -56,17 +61,32 @@ static bool start(void **out, struct error *err)
 
 /* --- replies ------------------------------------------------------------------------------------------------------- */
 
+static void add_decisions(struct json_writer *w, const struct decision *skipped)
+{
+    if (!skipped)
+        return;
+    json_open_array(w, "skipped");
+    for (size_t i = 0; skipped && i < DECISIONS_MAX; skipped = skipped->next, i++) {
+        json_open_object(w, NULL);
+        json_add_string(w, "build", skipped->build);
+        json_add_string(w, "reason", skipped->reason);
+        json_close_object(w);
+    }
+    json_close_array(w);
+}
+
 static bool tell(struct reply *reply, int status, const struct verdict *verdict, struct error *err)
 {
     reply->status = status;
     reply->content_type = "application/json";
-    bytes_init(&reply->body, 16 * 1024);
+    bytes_init(&reply->body, REPLY_MAX);
     struct json_writer w = json_writer_on(&reply->body);
     json_open_object(&w, NULL);
     json_add_string(&w, "status", verdict->queued || verdict->published ? "accepted" : "ignored");
     json_add_integer(&w, "builds", (int64_t)verdict->queued);
     json_add_integer(&w, "images", (int64_t)verdict->published);
-    json_add_string(&w, "reason", verdict->reason);
+    json_add_string(&w, "reason", verdict->queued || verdict->published ? NULL : verdict->reason);
+    add_decisions(&w, verdict->skipped);
     json_close_object(&w);
     return json_writer_end(&w, err);
 }
@@ -78,20 +98,20 @@ static bool tell_verdict(struct reply *reply, const struct verdict *verdict, str
 
 /* --- deliveries ---------------------------------------------------------------------------------------------------- */
 
-/* payload=<percent-encoded JSON>, as GitHub, Gitea and Forgejo send when a hook is set to forms. */
-static bool json_of(const struct request *request, struct bytes *decoded, struct span *json, struct error *err)
+static bool is_form(const struct request *request)
 {
+    static const char form[] = "application/x-www-form-urlencoded";
     struct span type = request_header(request, "Content-Type", NULL);
-    *json = request->body;
-    if (!span_starts(type, "application/x-www-form-urlencoded"))
-        return request->body.len <= JSON_MAX ||
-               error_set(err, ERROR_TOO_LARGE, "a body of %zu bytes; at most %d are taken", request->body.len, JSON_MAX);
-    struct span rest = request->body;
-    while (rest.data) {
-        struct span value = span_cut(&rest, '&');
+    return type.len >= sizeof form - 1 && strncasecmp(type.data, form, sizeof form - 1) == 0;
+}
+
+/* payload=<percent-encoded JSON>, as GitHub, Gitea and Forgejo send when a hook is set to forms. */
+static bool json_of_form(struct span form, struct bytes *decoded, struct span *json, struct error *err)
+{
+    while (form.data) {
+        struct span value = span_cut(&form, '&');
         if (!span_is(span_cut(&value, '='), "payload"))
             continue;
-        bytes_init(decoded, JSON_MAX);
         if (!percent_decode(decoded, value, true, err))
             return error_wrap(err, "the form's payload");
         *json = bytes_span(decoded);
@@ -100,12 +120,21 @@ static bool json_of(const struct request *request, struct bytes *decoded, struct
     return error_set(err, ERROR_INVALID, "the form has no member 'payload'");
 }
 
+/* What is signed is the text as it was sent; nobody who takes part in this compresses. */
+static bool check_encoding(const struct request *request, struct error *err)
+{
+    struct span encoding = request_header(request, "Content-Encoding", NULL);
+    return encoding.len == 0 || span_is(encoding, "identity") ||
+           error_set(err, ERROR_UNSUPPORTED, "Content-Encoding '%.*s': send the body as it is",
+                     encoding.len < 40 ? (int)encoding.len : 40, encoding.data);
+}
+
 /* What makes the events' ids: a redelivery keeps the delivery's id, so it makes the same events again. */
-static bool name_parent(struct call *call, const struct config_source *source, const struct request *request,
+static bool name_parent(struct call *call, const struct sender *sender, const struct request *request,
                         const char *override, struct error *err)
 {
     char hash[SHA256_HEX_SIZE];
-    struct span delivery = sender_delivery(source->kind, request);
+    struct span delivery = sender_delivery(sender, request);
     const char *id = override;
     if (!id && delivery.len > 0)
         id = arena_dup(call_arena(call), delivery);
@@ -113,7 +142,7 @@ static bool name_parent(struct call *call, const struct config_source *source, c
         sha256_hex_of(request->body, hash);
         id = arena_printf(call_arena(call), "sha256:%s", hash);
     }
-    const char *from = arena_printf(call_arena(call), "/pushwright/hooks/%s", source->name);
+    const char *from = arena_printf(call_arena(call), "/pushwright/hooks/%s", sender->source->name);
     return (id && from && call_set_parent(call, from, id, err)) || error_wrap(err, "the delivery's id");
 }
 
@@ -123,31 +152,44 @@ static bool take_push(struct call *call, const struct sender *sender, const stru
     struct verdict verdict = { 0 };
     struct change change;
     const struct config_source *source = sender->source;
-    if (!push_read(call_arena(call), source->kind, sender_event(source->kind, request), json, &change, err))
+    if (!push_read(call_arena(call), source->kind, sender_event(sender, request), json, &change, err))
         return false;
     verdict.reason = change.ignored;
     if (change.ignored)
         return tell_verdict(reply, &verdict, err);
-    return name_parent(call, source, request, change.delivery, err) &&
+    return name_parent(call, sender, request, change.delivery, err) &&
            builds_for_push(call, source, &change, json, &verdict, err) && tell_verdict(reply, &verdict, err);
 }
 
-static bool take_notification(struct call *call, const struct sender *sender, const struct request *request, struct span json,
-                              struct reply *reply, struct error *err)
+static bool take_notification(struct call *call, const struct sender *sender, const struct request *request,
+                              struct span json, struct reply *reply, struct error *err)
 {
     struct verdict verdict = { 0 };
-    return name_parent(call, sender->source, request, NULL, err) &&
+    return name_parent(call, sender, request, NULL, err) &&
            images_notified(call, sender->source, json, &verdict, err) && tell_verdict(reply, &verdict, err);
 }
 
-static bool take_delivery(struct call *call, const struct sender *sender, const struct request *request, struct reply *reply,
-                          struct error *err)
+/* A form must be taken apart before it is verified, since some hosts sign what is in it; what is wrong with it is told only to who signed. */
+static bool take_delivery(struct call *call, const struct sender *sender, const struct request *request,
+                          struct reply *reply, struct error *err)
 {
-    AUTO(bytes_release) struct bytes decoded = BYTES(0);
-    struct span json;
-    if (!json_of(request, &decoded, &json, err) || !sender_verify(sender, request, json, err))
+    AUTO(bytes_release) struct bytes decoded = BYTES(JSON_MAX);
+    struct error bad_form = { 0 };
+    struct span json = request->body;
+    bool is_registry = sender->source->kind == SOURCE_REGISTRY, in_form = is_form(request) && !is_registry;
+    if (!in_form && json.len > JSON_MAX)
+        return error_set(err, ERROR_TOO_LARGE, "a body of %zu bytes; at most %d are taken", json.len, JSON_MAX);
+    bool readable = !in_form || json_of_form(request->body, &decoded, &json, &bad_form);
+    if (!readable && bad_form.kind == ERROR_TOO_LARGE) {
+        *err = bad_form;
         return false;
-    bool is_registry = sender->source->kind == SOURCE_REGISTRY;
+    }
+    if (!sender_verify(sender, request, readable ? json : SPAN(""), err) || !check_encoding(request, err))
+        return false;
+    if (!readable) {
+        *err = bad_form;
+        return false;
+    }
     return (is_registry ? take_notification : take_push)(call, sender, request, json, reply, err);
 }
 
@@ -161,7 +203,8 @@ static const struct sender *sender_named(const struct webhook_state *state, stru
     return NULL;
 }
 
-static bool route_hook(struct call *call, const struct request *request, struct span name, struct reply *reply, struct error *err)
+static bool route_hook(struct call *call, const struct request *request, struct span name, struct reply *reply,
+                       struct error *err)
 {
     const struct sender *sender = sender_named(call_state(call), name);
     if (!sender)
@@ -169,7 +212,8 @@ static bool route_hook(struct call *call, const struct request *request, struct 
     return take_delivery(call, sender, request, reply, err);
 }
 
-static bool route_root(struct call *call, const struct request *request, struct span rest, struct reply *reply, struct error *err)
+static bool route_root(struct call *call, const struct request *request, struct span rest, struct reply *reply,
+                       struct error *err)
 {
     const struct webhook_state *state = call_state(call);
     enum source_kind kind = sender_detect(request);
@@ -193,15 +237,18 @@ static bool authorise(struct call *call, const struct request *request, struct e
     size_t count = 0;
     struct span value = request_header(request, "Authorization", &count);
     if (!state->api_token)
-        return error_set(err, ERROR_DENIED, "the configuration names no API token (\"api\": {\"token\": ...}), so nobody may ask for builds");
-    if (count != 1 || !span_starts(value, "Bearer "))
+        return error_set(
+            err, ERROR_DENIED,
+            "the configuration names no API token (\"api\": {\"token\": ...}), so nobody may ask for builds");
+    if (count != 1 || value.len < 7 || strncasecmp(value.data, "Bearer ", 7) != 0)
         return error_set(err, ERROR_DENIED, "send 'Authorization: Bearer TOKEN' with the API token");
     struct span token = { value.data + 7, value.len - 7 };
     return secret_equal(state->api_token, token) || error_set(err, ERROR_DENIED, "this is not the API token");
 }
 
 /* A person who asks again wants it again: the parent is new each time, unless the request says it is a retry. */
-static bool route_builds(struct call *call, const struct request *request, struct span name, struct reply *reply, struct error *err)
+static bool route_builds(struct call *call, const struct request *request, struct span name, struct reply *reply,
+                         struct error *err)
 {
     const struct webhook_state *state = call_state(call);
     struct verdict verdict = { 0 };
@@ -212,7 +259,8 @@ static bool route_builds(struct call *call, const struct request *request, struc
     const char *wanted = arena_dup(call_arena(call), name);
     const struct config_build *build = wanted ? config_find_build(state->config, wanted) : NULL;
     if (!build)
-        return error_set(err, ERROR_INVALID, "the configuration has no build '%.*s'", name.len < 100 ? (int)name.len : 100, name.data);
+        return error_set(err, ERROR_INVALID, "the configuration has no build '%.*s'",
+                         name.len < 100 ? (int)name.len : 100, name.data);
     random_bytes(raw, sizeof raw);
     uuid_format(id, raw);
     struct span key = request_header(request, "Idempotency-Key", NULL);
