@@ -1,5 +1,6 @@
 #include "functions/webhook/images.h"
 
+#include "shared/base/encode.h"
 #include "shared/oci/reference.h"
 
 #include <string.h>
@@ -81,15 +82,24 @@ static bool write_actor(struct bytes *out, const struct notice *n, struct error 
     return json_writer_end(&w, err);
 }
 
+/* Without a digest (a tag was deleted, or what is told is none) the purl has no version. */
+static bool write_purl(struct bytes *out, const struct notice *n, const struct reference *reference, const char *name,
+                       struct error *err)
+{
+    if (n->digest && digest_is_legal(span_of(n->digest)))
+        return reference_purl(out, reference, n->digest, n->tag, err);
+    const char *last = strrchr(name, '/') + 1;
+    return bytes_printf(out, err, "pkg:oci/%s?repository_url=", last) && percent_encode(out, span_of(name), "", err) &&
+           (!n->tag || bytes_printf(out, err, "&tag=%s", n->tag));
+}
+
 static bool emit_image(struct call *call, const struct notice *n, const struct reference *reference, const char *name,
                        const char *type, struct error *err)
 {
     AUTO(bytes_release) struct bytes purl = BYTES(TEXT_MAX);
     AUTO(bytes_release) struct bytes content = BYTES(TEXT_MAX);
     AUTO(bytes_release) struct bytes custom = BYTES(TEXT_MAX);
-    bool whole = n->digest && digest_is_legal(span_of(n->digest));
-    if (!reference_purl(&purl, reference, whole ? n->digest : NULL, n->tag, err) || !write_actor(&content, n, err) ||
-        !write_custom(&custom, n, err))
+    if (!write_purl(&purl, n, reference, name, err) || !write_actor(&content, n, err) || !write_custom(&custom, n, err))
         return false;
     const struct attribute attributes[] = {
         { .name = "imageref", .value = name },
