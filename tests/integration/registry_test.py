@@ -22,7 +22,7 @@ def run_program(name, **variables):
     if not program.exists():
         raise Skip(f"{program} is not built")
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PUSHWRIGHT_TEST_") and "proxy" not in k.lower()}
-    done = subprocess.run([program], env={**environment, **variables}, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([program], env={**environment, "CMOCKA_MESSAGE_OUTPUT": "STDOUT", **variables}, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     passed = EXPECTED.search(done.stdout + done.stderr)
     assert passed, done.stdout + done.stderr
@@ -45,7 +45,7 @@ def htpasswd_file(directory):
 
 def an_open_registry():
     with temporary_directory() as directory, registry(directory) as address:
-        assert run_program("registry_live_test", PUSHWRIGHT_TEST_REGISTRY=address) == 6
+        assert run_program("registry_peer_test", PUSHWRIGHT_TEST_REGISTRY=address) == 6
 
 
 def a_registry_with_passwords():
@@ -53,12 +53,12 @@ def a_registry_with_passwords():
         basic = f"auth: {{ htpasswd: {{ realm: test, path: {htpasswd_file(directory)} }} }}\n"
         with registry(directory, extra=basic) as address:
             variables = {"PUSHWRIGHT_TEST_REGISTRY": address}
-            assert run_program("registry_live_test", **variables, PUSHWRIGHT_TEST_USER="ann",
+            assert run_program("registry_peer_test", **variables, PUSHWRIGHT_TEST_USER="ann",
                                PUSHWRIGHT_TEST_PASSWORD="open sesame") == 7
             config = directory / "config.json"
             packed = LOGIN.removeprefix("Basic ")
             config.write_text(json.dumps({"auths": {f"https://{address}/v2/": {"auth": packed}, "other": {}}}))
-            assert run_program("registry_live_test", **variables, PUSHWRIGHT_TEST_DOCKER_CONFIG=str(config)) == 7
+            assert run_program("registry_peer_test", **variables, PUSHWRIGHT_TEST_DOCKER_CONFIG=str(config)) == 7
 
 
 def make_certificate(directory, name):
@@ -83,13 +83,13 @@ def a_registry_over_tls():
         need("docker-registry")
         with process(["docker-registry", "serve", config], ready=lambda: port_open(port), stdout=subprocess.DEVNULL,
                      stderr=subprocess.DEVNULL):
-            assert run_program("registry_live_test", PUSHWRIGHT_TEST_REGISTRY=f"127.0.0.1:{port}",
+            assert run_program("registry_peer_test", PUSHWRIGHT_TEST_REGISTRY=f"127.0.0.1:{port}",
                                PUSHWRIGHT_TEST_CA=str(certificate), PUSHWRIGHT_TEST_OTHER_CA=str(other)) == 7
 
 
 def other_tools_read_what_was_pushed():
     with temporary_directory() as directory, registry(directory) as address:
-        run_program("registry_live_test", PUSHWRIGHT_TEST_REGISTRY=address, PUSHWRIGHT_TEST_ONLY="an_image_is_left_for_others")
+        run_program("registry_peer_test", PUSHWRIGHT_TEST_REGISTRY=address, PUSHWRIGHT_TEST_ONLY="an_image_is_left_for_others")
         seen = json.loads(skopeo("inspect", "--tls-verify=false", f"docker://{address}/live/left:latest"))
         assert (seen["Os"], seen["Architecture"], len(seen["Layers"])) == ("linux", "amd64", 1), seen
         skopeo("copy", "--src-tls-verify=false", f"docker://{address}/live/left:latest", f"dir:{directory}/copy")
@@ -100,11 +100,11 @@ def other_tools_read_what_was_pushed():
 
 def what_other_tools_pushed_is_read():
     with temporary_directory() as directory, registry(directory) as address:
-        run_program("registry_live_test", PUSHWRIGHT_TEST_REGISTRY=address, PUSHWRIGHT_TEST_ONLY="an_image_is_left_for_others")
+        run_program("registry_peer_test", PUSHWRIGHT_TEST_REGISTRY=address, PUSHWRIGHT_TEST_ONLY="an_image_is_left_for_others")
         for form in ("oci", "v2s2"):
             skopeo("copy", f"--format={form}", "--src-tls-verify=false", "--dest-tls-verify=false",
                    f"docker://{address}/live/left:latest", f"docker://{address}/live/{form}:latest")
-            assert run_program("registry_live_test", PUSHWRIGHT_TEST_REGISTRY=address,
+            assert run_program("registry_peer_test", PUSHWRIGHT_TEST_REGISTRY=address,
                                PUSHWRIGHT_TEST_IMAGE=f"{address}/live/{form}:latest",
                                PUSHWRIGHT_TEST_ONLY="an_image_of_others_is_read") == 1
 
@@ -112,11 +112,11 @@ def what_other_tools_pushed_is_read():
 def layouts_are_shared_with_other_tools():
     with temporary_directory() as directory:
         variables = {"PUSHWRIGHT_TEST_REGISTRY": "registry.local", "PUSHWRIGHT_TEST_LAYOUT": str(directory)}
-        run_program("registry_live_test", **variables, PUSHWRIGHT_TEST_ONLY="an_image_is_left_for_others")
+        run_program("registry_peer_test", **variables, PUSHWRIGHT_TEST_ONLY="an_image_is_left_for_others")
         skopeo("copy", f"oci:{directory}/live/left:latest", f"oci:{directory}/live/copy:v2")
         skopeo("copy", f"oci:{directory}/live/left:latest", f"oci:{directory}/live/left:again")
         for name in ("copy:v2", "left:again", "left:latest"):
-            assert run_program("registry_live_test", **variables, PUSHWRIGHT_TEST_IMAGE=f"registry.local/live/{name}",
+            assert run_program("registry_peer_test", **variables, PUSHWRIGHT_TEST_IMAGE=f"registry.local/live/{name}",
                                PUSHWRIGHT_TEST_ONLY="an_image_of_others_is_read") == 1
 
 
@@ -130,7 +130,7 @@ def a_push_takes_six_requests_and_a_repetition_three():
         counts = []
         for _ in range(2):
             before = requests_in(log)
-            run_program("registry_live_test", PUSHWRIGHT_TEST_REGISTRY=address,
+            run_program("registry_peer_test", PUSHWRIGHT_TEST_REGISTRY=address,
                         PUSHWRIGHT_TEST_ONLY="an_image_is_left_for_others")
             wait_until(lambda: requests_in(log) >= before + 3, 5, "the registry's log")
             counts.append(requests_in(log) - before)
@@ -141,7 +141,7 @@ def a_registry_that_lies_and_breaks():
     with temporary_directory() as directory, faulty_registry() as fake:
         key, certificate = make_certificate(directory, "registry")
         with faulty_registry((key, certificate)) as secure:
-            assert run_program("registry_faults_test", PUSHWRIGHT_TEST_FAKE=fake.address,
+            assert run_program("faults_peer_test", PUSHWRIGHT_TEST_FAKE=fake.address,
                                PUSHWRIGHT_TEST_FAKE_TLS=secure.address, PUSHWRIGHT_TEST_CA=str(certificate)) == 1
             assert not secure.other.seen, secure.other.seen
         check_no_partial_tag(fake)
