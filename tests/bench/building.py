@@ -1,0 +1,2 @@
+def building(table, directory):
+    raise RuntimeError("x")

@@ -1,0 +1,2 @@
+def pages(table, directory):
+    raise RuntimeError("x")

@@ -1,0 +1,111 @@
+"""Receiving deliveries: start, CPU a request, latency; ours against Debian's `webhook` package, one after the other, never at once."""
+import json
+
+from delivery import github_push, http_request
+from pushwright import BIN, Chain, free_port, http
+from table import median, percentile
+from tools import (REPOSITORY, SECRET, SERVER_CORE, configuration, debian_webhook, debian_webhook_argv, function,
+                   function_environment, load, next_hop, on_core, resident_bytes, tool)
+
+ROUNDS = 3
+START_ROUNDS, STARTS_A_ROUND = 5, 10
+RATE, RATE_SECONDS = 200, 5
+SIZES = (("8 KB", 8000, 8000, 3), ("100 KB", 100000, 2000, 8))  # name, bytes, requests of a closed loop, ours is to be 1/n
+
+
+def write_request(directory, path, size):
+    file = directory / f"request{path.replace('/', '-')}-{size}"
+    file.write_bytes(http_request(path, github_push(REPOSITORY, size), SECRET))
+    return file
+
+
+def check_that_both_verify(directory):
+    """A wrong signature must not pass, or the comparison would be with a receiver that verifies nothing."""
+    body = github_push(REPOSITORY, 8000)
+    headers = {"Content-Type": "application/json", "X-GitHub-Event": "push", "X-Hub-Signature-256": "sha256=" + "0" * 64}
+    with debian_webhook(directory) as (port, _):
+        status = http("POST", f"http://127.0.0.1:{port}/hooks/github", body, headers).status
+        assert status >= 400, f"Debian's webhook answers a wrong signature with {status}"
+    with next_hop() as sink, function("webhook", configuration(directory), sink) as (port, _):
+        status = http("POST", f"http://127.0.0.1:{port}/hooks/github", body, headers).status
+        assert status >= 400, f"our webhook answers a wrong signature with {status}"
+
+
+def starts(table, directory):
+    request = write_request(directory, "/hooks/github", 8000)
+    config = configuration(directory)
+    port = free_port()
+    core = -1 if SERVER_CORE is None else SERVER_CORE
+    took = {"ours": [], "debian": []}
+    with next_hop() as sink:
+        argv = {"ours": [BIN / "webhook"], "debian": debian_webhook_argv(directory, port)}
+        environment = function_environment(config, port, sink)
+        for _ in range(START_ROUNDS):
+            for who in took:
+                took[who] += tool("coldstart", port, request, STARTS_A_ROUND, core, *argv[who], environment=environment)
+    ours, peer = median(took["ours"]) / 1000, median(took["debian"]) / 1000
+    n = len(took["ours"])
+    table.at_most(f"`webhook`: exec to the first signed 2xx, event delivered; median of {n}", ours, 1.0, "ms", 2)
+    table.share("the same against Debian's `webhook`", ours, peer, 7, "ms", 2)
+    table.add("95 of 100 starts within", f"{percentile(took['ours'], 95) / 1000:.2f} ms", f"{percentile(took['debian'], 95) / 1000:.2f} ms")
+
+
+def one_round(server, request, requests):
+    with server as (port, pid):
+        busy = load(port, request, requests, warm=requests // 10, pids=[pid])
+        peak = resident_bytes(pid)
+        steady = load(port, request, RATE * RATE_SECONDS, connections=4, warm=RATE // 4, rate=RATE)
+    return {"cpu": busy["cpu_us"][0], "per_second": busy["per_second"], "p50": steady["p50_us"], "p99": steady["p99_us"], "rss": peak}
+
+
+def medians(rounds):
+    return {key: median([r[key] for r in rounds]) for key in rounds[0]}
+
+
+def compare(table, directory, name, size, requests, parts):
+    request = write_request(directory, "/hooks/github", size)
+    exec_request = write_request(directory, "/hooks/github-true", size)
+    config = configuration(directory)
+    ours, debian, runs_true = [], [], []
+    with next_hop() as sink:
+        for _ in range(ROUNDS):
+            ours.append(one_round(function("webhook", config, sink), request, requests))
+            debian.append(one_round(debian_webhook(directory), request, requests // 2))
+        runs_true.append(one_round(debian_webhook(directory), exec_request, requests // 8))
+    ours, debian, runs_true = medians(ours), medians(debian), medians(runs_true)
+    table.share(f"{name}: CPU a request", ours["cpu"], debian["cpu"], parts, "µs", 1)
+    table.add(f"{name}: p99 at {RATE} a second", f"{ours['p99']:.0f} µs", f"{debian['p99']:.0f} µs", "lower than the peer's",
+              ours["p99"] < debian["p99"])
+    table.add(f"{name}: p50 at {RATE} a second", f"{ours['p50']:.0f} µs", f"{debian['p50']:.0f} µs")
+    table.add(f"{name}: requests a second, 16 connections, one core", f"{ours['per_second']:.0f}", f"{debian['per_second']:.0f}")
+    table.add(f"{name}: memory after that load", f"{ours['rss'] / 1e6:.1f} MB", f"{debian['rss'] / 1e6:.1f} MB")
+    table.add(f"{name}: the peer when it runs `/bin/true` for each, CPU a request", "", f"{runs_true['cpu']:.0f} µs, its child not counted")
+
+
+def durable(table, directory):
+    """The same deliveries into `pushwright up`: every event is on disk before the answer. The build is switched off, so that each push gives
+    two events as before (the change, and the decision not to build) and nothing else happens on the machine."""
+    request = write_request(directory, "/hooks/github", 8000)
+    config = json.loads(configuration(directory).read_text())
+    config["builds"][0]["enabled"] = False
+    config["triggers"][0]["deploy"][0].pop("servicePort")
+    chain = Chain(directory / "chain", config)
+    with on_core(SERVER_CORE):
+        chain.start()
+    try:
+        pids = [chain.children()["webhook"], chain.process.pid]
+        busy = load(chain.port, request, 3000, warm=300, pids=pids)
+        steady = load(chain.port, request, RATE * RATE_SECONDS, connections=4, warm=RATE // 4, rate=RATE)
+    finally:
+        chain.stop()
+    table.add("8 KB into the durable local chain: CPU a request", f"{busy['cpu_us'][0]:.1f} µs `webhook`, {busy['cpu_us'][1]:.1f} µs carrier")
+    table.add(f"8 KB into the durable local chain: p50, p99 at {RATE} a second", f"{steady['p50_us']:.0f}, {steady['p99_us']:.0f} µs")
+    table.add("8 KB into the durable local chain: requests a second, 16 connections", f"{busy['per_second']:.0f}")
+
+
+def receiving(table, directory):
+    check_that_both_verify(directory)
+    for size in SIZES:
+        compare(table, directory, *size)
+    (directory / "chain").mkdir()
+    durable(table, directory)
