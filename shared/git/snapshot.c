@@ -224,14 +224,53 @@ bool git_snapshot_blob_read(struct git_snapshot *snapshot, const char *oid_text,
     return blob && bytes_append(out, git_blob_rawcontent(blob), (size_t)git_blob_rawsize(blob), err);
 }
 
+enum { STREAM_FROM = 1024 * 1024, STREAM_PIECE = 64 * 1024 };
+
+static inline void auto_stream(git_odb_stream **stream)
+{
+    git_odb_stream_free(*stream);
+}
+
+/* A loose object need not be in memory as a whole. *streamed false: it is in a pack, which libgit2 cannot read in pieces. */
+static bool stream_loose(struct git_snapshot *snapshot, const git_oid *oid, git_data_fn *on_data, void *context,
+                         bool *streamed, struct error *err)
+{
+    AUTO(git_odb_free) git_odb *odb = NULL;
+    AUTO(stream) git_odb_stream *stream = NULL;
+    AUTO(free) char *piece = malloc(STREAM_PIECE);
+    git_object_t type;
+    size_t size;
+
+    *streamed = false;
+    if (!piece)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    if (git_repository_odb(&odb, snapshot->repository) < 0 || git_odb_open_rstream(&stream, &size, &type, odb, oid) < 0)
+        return true;
+    *streamed = true;
+    for (size_t done = 0; done < size;) {
+        int n = git_odb_stream_read(stream, piece, STREAM_PIECE);
+
+        if (n <= 0)
+            return library_failed(err, n, "read an object");
+        if (!on_data(context, piece, (size_t)n, err))
+            return false;
+        done += (size_t)n;
+    }
+    return true;
+}
+
 bool git_snapshot_blob_each(struct git_snapshot *snapshot, const char *oid_text, git_data_fn *on_data, void *context,
                             struct error *err)
 {
     git_oid oid;
     size_t size;
+    bool streamed = false;
 
-    if (!header_of(snapshot, oid_text, &oid, &size, err))
+    if (!header_of(snapshot, oid_text, &oid, &size, err) ||
+        (size >= STREAM_FROM && !stream_loose(snapshot, &oid, on_data, context, &streamed, err)))
         return false;
+    if (streamed)
+        return true;
     AUTO(git_blob_free) git_blob *blob = blob_open(snapshot, &oid, err);
     return blob && (size == 0 || on_data(context, git_blob_rawcontent(blob), (size_t)git_blob_rawsize(blob), err));
 }
