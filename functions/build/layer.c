@@ -22,7 +22,7 @@ void layer_free(struct layer *layer)
 /* First name in the layer of each file with several names: open addressing, a power of two of slots. */
 struct first_name {
     uint64_t file; /* 0: free */
-    char *path;
+    const char *path;
 };
 
 struct writing {
@@ -33,6 +33,7 @@ struct writing {
     uint32_t number;
     struct first_name *names;
     size_t name_count, name_slots;
+    struct arena *arena;       /* of their paths */
     struct content **contents; /* of the layer, when they are gathered */
     size_t content_count, content_capacity;
     bool (*cancelled)(void *);
@@ -44,8 +45,7 @@ static void writing_release(struct writing *writing)
     bytes_release(&writing->plain);
     bytes_release(&writing->packed);
     bytes_release(&writing->path);
-    for (size_t i = 0; i < writing->name_slots; i++)
-        free(writing->names[i].path);
+    arena_free(writing->arena);
     free(writing->names);
     free(writing->contents);
 }
@@ -140,9 +140,9 @@ static bool remember_name(struct writing *writing, uint64_t file, const char *pa
     if (2 * writing->name_count >= writing->name_slots && !grow_names(writing, err))
         return false;
     struct first_name *slot = name_slot(writing->names, writing->name_slots, file);
-    slot->path = strdup(path);
+    slot->path = arena_dup(writing->arena, span_of(path));
     if (!slot->path)
-        return error_set(err, ERROR_INTERNAL, "out of memory");
+        return error_set(err, ERROR_TOO_LARGE, "more hard links than fit into memory");
     slot->file = file;
     writing->name_count++;
     return true;
@@ -260,10 +260,11 @@ struct layer *layer_write(const struct tree *tree, uint32_t number, bool (*cance
                                .packed = BYTES(2 * MEMBER),
                                .path = BYTES(PATH_MAX_BYTES),
                                .number = number,
+                               .arena = arena_new(TREE_MEMORY_MAX),
                                .cancelled = cancelled,
                                .cancelled_context = cancelled_context };
 
-    if (!layer) {
+    if (!layer || !writing.arena) {
         error_set(err, ERROR_INTERNAL, "out of memory");
         return NULL;
     }
