@@ -79,7 +79,7 @@ def webhook(config, sink_url, environment=None, log=subprocess.DEVNULL):
 
 def post(port, path, body, headers, method="POST", seconds=60):
     """One request, header lines as the list says, doubled ones too; text goes out as Latin-1, as it came from the bytes."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
+    connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=seconds)
     try:
         connection.putrequest(method, path)
         for name, value in headers:
