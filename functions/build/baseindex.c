@@ -5,8 +5,12 @@
 #include "shared/base/file.h"
 #include "shared/oci/compress.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* A file of the cache: the magic, SHA-256 of what follows, the layer's digest and diff id, then the entries. Written and read on
  * the same machine, so numbers stand as they lie in memory. */
@@ -172,7 +176,43 @@ static bool cache_read(const char *path, const struct image_layer *layer, struct
     names_of(layer, names);
     if (memcmp(digest, file.data + sizeof(magic), SHA256_SIZE) != 0 || memcmp(names, file.data + HEAD, NAMES) != 0)
         return false;
+    utimensat(AT_FDCWD, path, NULL, 0); /* used now */
     return bytes_append(out, file.data + HEAD + NAMES, file.len - HEAD - NAMES, &err);
+}
+
+struct aged {
+    struct timespec used;
+    char name[SHA256_HEX_SIZE];
+};
+
+static int by_age(const void *a, const void *b)
+{
+    const struct timespec *left = &((const struct aged *)a)->used, *right = &((const struct aged *)b)->used;
+
+    if (left->tv_sec != right->tv_sec)
+        return left->tv_sec < right->tv_sec ? -1 : 1;
+    return (left->tv_nsec > right->tv_nsec) - (left->tv_nsec < right->tv_nsec);
+}
+
+/* Room for one more. Another process may do the same at the same time: what is gone already is no error. */
+static void cache_trim(const char *folder)
+{
+    AUTO(closedir) DIR *directory = opendir(folder);
+    AUTO(free) struct aged *files = calloc(2 * BASEINDEX_KEPT, sizeof(files[0]));
+    size_t count = 0;
+    struct stat about;
+
+    if (!directory || !files)
+        return;
+    for (const struct dirent *entry; count < 2 * BASEINDEX_KEPT && (entry = readdir(directory));) {
+        if (strlen(entry->d_name) != SHA256_HEX_SIZE - 1 || fstatat(dirfd(directory), entry->d_name, &about, 0) < 0)
+            continue;
+        files[count].used = about.st_mtim;
+        memcpy(files[count++].name, entry->d_name, SHA256_HEX_SIZE);
+    }
+    qsort(files, count, sizeof(files[0]), by_age);
+    for (size_t i = 0; i + BASEINDEX_KEPT <= count; i++)
+        unlinkat(dirfd(directory), files[i].name, 0);
 }
 
 static void cache_write(const char *directory, const char *path, const struct image_layer *layer, struct span entries)
@@ -189,8 +229,10 @@ static void cache_write(const char *directory, const char *path, const struct im
         return;
     sha256_of((struct span){ file.data + HEAD, file.len - HEAD }, digest);
     memcpy(file.data + sizeof(magic), digest, SHA256_SIZE);
-    if (bytes_printf(&folder, &err, "%s/index", directory) && directory_make(folder.data, 0700, &err))
+    if (bytes_printf(&folder, &err, "%s/index", directory) && directory_make(folder.data, 0700, &err)) {
+        cache_trim(folder.data);
         file_write_atomic(path, bytes_span(&file), 0600, &err);
+    }
 }
 
 bool baseindex_get(struct store *store, const struct image_layer *layer, const char *cache_directory, struct bytes *out,

@@ -6,7 +6,7 @@
 #include "functions/build/tree.h"
 #include "shared/oci/image.h"
 
-enum { BASEINDEX_MAX = 256 * 1024 * 1024 };
+enum { BASEINDEX_MAX = 256 * 1024 * 1024, BASEINDEX_KEPT = 1000 /* in the cache; the longest unused go first */ };
 static const int64_t baseindex_plain_max = INT64_C(64) << 30; /* of one layer, inflated */
 
 /* The index of the layer, appended to *out: from the cache directory, else made and kept there (a cache that cannot be written is no

@@ -218,6 +218,7 @@ static bool build(struct job *job, struct error *err)
     AUTO(git_snapshot_free) struct git_snapshot *snapshot = git_fetch(&job->remote, job->order.ref, job->commit, err);
     if (!snapshot)
         return false;
+    snprintf(job->commit, sizeof(job->commit), "%s", git_snapshot_commit(snapshot));
     struct engine_options options = { .snapshot = snapshot,
                                       .dockerfile = job->rule->dockerfile,
                                       .context = job->rule->context,

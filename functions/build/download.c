@@ -11,6 +11,7 @@
 enum { URL_MAX = 8192, TIMEOUT_MS = 10 * 60 * 1000 };
 
 struct receiving {
+    const struct download_options *options;
     struct spool *spool;
     struct sha256 sha;
     int64_t size;
@@ -38,7 +39,10 @@ bool download_is_url(const char *source)
 static bool receive(void *context, const void *data, size_t len, struct error *err)
 {
     struct receiving *receiving = context;
+    const struct download_options *options = receiving->options;
 
+    if (options->cancelled && options->cancelled(options->cancelled_context))
+        return error_set(err, ERROR_UNAVAILABLE, "cancelled");
     receiving->size += (int64_t)len;
     if (receiving->size > download_max)
         return error_set(err, ERROR_TOO_LARGE, "more than the %lld bytes that are allowed", (long long)download_max);
@@ -143,20 +147,20 @@ static bool check(struct receiving *receiving, const char *checksum, struct erro
            error_set(err, ERROR_INVALID, "digest mismatch %s: %s", text, checksum);
 }
 
-bool download(const char *url, const char *checksum, bool allow_private, struct spool *spool, struct download *out,
+bool download(const char *url, const struct download_options *options, struct spool *spool, struct download *out,
               struct error *err)
 {
     AUTO(http_client_free)
     struct http_client *client =
-        http_client_new(&(struct http_client_options){ .refuse_private = !allow_private }, err);
+        http_client_new(&(struct http_client_options){ .refuse_private = !options->allow_private }, err);
     AUTO(http_response_release) struct http_response response = { 0 };
     AUTO(bytes_release) struct bytes place = BYTES(URL_MAX);
-    struct receiving receiving = { .spool = spool };
+    struct receiving receiving = { .options = options, .spool = spool };
     int64_t offset = spool_size(spool);
 
     sha256_init(&receiving.sha);
     if (!client || !bytes_append_text(&place, url, err) || !get(client, &place, &receiving, &response, err) ||
-        !check(&receiving, checksum, err))
+        !check(&receiving, options->checksum, err))
         return error_wrap(err, "download");
     name_of(url, out->name);
     out->modified_s = modified(&response);

@@ -16,9 +16,15 @@ struct download {
 bool download_is_url(const char *source); /* http or https, and no git repository */
 bool download_is_git(const char *source);
 
-/* GET, through redirects, appended to the spool. checksum ("sha256:...") NULL: not checked. Without allow_private no address of the own
- * network is connected to: a Dockerfile is not trusted that far. ERROR_INVALID when the checksum differs. */
-bool download(const char *url, const char *checksum, bool allow_private, struct spool *spool, struct download *out,
+struct download_options {
+    const char *checksum; /* "sha256:..."; NULL: not checked */
+    bool allow_private;   /* else no address of the own network is connected to: a Dockerfile is not trusted that far */
+    bool (*cancelled)(void *context); /* NULL: never; ERROR_UNAVAILABLE "cancelled" */
+    void *cancelled_context;
+};
+
+/* GET, through redirects, appended to the spool. ERROR_INVALID when the checksum differs. */
+bool download(const char *url, const struct download_options *options, struct spool *spool, struct download *out,
               struct error *err);
 
 #endif

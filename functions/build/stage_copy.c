@@ -67,9 +67,11 @@ static bool add_url(struct adding *adding, const struct copy *copy, const char *
     struct build *build = adding->stage->build;
     const struct dockerfile_copy *in = &adding->instruction->copy;
     struct spool *spool = build_spool(build, err);
+    const struct engine_options *engine = build->options;
+    struct download_options how = { in->checksum, engine->allow_private, engine->cancelled, engine->cancelled_context };
     struct download got;
 
-    if (!spool || !download(url, in->checksum, build->options->allow_private, spool, &got, err))
+    if (!spool || !download(url, &how, spool, &got, err))
         return false;
     struct content *content = arena_take(build->arena, sizeof(*content));
     if (!content)

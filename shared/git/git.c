@@ -142,8 +142,13 @@ static bool session_open(struct session *session, git_repository *repository, st
     return code == 0 || session_failed(session, code, "connect to", err);
 }
 
+/* What a ref points to: directly, which may be an annotated tag, and in the end. */
+struct pointed {
+    git_oid direct, commit;
+};
+
 /* What the server told about one ref; an annotated tag is told a second time, peeled, as "NAME^{}". */
-static bool session_tip(struct session *session, const char *ref, git_oid *tip, struct error *err)
+static bool session_tip(struct session *session, const char *ref, struct pointed *tip, struct error *err)
 {
     const git_remote_head **heads = NULL;
     size_t count = 0, len = strlen(ref);
@@ -157,12 +162,18 @@ static bool session_tip(struct session *session, const char *ref, git_oid *tip, 
 
         if (strncmp(name, ref, len) != 0 || (name[len] && strcmp(name + len, "^{}") != 0))
             continue;
-        *tip = heads[i]->oid;
+        tip->commit = heads[i]->oid;
+        if (!name[len])
+            tip->direct = heads[i]->oid;
         found = true;
-        if (name[len])
-            break;
     }
     return found || error_set(err, ERROR_NOT_FOUND, "'%s' has no ref '%s'", session->options->url, ref);
+}
+
+/* Hosts tell a push of an annotated tag by the commit or by the tag object: both mean the commit. */
+static const git_oid *meant(const git_oid *wanted, const struct pointed *tip)
+{
+    return !wanted || git_oid_equal(wanted, &tip->direct) ? &tip->commit : wanted;
 }
 
 /* Some ref that points to the commit: every server gives that one out. */
@@ -255,7 +266,7 @@ static bool fetch_into(git_repository *repository, const struct git_remote_optio
                        const git_oid *wanted, git_oid *commit, struct error *err)
 {
     AUTO(session_release) struct session session = { .options = options };
-    git_oid tip;
+    struct pointed tip;
 
     if (!session_open(&session, repository, err))
         return false;
@@ -265,10 +276,10 @@ static bool fetch_into(git_repository *repository, const struct git_remote_optio
     }
     if (!session_tip(&session, ref, &tip, err))
         return false;
-    *commit = wanted ? *wanted : tip;
-    if (git_oid_equal(commit, &tip))
+    *commit = *meant(wanted, &tip);
+    if (git_oid_equal(commit, &tip.commit))
         return session_fetch(&session, ref, 1, err);
-    return fetch_history(&session, repository, ref, &tip, commit, err);
+    return fetch_history(&session, repository, ref, &tip.commit, commit, err);
 }
 
 static struct git_snapshot *fetch_remote(const struct git_remote_options *options, const char *ref,
@@ -321,19 +332,21 @@ static git_repository *local_open(const char *path, struct error *err)
     return TAKE(repository);
 }
 
-static bool local_tip(git_repository *repository, const char *url, const char *ref, git_oid *tip, struct error *err)
+static bool local_tip(git_repository *repository, const char *url, const char *ref, struct pointed *tip,
+                      struct error *err)
 {
     AUTO(git_reference_free) git_reference *reference = NULL;
-    AUTO(git_object_free) git_object *object = NULL;
+    AUTO(git_object_free) git_object *commit = NULL;
     int code = git_reference_lookup(&reference, repository, ref);
 
     if (code == GIT_ENOTFOUND)
         return error_set(err, ERROR_NOT_FOUND, "'%s' has no ref '%s'", url, ref);
     if (code == 0)
-        code = git_reference_peel(&object, reference, GIT_OBJECT_COMMIT);
+        code = git_reference_peel(&commit, reference, GIT_OBJECT_COMMIT);
     if (code < 0)
         return library_failed(err, code, "ref '%s' of '%s'", ref, url);
-    *tip = *git_object_id(object);
+    tip->commit = *git_object_id(commit);
+    tip->direct = git_reference_target(reference) ? *git_reference_target(reference) : tip->commit;
     return true;
 }
 
@@ -341,14 +354,16 @@ static struct git_snapshot *fetch_local(const struct git_remote_options *options
                                         const git_oid *wanted, struct error *err)
 {
     AUTO(git_repository_free) git_repository *repository = local_open(path, err);
-    git_oid tip, commit;
+    struct pointed tip;
 
     if (!repository)
         return NULL;
-    if (ref && !local_tip(repository, options->url, ref, &tip, err))
+    if (!ref)
+        return snapshot_new(TAKE(repository), NULL, wanted, err);
+    if (!local_tip(repository, options->url, ref, &tip, err))
         return NULL;
-    commit = wanted ? *wanted : tip;
-    if (ref && !is_ancestor(repository, &tip, &commit)) {
+    git_oid commit = *meant(wanted, &tip);
+    if (!is_ancestor(repository, &tip.commit, &commit)) {
         not_reachable(options, ref, &commit, err);
         return NULL;
     }
@@ -401,7 +416,7 @@ bool git_tip(const struct git_remote_options *options, const char *ref, char com
     AUTO(bytes_release) struct bytes path = BYTES(GIT_PATH_MAX);
     AUTO(session_release) struct session session = { .options = options };
     bool is_local;
-    git_oid tip;
+    struct pointed tip;
 
     if (!library_start(err) || !git_url_check(options->url, err) || !ref_check(ref, err) ||
         !local_path(options->url, &path, &is_local, err))
@@ -413,7 +428,7 @@ bool git_tip(const struct git_remote_options *options, const char *ref, char com
     } else if (!session_open(&session, NULL, err) || !session_tip(&session, ref, &tip, err)) {
         return false;
     }
-    git_oid_tostr(commit, GIT_OID_TEXT_SIZE, &tip);
+    git_oid_tostr(commit, GIT_OID_TEXT_SIZE, &tip.commit);
     return true;
 }
 

@@ -38,7 +38,7 @@ struct git_snapshot;
 
 /* Fetch exactly this commit. With a ref the commit must be reachable from it: depth 1 when it is the ref's tip, else the ref's
  * history, deepened until the commit shows up (ERROR_NOT_FOUND "is not reachable from" when it does not). commit NULL takes the
- * ref's tip; ref NULL asks for the commit by its id, which a server may refuse (ERROR_UNSUPPORTED). ERROR_TOO_LARGE: over
+ * ref's tip, and so does the id of the annotated tag that the ref is; ref NULL asks for the commit by its id, which a server may refuse (ERROR_UNSUPPORTED). ERROR_TOO_LARGE: over
  * bytes_max. */
 struct git_snapshot *git_fetch(const struct git_remote_options *remote, const char *ref, const char *commit,
                                struct error *err);

@@ -231,6 +231,31 @@ static void the_cache_is_used_and_never_trusted(void **state)
     }
 }
 
+static void the_cache_does_not_grow_for_ever(void **state)
+{
+    AUTO(bytes_release) struct bytes index = BYTES(BASEINDEX_MAX);
+    struct error err = { 0 };
+    char path[4096];
+    size_t files = 0;
+
+    (void)state;
+    snprintf(path, sizeof(path), "%s/small/index", world.directory);
+    assert_true(directory_make(path, 0700, &err));
+    for (int i = 0; i < BASEINDEX_KEPT + 20; i++) {
+        snprintf(path, sizeof(path), "%s/small/index/%064d", world.directory, i);
+        FILE *file = fopen(path, "w");
+        assert_non_null(file);
+        fclose(file);
+    }
+    snprintf(path, sizeof(path), "%s/small", world.directory);
+    assert_true(baseindex_get(world.store, &world.described, path, &index, &err));
+    snprintf(path, sizeof(path), "%s/small/index", world.directory);
+    AUTO(closedir) DIR *directory = opendir(path);
+    while (readdir(directory))
+        files++;
+    assert_int_equal(files, BASEINDEX_KEPT + 2); /* and "." and ".." */
+}
+
 static void a_cut_index_harms_nobody(void **state)
 {
     AUTO(bytes_release) struct bytes index = BYTES(BASEINDEX_MAX);
@@ -281,6 +306,7 @@ int main(void)
         cmocka_unit_test(an_index_tells_what_a_layer_holds),
         cmocka_unit_test(a_layer_that_is_another_than_promised_is_refused),
         cmocka_unit_test(the_cache_is_used_and_never_trusted),
+        cmocka_unit_test(the_cache_does_not_grow_for_ever),
         cmocka_unit_test(a_cut_index_harms_nobody),
         cmocka_unit_test(owners_are_looked_up_in_the_image),
     };

@@ -222,6 +222,25 @@ static void an_older_commit_of_the_ref_is_found(void **state)
     }
 }
 
+static void the_id_of_an_annotated_tag_means_its_commit(void **state)
+{
+    const char *places[] = { url("w.git"), file_url("w.git") };
+    char tag[GIT_OID_TEXT_SIZE];
+    struct error err = { 0 };
+
+    (void)state;
+    shell(tag, "cd w; git rev-parse refs/tags/v1");
+    assert_string_not_equal(tag, world.commits[1]);
+    for (size_t i = 0; i < 2; i++) {
+        struct git_remote_options remote = { .url = places[i] };
+        AUTO(git_snapshot_free) struct git_snapshot *snapshot = git_fetch(&remote, "refs/tags/v1", tag, &err);
+
+        if (!snapshot)
+            fail_msg("%s: %s", places[i], err.message);
+        check_snapshot(snapshot, world.commits[1], "1\n");
+    }
+}
+
 static void history_is_deepened_until_the_commit_is_found(void **state)
 {
     char first[GIT_OID_TEXT_SIZE];
@@ -435,6 +454,7 @@ int main(void)
         cmocka_unit_test(tips_are_told),
         cmocka_unit_test(the_tip_is_fetched),
         cmocka_unit_test(an_older_commit_of_the_ref_is_found),
+        cmocka_unit_test(the_id_of_an_annotated_tag_means_its_commit),
         cmocka_unit_test(history_is_deepened_until_the_commit_is_found),
         cmocka_unit_test(a_commit_beside_the_ref_is_refused),
         cmocka_unit_test(a_commit_alone_needs_a_server_that_gives_it),
