@@ -14,10 +14,11 @@ import subprocess
 import sys
 import tarfile
 import threading
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import git_http
-from pushwright import BIN, git, need, registry, run_tests, temporary_directory
+from pushwright import BIN, free_port, git, http as http_call, need, port_open, process, registry, run_tests, temporary_directory
 
 DATE = {"GIT_AUTHOR_DATE": "1700000000 +0000", "GIT_COMMITTER_DATE": "1700000000 +0000"}
 
@@ -102,7 +103,7 @@ class World:
             subprocess.run(["skopeo", "copy", "-q", "--dest-tls-verify=false", f"oci:{directory}/base:base",
                             f"docker://{host}/fx/base:1"], check=True, capture_output=True)
         self.base = f"{host}/fx/base:1" if host else f"oci:{directory}/base:base"
-        self.rules = {}
+        self.rules, self.token = {}, {}
 
     def url(self, name, prefix=""):
         return f"http://127.0.0.1:{self.server.server_address[1]}/{prefix}{name}.git"
@@ -136,29 +137,33 @@ class World:
                             "image": f"{self.host}/acme/{name}" if self.host else f"oci:{self.directory}/out-{name}",
                             "tag": "{ref}-{sha:7}", "platforms": ["linux/amd64"], **members}
 
+    def event(self, name, commit=None, ref="refs/heads/main", **custom):
+        """What webhook would queue; the configuration is written beside it."""
+        self.sequence += 1
+        (self.directory / "config.json").write_text(json.dumps(
+            {"sources": [{"name": "git", "kind": "gitea", "secret": {"env": "NO_SUCH"}, **self.token}],
+             "builds": list(self.rules.values()), "triggers": []}))
+        subject, kind = f"{name}/{(commit or 'tip')[:7]}-{self.sequence}", "dev.cdevents.build.queued.0.3.0"
+        return {"specversion": "1.0", "id": f"queued-{self.sequence}", "source": "/test", "datacontenttype": "application/json",
+                "type": kind, "subject": subject,
+                "data": {"context": {"specversion": "0.5.1", "id": f"queued-{self.sequence}", "source": "/test", "type": kind,
+                                     "timestamp": "2023-11-14T22:13:20Z"},
+                         "subject": {"id": subject, "content": {}},
+                         "customData": {"build": name, "ref": ref, "sequence": str(self.sequence), "asked": "push",
+                                        "repository": {"id": f"acme/{name}", "source": self.url(name)},
+                                        "time": "2023-11-14T22:13:20Z", **({"commit": commit} if commit else {}), **custom}}}
+
+    def environment(self):
+        (self.directory / "tmp").mkdir(exist_ok=True)
+        return {"PATH": os.environ["PATH"], "PUSHWRIGHT_TRUST_PLATFORM": "1", "PUSHWRIGHT_CONFIG": str(self.directory / "config.json"),
+                "PUSHWRIGHT_CACHE_DIR": str(self.directory / "cache"), "TMPDIR": str(self.directory / "tmp")}
+
     def build(self, name, commit=None, ref="refs/heads/main", environment=None, token=None, **custom):
         """Returns (exit code, events by type, log)."""
-        self.sequence += 1
-        config = {"sources": [{"name": "git", "kind": "gitea", "secret": {"env": "NO_SUCH"},
-                               **({"token": {"env": "GIT_TOKEN"}} if token else {})}],
-                  "builds": list(self.rules.values()), "triggers": []}
-        event = {"specversion": "1.0", "id": f"queued-{self.sequence}", "source": "/test", "datacontenttype": "application/json",
-                 "type": "dev.cdevents.build.queued.0.3.0", "subject": f"{name}/{(commit or 'tip')[:7]}",
-                 "data": {"context": {"specversion": "0.5.1", "id": f"queued-{self.sequence}", "source": "/test",
-                                      "type": "dev.cdevents.build.queued.0.3.0", "timestamp": "2023-11-14T22:13:20Z"},
-                          "subject": {"id": f"{name}/{(commit or 'tip')[:7]}-{self.sequence}", "content": {}},
-                          "customData": {"build": name, "ref": ref, "sequence": str(self.sequence), "asked": "push",
-                                         "repository": {"id": f"acme/{name}", "source": self.url(name)},
-                                         "time": "2023-11-14T22:13:20Z", **({"commit": commit} if commit else {}), **custom}}}
-        (self.directory / "config.json").write_text(json.dumps(config))
-        (self.directory / "event.json").write_text(json.dumps(event))
-        (self.directory / "tmp").mkdir(exist_ok=True)
+        self.token = {"token": {"env": "GIT_TOKEN"}} if token else {}
+        (self.directory / "event.json").write_text(json.dumps(self.event(name, commit, ref, **custom)))
         result = subprocess.run([str(BIN / "build"), "--event", str(self.directory / "event.json")], capture_output=True, text=True,
-                                timeout=120, env={"PATH": os.environ["PATH"], "PUSHWRIGHT_TRUST_PLATFORM": "1",
-                                                  "PUSHWRIGHT_CONFIG": str(self.directory / "config.json"),
-                                                  "PUSHWRIGHT_CACHE_DIR": str(self.directory / "cache"),
-                                                  "TMPDIR": str(self.directory / "tmp"), "GIT_TOKEN": token or "",
-                                                  **(environment or {})})
+                                timeout=120, env={**self.environment(), "GIT_TOKEN": token or "", **(environment or {})})
         events = {}
         for line in result.stdout.splitlines():
             told = json.loads(line)
@@ -544,6 +549,59 @@ def a_branch_that_has_moved_on_is_superseded():
         assert "is not reachable" in events["build.finished"]["customData"]["errors"], events
 
 
+def a_newer_push_ends_the_build_of_the_older_one():
+    """The function as a server; the older build hangs on a download that never ends."""
+    asked, events = threading.Event(), []
+
+    class Slow(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", "1000000")
+            self.end_headers()
+            asked.set()
+            with contextlib.suppress(OSError):
+                for _ in range(600):
+                    self.wfile.write(b"x")
+                    time.sleep(0.05)
+
+        def do_POST(self):
+            data = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            events.append((data["context"]["type"].split(".", 2)[2].rsplit(".", 3)[0], data))
+            self.send_response(202)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    peer = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Slow)
+    threading.Thread(target=peer.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{peer.server_address[1]}"
+    port = free_port()
+    with world() as w:
+        old = w.repository("race", {"Dockerfile": f"FROM scratch\nADD {url}/slow /\n"})
+        w.rule("race")
+        bodies = [w.event("race", old)]
+        environment = {**w.environment(), "PUSHWRIGHT_ADD_PRIVATE": "1", "PUSHWRIGHT_SINK": url + "/sink",
+                       "PUSHWRIGHT_LISTEN": f"127.0.0.1:{port}"}
+        with process([BIN / "build"], ready=lambda: port_open(port), env=environment, stdout=subprocess.DEVNULL):
+            post = lambda body: http_call("POST", f"http://127.0.0.1:{port}/", json.dumps(body).encode(),
+                                          {"Content-Type": "application/cloudevents+json"})
+            answers = []
+            older = threading.Thread(target=lambda: answers.append(post(bodies[0])))
+            older.start()
+            assert asked.wait(10), "the download did not begin"
+            new = w.repository("race", {"Dockerfile": "FROM scratch\nCOPY . /\n"})
+            answers.append(post(w.event("race", new)))
+            older.join(20)
+            assert [a.status for a in answers] == [202, 202], [(a.status, a.text) for a in answers]
+    peer.shutdown()
+    ended = {data["customData"]["commit"]: data["customData"]["outcome"] for kind, data in events if kind == "build.finished"}
+    assert ended == {old: "cancel", new: "success"}, ended
+    skipped = [data for kind, data in events if kind == "pushwright-decision.skipped"]
+    assert len(skipped) == 1 and "newer push" in json.dumps(skipped), skipped
+
+
 def rules_and_tokens_decide():
     with world() as w:
         commit = w.repository("secret", {"Dockerfile": "FROM scratch\nCOPY . /\n"})
@@ -628,6 +686,7 @@ if __name__ == "__main__":
     run_tests([hello_world_is_built_and_pushed, the_same_input_gives_the_same_digest, destinations_follow_the_base_image,
                metadata_instructions_reach_the_configuration, stages_and_images_are_copied_from, dockerignore_is_honoured,
                archives_are_unpacked, downloads_are_added, mistakes_are_told_by_line, hostile_trees_never_lead_outside,
-               a_branch_that_has_moved_on_is_superseded, rules_and_tokens_decide,
+               a_branch_that_has_moved_on_is_superseded,
+               a_newer_push_ends_the_build_of_the_older_one, rules_and_tokens_decide,
                a_second_delivery_sends_nothing_and_says_the_same, layouts_are_bases_and_targets_too,
                several_platforms_make_an_index, a_broken_cache_is_made_again, hostile_bases_are_refused])
