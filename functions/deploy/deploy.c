@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-enum { ATTEMPTS_MAX = 5, ANSWER_RESERVE_MS = 2000 };
+enum { ATTEMPTS_MAX = 5, ANSWER_RESERVE_MS = 2000, WATCH_SLICE_MS = 2000 };
 
 struct deploy_state {
     struct config *config;
@@ -74,7 +74,7 @@ static bool is_ours(const struct request_facts *request, const struct workload *
     return now->rollout != ROLLOUT_NONE && now->marks.event && strcmp(now->marks.event, request->event_id) == 0;
 }
 
-/* NULL: go on. Images without a sequence were uploaded by hand: the trigger's condition alone decides about them. */
+/* NULL: go on. */
 static const char *why_not(struct call *call, const struct request_facts *request, const struct workload *now)
 {
     if (now->rollout == ROLLOUT_NONE)
@@ -84,7 +84,7 @@ static const char *why_not(struct call *call, const struct request_facts *reques
         return "this digest runs already";
     if (same && now->rollout == ROLLOUT_STARTING)
         return "this digest is coming up already";
-    if (request->sequence && now->marks.sequence && strcmp(request->sequence, now->marks.sequence) < 0)
+    if (now->marks.sequence && sequence_compare(request->sequence, now->marks.sequence) < 0)
         return arena_printf(call_arena(call), "a newer push (%s) is there already", now->marks.sequence);
     return NULL;
 }
@@ -99,20 +99,26 @@ static bool tell(struct call *call, const struct request_facts *request, const s
     return error_set(err, ERROR_CONFLICT, "%s is still coming up", request->subject);
 }
 
+/* In slices: a process that is told to stop gives up watching, and the next delivery finds the rollout where it is. */
 static bool watch(struct call *call, struct target *target, const struct request_facts *request, int64_t generation,
                   int64_t began_ms, struct error *err)
 {
     struct workload now;
-    int64_t left = call_remaining_ms(call) - ANSWER_RESERVE_MS;
-    if (!target_wait(target, call_arena(call), generation, left > 0 ? left : 0, &now, err))
-        return false;
+    int64_t left_ms;
+    do {
+        left_ms = call_remaining_ms(call) - ANSWER_RESERVE_MS;
+        int64_t slice_ms = left_ms < WATCH_SLICE_MS ? left_ms : WATCH_SLICE_MS;
+        if (!target_wait(target, call_arena(call), generation, slice_ms > 0 ? slice_ms : 0, &now, err))
+            return false;
+    } while (now.rollout == ROLLOUT_STARTING && now.generation == generation && left_ms > 0 && !call_cancelled(call));
     if (now.generation != generation)
         return skip(call, request, "superseded by a newer request while it came up", err);
     return tell(call, request, &now, began_ms, err);
 }
 
 /* Guarded by what was read: when somebody else was faster, everything is decided anew. */
-static bool put_into_service(struct call *call, struct target *target, const struct request_facts *request, struct error *err)
+static bool put_into_service(struct call *call, struct target *target, const struct request_facts *request,
+                             struct error *err)
 {
     int64_t began_ms = clock_monotonic_ms(), generation = 0;
     for (int attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {

@@ -1,5 +1,7 @@
 #include "functions/deploy/request.h"
 
+#include "shared/base/clock.h"
+
 #include <string.h>
 
 void request_release(struct request_facts *request)
@@ -8,7 +10,8 @@ void request_release(struct request_facts *request)
 }
 
 /* The event names a trigger and a target of it; what may be done is read from our own configuration. */
-static bool find_rule(const struct config *config, const struct json *custom, struct request_facts *out, struct error *err)
+static bool find_rule(const struct config *config, const struct json *custom, struct request_facts *out,
+                      struct error *err)
 {
     const char *name = json_get_string(custom, "trigger");
     int64_t index = -1;
@@ -41,19 +44,55 @@ static bool check_image(const struct json *custom, struct request_facts *out, st
                          out->trigger->image, bytes_text(&name));
     if (!condition_accepts(out->trigger->when, span_of(out->tag), &accepted, &reason, err))
         return error_wrap(err, "trigger '%s'", out->trigger->name);
-    return accepted || error_set(err, ERROR_INVALID, "trigger '%s' does not want this: %s", out->trigger->name, bytes_text(&reason));
+    return accepted || error_set(err, ERROR_INVALID, "trigger '%s' does not want this: %s", out->trigger->name,
+                                 bytes_text(&reason));
+}
+
+/* The digits that count: none for what is no number. */
+static struct span digits_of(const char *text)
+{
+    struct span digits = span_of(text);
+    for (size_t i = 0; i < digits.len; i++)
+        if (digits.data[i] < '0' || digits.data[i] > '9')
+            return (struct span){ NULL, 0 };
+    while (digits.len > 1 && digits.data[0] == '0') {
+        digits.data++;
+        digits.len--;
+    }
+    return digits;
+}
+
+int sequence_compare(const char *a, const char *b)
+{
+    struct span left = digits_of(a), right = digits_of(b);
+    if (left.len != right.len)
+        return left.len < right.len ? -1 : 1;
+    return left.len == 0 ? 0 : memcmp(left.data, right.data, left.len);
+}
+
+/* Without a push, the event's time orders it, in the same unit: else a late redelivery would bring an old image back. */
+static bool read_sequence(struct call *call, const struct json *custom, struct request_facts *out, struct error *err)
+{
+    int64_t time_ms = 0;
+    out->sequence = json_get_string(custom, "sequence");
+    if (out->sequence)
+        return digits_of(out->sequence).len > 0 || error_set(err, ERROR_INVALID, "sequence: want a decimal number");
+    (void)rfc3339_parse(span_of(call_event(call)->time), &time_ms); /* without a time: the oldest */
+    out->sequence = arena_printf(call_arena(call), "%015lld", (long long)time_ms);
+    return out->sequence || error_set(err, ERROR_INTERNAL, "out of memory");
 }
 
 bool request_read(struct call *call, const struct config *config, struct request_facts *out, struct error *err)
 {
     const struct json *data = call_data(call, err);
     const struct json *custom = json_get(data, "customData");
-    if (!data || !find_rule(config, custom, out, err) || !check_image(custom, out, err))
+    if (!data || !find_rule(config, custom, out, err) || !check_image(custom, out, err) ||
+        !read_sequence(call, custom, out, err))
         return false;
-    out->sequence = json_get_string(custom, "sequence");
     out->commit = json_get_string(custom, "commit");
     out->event_id = call_event(call)->id;
-    out->subject = arena_printf(call_arena(call), "%s/%s/%s", out->where->cluster, out->where->namespace, out->where->workload);
+    out->subject =
+        arena_printf(call_arena(call), "%s/%s/%s", out->where->cluster, out->where->namespace, out->where->workload);
     return out->subject || error_set(err, ERROR_INTERNAL, "out of memory");
 }
 
@@ -108,8 +147,8 @@ static bool write_content(struct bytes *out, const struct request_facts *request
     return json_writer_end(&w, err);
 }
 
-static bool write_success(struct bytes *out, const struct request_facts *request, const struct workload *now, int64_t duration_ms,
-                          struct error *err)
+static bool write_success(struct bytes *out, const struct request_facts *request, const struct workload *now,
+                          int64_t duration_ms, struct error *err)
 {
     AUTO(bytes_release) struct bytes previous = BYTES(TEXT_MAX);
     if (now->marks.previous_image && !purl_of(now->marks.previous_image, &previous, err))
@@ -128,8 +167,8 @@ static bool write_success(struct bytes *out, const struct request_facts *request
     return json_writer_end(&w, err);
 }
 
-bool tell_success(struct call *call, const struct request_facts *request, const struct workload *now, int64_t duration_ms,
-                  struct error *err)
+bool tell_success(struct call *call, const struct request_facts *request, const struct workload *now,
+                  int64_t duration_ms, struct error *err)
 {
     AUTO(bytes_release) struct bytes content = BYTES(TEXT_MAX);
     AUTO(bytes_release) struct bytes custom = BYTES(TEXT_MAX);
@@ -140,7 +179,8 @@ bool tell_success(struct call *call, const struct request_facts *request, const 
                 &content, &custom, err);
 }
 
-static bool write_incident(struct bytes *out, const struct request_facts *request, const char *reason, struct error *err)
+static bool write_incident(struct bytes *out, const struct request_facts *request, const char *reason,
+                           struct error *err)
 {
     AUTO(bytes_release) struct bytes purl = BYTES(TEXT_MAX);
     if (!purl_of(request->image, &purl, err))

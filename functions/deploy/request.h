@@ -13,10 +13,11 @@ struct request_facts {
     const struct config_target *where;
     size_t index; /* of the target in its trigger */
     struct reference reference;
-    const char *image;  /* name:tag@digest */
+    const char *image; /* name:tag@digest */
     const char *digest, *tag;
-    const char *sequence, *commit; /* NULL: not told */
-    const char *subject;           /* "cluster/namespace/workload" */
+    const char *sequence; /* decimal milliseconds, of the push; of the event for what was uploaded by hand */
+    const char *commit;   /* NULL: not told */
+    const char *subject;  /* "cluster/namespace/workload" */
     const char *event_id;
 };
 
@@ -25,10 +26,15 @@ bool request_read(struct call *call, const struct config *config, struct request
 void request_release(struct request_facts *request);
 AUTO_RELEASE(struct request_facts, request_release)
 
+/* Negative, 0 or positive as a is older than, the same as, or newer than b: decimal numbers of any length; what is no number
+ * is older than everything. */
+int sequence_compare(const char *a, const char *b);
+
 /* service.deployed when nothing ran before, else service.upgraded. */
-bool tell_success(struct call *call, const struct request_facts *request, const struct workload *now, int64_t duration_ms,
-                  struct error *err);
+bool tell_success(struct call *call, const struct request_facts *request, const struct workload *now,
+                  int64_t duration_ms, struct error *err);
 /* incident.detected, and service.rolledback when something older stays in service. */
-bool tell_failure(struct call *call, const struct request_facts *request, const struct workload *now, struct error *err);
+bool tell_failure(struct call *call, const struct request_facts *request, const struct workload *now,
+                  struct error *err);
 
 #endif

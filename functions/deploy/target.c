@@ -47,8 +47,8 @@ bool target_apply(struct target *target, const struct wish *wish, int64_t guard,
     return target->kind->apply(target->self, wish, guard, generation, err);
 }
 
-bool target_wait(struct target *target, struct arena *arena, int64_t generation, int64_t timeout_ms, struct workload *out,
-                 struct error *err)
+bool target_wait(struct target *target, struct arena *arena, int64_t generation, int64_t timeout_ms,
+                 struct workload *out, struct error *err)
 {
     return target->kind->wait(target->self, arena, generation, timeout_ms, out, err);
 }

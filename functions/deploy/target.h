@@ -9,7 +9,7 @@
 /* What we leave on a workload, so that the next delivery knows without remembering: pushwright.dev/NAME. */
 struct marks {
     const char *event;    /* id of the event that asked; tells a redelivery from a new request */
-    const char *sequence; /* of the push, zero-padded; NULL: uploaded by hand */
+    const char *sequence; /* of the push, or of the event for what was uploaded by hand */
     const char *commit;   /* NULL: not known */
     const char *previous; /* digest that ran before; NULL: none */
     const char *previous_image;
@@ -19,11 +19,11 @@ enum rollout { ROLLOUT_NONE, ROLLOUT_RUNNING, ROLLOUT_STARTING, ROLLOUT_FAILED }
 
 /* Strings live in the arena of the call; NULL where there is none. */
 struct workload {
-    enum rollout rollout;      /* ROLLOUT_NONE: there is no such workload yet */
-    int64_t generation;        /* guards the next change */
-    const char *digest;        /* that is wanted */
+    enum rollout rollout; /* ROLLOUT_NONE: there is no such workload yet */
+    int64_t generation;   /* guards the next change */
+    const char *digest;   /* that is wanted */
     const char *running_digest, *running_image;
-    const char *reason;        /* of a failure */
+    const char *reason; /* of a failure */
     const char *url;
     struct marks marks;
 };
@@ -44,11 +44,12 @@ bool target_read(struct target *target, struct arena *arena, struct workload *ou
 
 /* Ask for the image, guarded by the generation that was read. ERROR_CONFLICT: it changed meanwhile, read again. *generation is
  * the new one. */
-bool target_apply(struct target *target, const struct wish *wish, int64_t guard, int64_t *generation, struct error *err);
+bool target_apply(struct target *target, const struct wish *wish, int64_t guard, int64_t *generation,
+                  struct error *err);
 
 /* Wait until that generation runs or failed, or another one is wanted, at most timeout_ms; then as target_read. */
-bool target_wait(struct target *target, struct arena *arena, int64_t generation, int64_t timeout_ms, struct workload *out,
-                 struct error *err);
+bool target_wait(struct target *target, struct arena *arena, int64_t generation, int64_t timeout_ms,
+                 struct workload *out, struct error *err);
 
 /* A kind of cluster. */
 struct target_kind {

@@ -25,7 +25,8 @@ static void *local_open(const struct config_target *where, struct error *err)
 {
     const char *platform = getenv("PUSHWRIGHT_LOCAL_PLATFORM");
     if (!platform || strncmp(platform, "unix:", 5) != 0) {
-        error_set(err, ERROR_UNAVAILABLE, "cluster 'local' is there inside 'pushwright up' only (PUSHWRIGHT_LOCAL_PLATFORM is not set)");
+        error_set(err, ERROR_UNAVAILABLE,
+                  "cluster 'local' is there inside 'pushwright up' only (PUSHWRIGHT_LOCAL_PLATFORM is not set)");
         return NULL;
     }
     struct local *local = calloc(1, sizeof *local);
@@ -41,11 +42,12 @@ static void *local_open(const struct config_target *where, struct error *err)
 }
 
 /* One call about the service; the answer of any status. */
-static bool ask(struct local *local, const char *method, const char *query, const struct http_header *headers, size_t count,
-                struct span body, struct http_response *response, struct error *err)
+static bool ask(struct local *local, const char *method, const char *query, const struct http_header *headers,
+                size_t count, struct span body, struct http_response *response, struct error *err)
 {
     AUTO(bytes_release) struct bytes url = BYTES(4096);
-    if (!bytes_printf(&url, err, "http://localhost/services/%s/%s%s", local->where->namespace, local->where->workload, query))
+    if (!bytes_printf(&url, err, "http://localhost/services/%s/%s%s", local->where->namespace, local->where->workload,
+                      query))
         return false;
     const struct http_request request = {
         .method = method,
@@ -84,7 +86,8 @@ static struct marks marks_of(const struct json *annotations)
     };
 }
 
-static bool understand(struct arena *arena, const struct http_response *response, struct workload *out, struct error *err)
+static bool understand(struct arena *arena, const struct http_response *response, struct workload *out,
+                       struct error *err)
 {
     *out = (struct workload){ .rollout = ROLLOUT_NONE };
     if (response->status == 404)
@@ -154,7 +157,8 @@ static bool local_apply(void *self, const struct wish *wish, int64_t guard, int6
     AUTO(http_response_release) struct http_response response = { 0 };
     snprintf(match, sizeof match, "%lld", (long long)guard);
     const struct http_header headers[] = { { "Content-Type", "application/json" }, { "If-Match", match } };
-    if (!write_wish(&body, local->where, wish, err) || !ask(local, "PUT", "", headers, 2, bytes_span(&body), &response, err))
+    if (!write_wish(&body, local->where, wish, err) ||
+        !ask(local, "PUT", "", headers, 2, bytes_span(&body), &response, err))
         return false;
     if (response.status >= 300)
         return refused(&response, "start the image", err);

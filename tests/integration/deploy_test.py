@@ -70,13 +70,13 @@ class Place:
                                       "readyTimeoutSeconds": 10}]}]})
         self.chain.start()
 
-    def deploy(self, identity, tag, digest, sequence=None, trigger="shop", target=0, code=0):
+    def deploy(self, identity, tag, digest, sequence=None, trigger="shop", target=0, code=0, time="2026-09-01T12:00:00Z"):
         """The events that come of it."""
         custom = {"trigger": trigger, "target": target, "tag": tag, "digest": digest, "image": f"localhost/shop:{tag}@{digest}"}
         if sequence:
             custom["sequence"] = sequence
         kind = "dev.cdeventsx.pushwright-deploy.requested.0.1.0"
-        event = {"specversion": "1.0", "id": identity, "source": "/test", "type": kind, "time": "2026-09-01T12:00:00Z",
+        event = {"specversion": "1.0", "id": identity, "source": "/test", "type": kind, "time": time,
                  "datacontenttype": "application/json",
                  "data": {"context": {"specversion": "0.5.1", "id": identity, "source": "/test", "type": kind,
                                       "timestamp": "2026-09-01T12:00:00Z"},
@@ -196,6 +196,15 @@ def older_and_moved_images_are_passed_over(place):
 
 
 @with_place
+def what_was_uploaded_by_hand_is_ordered_by_its_event(place):
+    first, second = place.images.image("v1", "first"), place.images.image("v2", "second")
+    place.deploy("e1", "v1", first, time="2026-09-01T12:00:00Z")
+    assert kinds(place.deploy("e2", "v2", second, time="2026-09-01T12:00:00.001Z")) == ["service.upgraded"]
+    assert "newer" in reason(place.deploy("e1", "v1", first, time="2026-09-01T12:00:00Z"))  # delivered late, once more
+    assert place.page() == "second"
+
+
+@with_place
 def what_the_configuration_does_not_say_is_not_done(place):
     digest = place.images.image("v1", "page")
     place.deploy("e1", "v1", digest, trigger="other", code=1)  # it may be on its way: try again
@@ -223,5 +232,5 @@ def a_killed_platform_goes_on_where_it_was(place):
 
 
 run_tests([an_image_is_deployed_and_told_once, a_replacement_fails_no_request, what_does_not_come_up_leaves_the_old_one,
-           older_and_moved_images_are_passed_over, what_the_configuration_does_not_say_is_not_done,
-           a_killed_platform_goes_on_where_it_was])
+           older_and_moved_images_are_passed_over, what_was_uploaded_by_hand_is_ordered_by_its_event,
+           what_the_configuration_does_not_say_is_not_done, a_killed_platform_goes_on_where_it_was])

@@ -53,7 +53,7 @@ static int inside_show(char **args)
     print_file_line("/proc/self/status", "Seccomp:");
     print_file_line("/etc/hosts", "127.0.0.1");
     for (int fd = 3; fd < 1024; fd++)
-        if (fcntl(fd, F_GETFD) >= 0 && fd != 3)
+        if (fcntl(fd, F_GETFD) >= 0)
             printf("open %d\n", fd);
     return 0;
 }
@@ -689,7 +689,7 @@ static int run_tests(const char *name)
         cmocka_unit_test(starting_is_quick),
     };
     if (!sandbox_probe(&mode, &err)) {
-        print_message("skipped: %s\n", err.message);
+        printf("1..1\nok 1 - %s # SKIP %s\n", name, err.message);
         return 0;
     }
     return _cmocka_run_group_tests(name, tests, sizeof tests / sizeof tests[0], prepare, tidy);
