@@ -3,7 +3,7 @@
  *   coldstart PORT REQUEST-FILE COUNT CORE PROGRAM ARGUMENT...
  *
  * The program runs on CORE and the clock on another one (CORE -1: wherever they like); each is killed before the next begins. Prints a
- * JSON array of microseconds. */
+ * JSON array of pairs: microseconds until the connection was accepted, and until the answer. */
 #include "answer.h"
 
 #include <errno.h>
@@ -22,6 +22,7 @@ enum { GIVE_UP_NS = 1000000000, ANSWER_MAX = 8192 };
 
 struct question {
     int port, core;
+    cpu_set_t cores; /* all that may be used */
     char *request;
     size_t len;
 };
@@ -32,13 +33,11 @@ static void run_on(const cpu_set_t *cores)
         die("cannot choose a core: %s", strerror(errno));
 }
 
-/* The child inherits the core it is born on. */
+/* The child inherits the core it is born on; the clock moves to the others, or both would share it. */
 static pid_t born(const struct question *q, const posix_spawn_file_actions_t *quiet, char **argv, int64_t *began)
 {
     pid_t pid;
-    cpu_set_t all, one;
-    if (sched_getaffinity(0, sizeof all, &all) != 0)
-        die("cannot read the cores: %s", strerror(errno));
+    cpu_set_t all = q->cores, one;
     if (q->core >= 0) {
         CPU_ZERO(&one);
         CPU_SET((size_t)q->core, &one);
@@ -48,8 +47,10 @@ static pid_t born(const struct question *q, const posix_spawn_file_actions_t *qu
     int failed = posix_spawn(&pid, argv[0], quiet, NULL, argv, environ);
     if (failed)
         die("cannot start '%s': %s", argv[0], strerror(failed));
-    if (q->core >= 0)
+    if (q->core >= 0) {
+        CPU_CLR((size_t)q->core, &all);
         run_on(&all);
+    }
     return pid;
 }
 
@@ -84,13 +85,14 @@ static int asked(const struct question *q, int fd)
     return 0;
 }
 
-static double measure(const struct question *q, const posix_spawn_file_actions_t *quiet, char **argv)
+static void measure(const struct question *q, const posix_spawn_file_actions_t *quiet, char **argv)
 {
-    int64_t began;
+    int64_t began, accepted;
     pid_t pid = born(q, quiet, argv, &began);
     int status;
     do {
         int fd = connected(q->port, began + GIVE_UP_NS);
+        accepted = now_ns() - began;
         status = asked(q, fd);
         close(fd);
     } while ((status < 200 || status > 299) && now_ns() < began + GIVE_UP_NS);
@@ -99,7 +101,7 @@ static double measure(const struct question *q, const posix_spawn_file_actions_t
     waitpid(pid, NULL, 0);
     if (status < 200 || status > 299)
         die("'%s' answers %d", argv[0], status);
-    return (double)took / 1e3;
+    printf("[%.1f, %.1f]", (double)accepted / 1e3, (double)took / 1e3);
 }
 
 int main(int argc, char **argv)
@@ -108,12 +110,16 @@ int main(int argc, char **argv)
         die("see the head of coldstart.c");
     struct question q = { .port = atoi(argv[1]), .core = atoi(argv[4]) };
     q.request = file_bytes(argv[2], &q.len);
+    if (sched_getaffinity(0, sizeof q.cores, &q.cores) != 0)
+        die("cannot read the cores: %s", strerror(errno));
     posix_spawn_file_actions_t quiet;
     posix_spawn_file_actions_init(&quiet);
     posix_spawn_file_actions_addopen(&quiet, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
     posix_spawn_file_actions_addopen(&quiet, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-    for (int i = 0, n = atoi(argv[3]); i < n; i++)
-        printf("%s%.1f", i ? ", " : "[", measure(&q, &quiet, argv + 5));
+    for (int i = 0, n = atoi(argv[3]); i < n; i++) {
+        fputs(i ? ", " : "[", stdout);
+        measure(&q, &quiet, argv + 5);
+    }
     puts("]");
     posix_spawn_file_actions_destroy(&quiet);
     free(q.request);

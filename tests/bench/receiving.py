@@ -43,11 +43,14 @@ def starts(table, directory):
         for _ in range(START_ROUNDS):
             for who in took:
                 took[who] += tool("coldstart", port, request, STARTS_A_ROUND, core, *argv[who], environment=environment)
-    ours, peer = median(took["ours"]) / 1000, median(took["debian"]) / 1000
-    n = len(took["ours"])
+    accepted = {who: median([pair[0] for pair in pairs]) / 1000 for who, pairs in took.items()}
+    answered = {who: [pair[1] / 1000 for pair in pairs] for who, pairs in took.items()}
+    ours, peer = median(answered["ours"]), median(answered["debian"])
+    n = len(answered["ours"])
     table.at_most(f"`webhook`: exec to the first signed 2xx, event delivered; median of {n}", ours, 1.0, "ms", 2)
     table.share("the same against Debian's `webhook`", ours, peer, 7, "ms", 2)
-    table.add("95 of 100 starts within", f"{percentile(took['ours'], 95) / 1000:.2f} ms", f"{percentile(took['debian'], 95) / 1000:.2f} ms")
+    table.add("of it until a connection is accepted", f"{accepted['ours']:.2f} ms", f"{accepted['debian']:.2f} ms")
+    table.add("95 of 100 starts within", f"{percentile(answered['ours'], 95):.2f} ms", f"{percentile(answered['debian'], 95):.2f} ms")
 
 
 def one_round(server, request, requests):
