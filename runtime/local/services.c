@@ -118,8 +118,8 @@ static void hand_over(const struct preparation *preparation, struct image_run *r
     services_wake(services);
 }
 
-/* Digests of every image that a service runs or wants. */
-static void prune(struct services *services)
+/* Everything but the images that a service runs or wants. */
+static void set_aside(struct services *services)
 {
     const char *digests[DIGESTS_MAX];
     size_t count = 0;
@@ -133,7 +133,7 @@ static void prune(struct services *services)
          instance = instance->next)
         digests[count++] = instance->run->digest;
     if (count + 2 < DIGESTS_MAX)
-        image_prune(&services->shop, digests, count);
+        image_set_aside(&services->shop, digests, count);
 }
 
 static void *prepare_main(void *context)
@@ -150,7 +150,10 @@ static void *prepare_main(void *context)
     pthread_mutex_lock(&services->lock);
     image_run_free(run);
     if (services->preparing == 1 && !is_stopping(services))
-        prune(services);
+        set_aside(services);
+    pthread_mutex_unlock(&services->lock);
+    image_clear(&services->shop);
+    pthread_mutex_lock(&services->lock);
     services->preparing--;
     pthread_cond_broadcast(&services->changed);
     pthread_mutex_unlock(&services->lock);

@@ -26,7 +26,8 @@ struct services; /* safe for several threads */
 struct services_options {
     const char *state_dir;                        /* made when missing; one agent at a time */
     struct registry_options registry;             /* where images are pulled from; borrowed until services_free() */
-    void (*say)(void *context, const char *text); /* one line for people about what happened; from threads of its own */
+    void (*say)(void *context, const char *text); /* one line for people about what happened; from threads of its
+                                                     own, under its lock: it must not call back */
     void *context;
 };
 

@@ -26,6 +26,8 @@ enum { RUN_MEMORY_MAX = 96 * 1024 * 1024, PATH_SIZE = 4096 };
 #error "name this architecture as OCI images do"
 #endif
 
+#define DEAD "dead-"
+
 /* --- configuration ------------------------------------------------------------------------------------------------ */
 
 static bool no_memory(struct error *err)
@@ -357,18 +359,42 @@ static bool names_one_of(const char *name, const char *const *hexes, size_t coun
     return false;
 }
 
-static void prune_directory(const char *directory, const char *const *keep, size_t count)
+/* What is not kept gets a name that nobody looks for. */
+static void set_aside(const char *directory, const char *const *keep, size_t count)
+{
+    AUTO(closedir) DIR *dir = opendir(directory);
+    for (struct dirent *entry = dir ? readdir(dir) : NULL; entry; entry = readdir(dir)) {
+        const char *name = entry->d_name;
+        char dead[64];
+        if (name[0] == '.' || strcmp(name, "empty") == 0 || strncmp(name, DEAD, strlen(DEAD)) == 0 ||
+            names_one_of(name, keep, count))
+            continue;
+        snprintf(dead, sizeof dead, DEAD "%016llx", (unsigned long long)random_u64());
+        renameat(dirfd(dir), name, dirfd(dir), dead);
+    }
+}
+
+static void clear_dead(const char *directory)
 {
     struct error ignored;
     AUTO(closedir) DIR *dir = opendir(directory);
     for (struct dirent *entry = dir ? readdir(dir) : NULL; entry; entry = readdir(dir)) {
         char path[PATH_SIZE + 256];
-        if (entry->d_name[0] == '.' || strcmp(entry->d_name, "empty") == 0 || names_one_of(entry->d_name, keep, count))
+        if (strncmp(entry->d_name, DEAD, strlen(DEAD)) != 0)
             continue;
         snprintf(path, sizeof path, "%s/%s", directory, entry->d_name);
         if (unlink(path) < 0)
             sandbox_remove_tree(path, &ignored);
     }
+}
+
+void image_clear(const struct image_shop *shop)
+{
+    char path[PATH_SIZE];
+    snprintf(path, sizeof path, "%s/images", shop->state_dir);
+    clear_dead(path);
+    snprintf(path, sizeof path, "%s/layers", shop->state_dir);
+    clear_dead(path);
 }
 
 /* The layers that a kept image needs, added to the list. False: it can't be told, and then nothing may go. */
@@ -395,7 +421,7 @@ static bool add_layers(const struct image_shop *shop, const char *hex, struct ar
     return true;
 }
 
-void image_prune(const struct image_shop *shop, const char *const *digests, size_t count)
+void image_set_aside(const struct image_shop *shop, const char *const *digests, size_t count)
 {
     enum { ARENA_MAX = 16 * 1024 * 1024 };
     char path[PATH_SIZE];
@@ -411,9 +437,9 @@ void image_prune(const struct image_shop *shop, const char *const *digests, size
             return;
     }
     snprintf(path, sizeof path, "%s/images", shop->state_dir);
-    prune_directory(path, keep_images, images);
+    set_aside(path, keep_images, images);
     snprintf(path, sizeof path, "%s/layers", shop->state_dir);
-    prune_directory(path, keep_layers, layers);
+    set_aside(path, keep_layers, layers);
 }
 
 bool image_make_directories(const struct image_shop *shop, struct error *err)

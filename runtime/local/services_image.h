@@ -46,8 +46,10 @@ struct image_run *image_prepare(const struct image_shop *shop, const char *image
 /* Bring unpacked layers to the disk and note it. */
 void image_settle(const struct image_shop *shop, const struct image_run *run);
 
-/* Remove images and layers other than those of the given digests. Nothing may be preparing meanwhile. */
-void image_prune(const struct image_shop *shop, const char *const *digests, size_t count);
+/* Take images and layers other than those of the given digests out of use, which is quick; nothing may be preparing meanwhile.
+ * image_clear() then removes what is out of use, which may take long and is safe at any time. */
+void image_set_aside(const struct image_shop *shop, const char *const *digests, size_t count);
+void image_clear(const struct image_shop *shop);
 
 bool image_make_directories(const struct image_shop *shop, struct error *err);
 
