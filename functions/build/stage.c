@@ -71,7 +71,10 @@ bool stage_add_layer(struct stage *stage, const struct tree *tree, uint32_t numb
     memcpy(built->diff_id, layer->diff_id, sizeof(built->diff_id));
     built->layer = layer;
     stage->layer_made = true;
-    return true;
+    stage->build->layers_size += layer->blob.size;
+    return stage->build->layers_size <= build_layers_max ||
+           error_set(err, ERROR_TOO_LARGE, "the build makes more than %lld bytes of layers",
+                     (long long)build_layers_max);
 }
 
 bool stage_link_layer(struct stage *stage, struct tree *tree, uint32_t number, struct error *err)

@@ -7,6 +7,7 @@
 #include "shared/dockerfile/plan.h"
 
 enum { STAGE_LAYERS_MAX = IMAGE_LAYERS_MAX };
+static const int64_t build_layers_max = INT64_C(16) << 30; /* bytes of all new layers of all stages, compressed */
 
 struct linked { /* a layer made without looking (COPY --link), for when the tree is looked at after all */
     struct tree *tree;
@@ -44,6 +45,7 @@ struct build {
     size_t base_count;
     struct spool *spool;   /* downloads and what archives held; NULL until needed */
     struct tree *nothing;  /* an empty tree, for COPY --from=scratch */
+    int64_t layers_size;   /* of the new layers */
     uint32_t layer_number; /* of the last new layer */
     uint64_t file_number;  /* of the last hard-linked file of an archive */
     int64_t time_s;

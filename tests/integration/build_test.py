@@ -137,7 +137,7 @@ class World:
                             "image": f"{self.host}/acme/{name}" if self.host else f"oci:{self.directory}/out-{name}",
                             "tag": "{ref}-{sha:7}", "platforms": ["linux/amd64"], **members}
 
-    def event(self, name, commit=None, ref="refs/heads/main", **custom):
+    def event(self, name, commit=None, ref="refs/heads/main", /, **custom):
         """What webhook would queue; the configuration is written beside it."""
         self.sequence += 1
         (self.directory / "config.json").write_text(json.dumps(
@@ -158,7 +158,7 @@ class World:
         return {"PATH": os.environ["PATH"], "PUSHWRIGHT_TRUST_PLATFORM": "1", "PUSHWRIGHT_CONFIG": str(self.directory / "config.json"),
                 "PUSHWRIGHT_CACHE_DIR": str(self.directory / "cache"), "TMPDIR": str(self.directory / "tmp")}
 
-    def build(self, name, commit=None, ref="refs/heads/main", environment=None, token=None, **custom):
+    def build(self, name, commit=None, /, ref="refs/heads/main", environment=None, token=None, **custom):
         """Returns (exit code, events by type, log)."""
         self.token = {"token": {"env": "GIT_TOKEN"}} if token else {}
         (self.directory / "event.json").write_text(json.dumps(self.event(name, commit, ref, **custom)))
@@ -619,6 +619,21 @@ def rules_and_tokens_decide():
         assert code == 1 and not events and "is not in the configuration" in log, (code, log)
 
 
+def events_that_make_no_sense_are_refused():
+    rows = [({"ref": "main"}, "neither a branch nor a tag"), ({"sequence": "soon"}, "is not a number"), ({"time": "yesterday"}, "is not a time"),
+            ({"build": None}, "no customData.build"), ({"ref": None}, "no customData.ref"), ({"commit": "HEAD"}, None),
+            ({"ref": "refs/heads/a..b"}, None)]
+    with world(with_registry=False) as w:
+        commit = w.repository("odd", {"Dockerfile": "FROM scratch\n"})
+        w.rule("odd")
+        for custom, reason in rows:
+            code, events, log = w.build("odd", commit, **custom)
+            if reason:
+                assert code == 42 and not events and reason in log, (custom, code, events, log)
+            else:  # the event is one, what it names is not there: no image, and the reason told
+                assert code == 0 and "artifact.published" not in events, (custom, code, events, log)
+
+
 def a_second_delivery_sends_nothing_and_says_the_same():
     with world() as w:
         commit = w.repository("twice", {"Dockerfile": f"FROM {w.base}\nCOPY . /x\n"})
@@ -688,5 +703,6 @@ if __name__ == "__main__":
                archives_are_unpacked, downloads_are_added, mistakes_are_told_by_line, hostile_trees_never_lead_outside,
                a_branch_that_has_moved_on_is_superseded,
                a_newer_push_ends_the_build_of_the_older_one, rules_and_tokens_decide,
+               events_that_make_no_sense_are_refused,
                a_second_delivery_sends_nothing_and_says_the_same, layouts_are_bases_and_targets_too,
                several_platforms_make_an_index, a_broken_cache_is_made_again, hostile_bases_are_refused])

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """git repositories over smart HTTP, for tests: `git http-backend` behind Python's server.
 
-    git_http.py DIRECTORY          serves DIRECTORY/NAME.git, prints "port N", ends when its standard input ends
+    git_http.py DIRECTORY [PEM]    serves DIRECTORY/NAME.git, prints "port N", and with a certificate and its key in one file
+                                   a second "port N" for https; ends when its standard input ends
 
     /NAME.git          open to everyone
     /private/NAME.git  basic authentication, any user with the password "sesame"; other passwords are refused for ever
@@ -13,6 +14,7 @@ import base64
 import http.server
 import os
 import re
+import ssl
 import subprocess
 import sys
 import threading
@@ -88,9 +90,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
     do_GET = do_POST = serve
 
 
-def start(root):
+def start(root, certificate=None):
     """A server in a thread of its own; .server_address[1] is its port, .shutdown() ends it."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     server.root = os.path.abspath(root)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -99,4 +105,6 @@ def start(root):
 
 if __name__ == "__main__":
     print("port", start(sys.argv[1]).server_address[1], flush=True)
+    if len(sys.argv) > 2:
+        print("port", start(sys.argv[1], sys.argv[2]).server_address[1], flush=True)
     sys.stdin.read()

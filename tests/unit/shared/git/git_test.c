@@ -15,7 +15,8 @@ static struct {
     char *directory;
     pid_t server;
     int server_stdin;
-    unsigned port;
+    unsigned port, tls_port;
+    char certificate[512];              /* its own authority; key and certificate in one file */
     char commits[4][GIT_OID_TEXT_SIZE]; /* of main: first ... last; [3] stands on no branch */
 } world;
 
@@ -45,10 +46,19 @@ __attribute__((format(printf, 2, 3))) static void shell(char *out, const char *f
         snprintf(out, GIT_OID_TEXT_SIZE, "%.64s", text);
 }
 
+static unsigned read_port(FILE *answer)
+{
+    char line[64] = "";
+    unsigned port = 0;
+
+    if (!fgets(line, sizeof(line), answer) || sscanf(line, "port %u", &port) != 1)
+        fail_msg("tests/lib/git_http.py did not start");
+    return port;
+}
+
 static void start_server(void)
 {
     int in[2], out[2];
-    char line[64] = "";
 
     assert_int_equal(pipe(in), 0);
     assert_int_equal(pipe(out), 0);
@@ -59,20 +69,23 @@ static void start_server(void)
         dup2(out[1], 1);
         close(in[1]);
         close(out[0]);
-        execlp("python3", "python3", "tests/lib/git_http.py", world.directory, (char *)NULL);
+        execlp("python3", "python3", "tests/lib/git_http.py", world.directory,
+               *world.certificate ? world.certificate : (char *)NULL, (char *)NULL);
         _exit(127);
     }
     close(in[0]);
     close(out[1]);
     world.server_stdin = in[1];
     FILE *answer = fdopen(out[0], "r");
-    if (!fgets(line, sizeof(line), answer) || sscanf(line, "port %u", &world.port) != 1)
-        fail_msg("tests/lib/git_http.py did not start");
+    world.port = read_port(answer);
+    if (*world.certificate)
+        world.tls_port = read_port(answer);
     fclose(answer);
 }
 
 static int set_up(void **state)
 {
+    char made[GIT_OID_TEXT_SIZE];
     struct error err = { 0 };
 
     (void)state;
@@ -91,6 +104,11 @@ static int set_up(void **state)
     shell(NULL, "cd w; git checkout -q main; git clone -q --bare . ../w.git; cp -r ../w.git ../open.git;"
                 " git -C ../open.git config uploadpack.allowAnySHA1InWant true;"
                 " git -C ../open.git update-ref -d refs/heads/other; git -C ../w.git update-ref -d refs/heads/other");
+    shell(made, "if command -v openssl >/dev/null; then openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem"
+                " -out pair.pem -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost 2>/dev/null;"
+                " cat key.pem >>pair.pem; echo made; fi");
+    if (*made)
+        snprintf(world.certificate, sizeof(world.certificate), "%s/pair.pem", world.directory);
     start_server();
     return 0;
 }
@@ -320,6 +338,40 @@ static void tokens_are_given_once(void **state)
     assert_non_null(strstr(err.message, "no token is configured"));
 }
 
+static void certificates_are_checked(void **state)
+{
+    char place[128], commit[GIT_OID_TEXT_SIZE];
+    struct error err = { 0 };
+    struct git_remote_options remote = { .url = place, .ca_file = world.certificate };
+
+    (void)state;
+    if (!world.tls_port) {
+        print_message("openssl is not installed, no certificate to check\n");
+        skip();
+    }
+    snprintf(place, sizeof(place), "https://localhost:%u/w.git", world.tls_port);
+    for (int i = 0; i < 2; i++) { /* trust is set anew each time the file changes */
+        AUTO(git_snapshot_free) struct git_snapshot *tip = git_fetch(&remote, "refs/heads/main", NULL, &err);
+        if (!tip)
+            fail_msg("%s", err.message);
+        check_snapshot(tip, world.commits[2], "2\n");
+
+        struct git_remote_options other = { .url = place };
+        setenv("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt", 1);
+        assert_false(git_tip(&other, "refs/heads/main", commit, &err));
+        assert_true(err.kind == ERROR_DENIED || strstr(err.message, "certificates '"));
+    }
+    /* Right authority, wrong host. */
+    snprintf(place, sizeof(place), "https://127.0.0.1:%u/w.git", world.tls_port);
+    assert_false(git_tip(&remote, "refs/heads/main", commit, &err));
+    assert_int_equal(err.kind, ERROR_DENIED);
+
+    remote.ca_file = "/no/such/file";
+    assert_false(git_tip(&remote, "refs/heads/main", commit, &err));
+    assert_int_equal(err.kind, ERROR_INTERNAL);
+    assert_non_null(strstr(err.message, "/no/such/file"));
+}
+
 static void answers_of_the_server_are_told_by_kind(void **state)
 {
     static const struct {
@@ -459,6 +511,7 @@ int main(void)
         cmocka_unit_test(a_commit_beside_the_ref_is_refused),
         cmocka_unit_test(a_commit_alone_needs_a_server_that_gives_it),
         cmocka_unit_test(tokens_are_given_once),
+        cmocka_unit_test(certificates_are_checked),
         cmocka_unit_test(answers_of_the_server_are_told_by_kind),
         cmocka_unit_test(what_is_asked_for_is_checked),
         cmocka_unit_test(transfers_end_at_their_ceilings),
