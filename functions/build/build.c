@@ -119,6 +119,10 @@ static bool check_tip(struct job *job, struct error *err)
     }
     if (!git_tip(&job->remote, job->order.ref, tip, err))
         return false;
+    if (!tip[0] && job->order.by_person)
+        return error_set(err, ERROR_NOT_FOUND, "'%s' has no ref '%s'", job->rule->clone, job->order.ref);
+    if (!tip[0])
+        return superseded(job, arena_printf(call_arena(job->call), "'%s' is gone from the repository", job->order.ref));
     if (!wanted || strcmp(wanted, tip) == 0) {
         memcpy(job->commit, tip, sizeof(tip));
         return true;

@@ -410,25 +410,44 @@ static bool commit_parse(const char *text, git_oid *oid, struct error *err)
     return error_set(err, ERROR_INVALID, "'%.80s' is not a commit id of 40 hexadecimal digits", text);
 }
 
-bool git_tip(const struct git_remote_options *options, const char *ref, char commit[static GIT_OID_TEXT_SIZE],
-             struct error *err)
+static bool find_tip(const struct git_remote_options *options, const char *ref, struct pointed *tip, bool *has_ref,
+                     struct error *err)
 {
     AUTO(bytes_release) struct bytes path = BYTES(GIT_PATH_MAX);
     AUTO(session_release) struct session session = { .options = options };
+    struct error missing = { 0 };
     bool is_local;
-    struct pointed tip;
 
-    if (!library_start(err) || !git_url_check(options->url, err) || !ref_check(ref, err) ||
-        !local_path(options->url, &path, &is_local, err))
+    if (!local_path(options->url, &path, &is_local, err))
         return false;
     if (is_local) {
         AUTO(git_repository_free) git_repository *repository = local_open(path.data, err);
-        if (!repository || !local_tip(repository, options->url, ref, &tip, err))
+        *has_ref = repository && local_tip(repository, options->url, ref, tip, &missing);
+        if (!repository)
             return false;
-    } else if (!session_open(&session, NULL, err) || !session_tip(&session, ref, &tip, err)) {
-        return false;
+    } else {
+        if (!session_open(&session, NULL, err))
+            return false;
+        *has_ref = session_tip(&session, ref, tip, &missing);
     }
-    git_oid_tostr(commit, GIT_OID_TEXT_SIZE, &tip.commit);
+    if (*has_ref || missing.kind == ERROR_NOT_FOUND)
+        return true;
+    *err = missing;
+    return false;
+}
+
+bool git_tip(const struct git_remote_options *options, const char *ref, char commit[static GIT_OID_TEXT_SIZE],
+             struct error *err)
+{
+    struct pointed tip;
+    bool has_ref = false;
+
+    if (!library_start(err) || !git_url_check(options->url, err) || !ref_check(ref, err) ||
+        !find_tip(options, ref, &tip, &has_ref, err))
+        return false;
+    commit[0] = '\0';
+    if (has_ref)
+        git_oid_tostr(commit, GIT_OID_TEXT_SIZE, &tip.commit);
     return true;
 }
 

@@ -540,6 +540,10 @@ def a_branch_that_has_moved_on_is_superseded():
         code, events, log = w.build("moved", old)
         assert code == 0 and set(events) == {"pushwright-decision.skipped"}, events
         assert "has moved on" in json.dumps(events), events
+        code, events, log = w.build("moved", new, ref="refs/heads/gone")
+        assert code == 0 and set(events) == {"pushwright-decision.skipped"} and "is gone" in json.dumps(events), events
+        code, events, log = w.build("moved", None, ref="refs/heads/gone", asked="person")
+        assert "has no ref" in events["build.finished"]["customData"]["errors"], events
         assert w.built("moved", old, asked="person")[2]["v"][4] == "1"
         assert w.built("moved", None, asked="person")[2]["v"][4] == "2"
         git("-C", w.directory / "work-moved", "push", "-q", w.directory / "moved.git", f"{old}:refs/tags/v1")

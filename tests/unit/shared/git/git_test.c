@@ -195,7 +195,9 @@ static void tips_are_told(void **state)
         assert_string_equal(commit, world.commits[2]);
         assert_true(git_tip(&remote, "refs/tags/v1", commit, &err)); /* annotated: peeled */
         assert_string_equal(commit, world.commits[1]);
-        assert_false(git_tip(&remote, "refs/heads/mai", commit, &err));
+        assert_true(git_tip(&remote, "refs/heads/mai", commit, &err)); /* no such ref */
+        assert_string_equal(commit, "");
+        assert_null(git_fetch(&remote, "refs/heads/mai", NULL, &err));
         assert_int_equal(err.kind, ERROR_NOT_FOUND);
         assert_non_null(strstr(err.message, "has no ref 'refs/heads/mai'"));
     }
