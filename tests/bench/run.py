@@ -10,7 +10,7 @@ from pages import pages
 from receiving import receiving, starts
 from table import Table, machine
 from pushwright import temporary_directory
-from tools import BIN, configuration, debian_webhook, function, resident_bytes, stripped_size
+from tools import BIN, configuration, debian_webhook, function, resident_bytes, stripped_size, wait_for_quiet
 
 README = pathlib.Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- the table: ./build.sh bench write -->", "<!-- end of the table -->"
@@ -51,10 +51,11 @@ def main(words):
     if set(words) - known - {"write"}:
         sys.exit(f"the parts are {', '.join(sorted(known))}; and write")
     wanted = set(words) & known or known
-    table, where = Table(), machine()
+    table, where, busiest = Table(), machine(), 0.0
     for name, title, measure in PARTS:
         if name not in wanted:
             continue
+        busiest = max(busiest, wait_for_quiet())
         print(title, flush=True)
         table.part(title)
         try:
@@ -63,6 +64,7 @@ def main(words):
         except Exception as why:  # one part that cannot be measured must not hide the others
             traceback.print_exc()
             table.missing(name, why)
+    where += f"; before each part, others used at most {busiest:.0%} of the processors"
     print(f"\nMeasured {where}.\n\n{table.markdown()}\n")
     if "write" in words:
         write(table, where)

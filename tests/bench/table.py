@@ -57,4 +57,4 @@ def machine():
     system = dict(line.split("=", 1) for line in pathlib.Path("/etc/os-release").read_text().splitlines() if "=" in line)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (f"{datetime.date.today()}, {os.cpu_count()} cores of {processor()}, {memory:.0f} GB, "
-            f"{system['PRETTY_NAME'].strip(chr(34))}, kernel {platform.release()}, load average {os.getloadavg()[0]:.1f} at the start")
+            f"{system['PRETTY_NAME'].strip(chr(34))}, kernel {platform.release()}")

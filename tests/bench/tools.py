@@ -27,6 +27,25 @@ def on_core(core):
         os.sched_setaffinity(0, before)
 
 
+def busy_share(seconds=0.5):
+    """How much of all processors is used just now, 0 to 1."""
+    def times():
+        fields = [int(n) for n in pathlib.Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
+        return sum(fields), fields[3] + fields[4]
+    before = times()
+    time.sleep(seconds)
+    total, idle = (after - earlier for after, earlier in zip(times(), before))
+    return 1 - idle / total if total else 0.0
+
+
+def wait_for_quiet(seconds=20, enough=0.1):
+    """Waits a little for others to finish what they do; the share that is still used."""
+    end = time.monotonic() + seconds
+    while (busy := busy_share()) > enough and time.monotonic() < end:
+        pass
+    return busy
+
+
 def tool(name, *arguments, environment=None):
     """Output of a C tool, as JSON."""
     with on_core(CLIENT_CORE if name == "load" else None):
