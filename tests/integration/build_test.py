@@ -387,6 +387,36 @@ COPY --link --from=files /out/two /linked/here/
         assert config["config"]["WorkingDir"] == "/" and config["config"]["Env"][0].startswith("PATH=")
 
 
+def sources_are_chosen_as_the_reference_says():
+    """Each row: an instruction, and the files (directories end in a slash) that it puts into an image FROM scratch."""
+    rows = [("COPY *.txt /d/", "d/ d/a.txt d/b.txt"), ("COPY a?txt /d/", "d/ d/a.txt"), ("COPY [^a].txt x", "x"),
+            ("COPY nothing* /d/", ""), ("COPY src /d", "d/ d/m.go d/pkg/ d/pkg/p.go d/pkg/p_test.go"),
+            ("COPY src/* /d/", "d/ d/m.go d/p.go d/p_test.go"), ("COPY a.txt b.txt /d/", "d/ d/a.txt d/b.txt"),
+            ("COPY ../../a.txt /../../d/e", "d/ d/e"), ("COPY link /d/", "d/ d/link"), ("COPY dlink /d", "d/ d/m.go d/pkg/ d/pkg/p.go d/pkg/p_test.go"),
+            ("COPY --parents src/pkg/p.go /d/", "d/ d/src/ d/src/pkg/ d/src/pkg/p.go"),
+            ("COPY --parents src/./pkg/*.go /d", "d/ d/pkg/ d/pkg/p.go d/pkg/p_test.go"),
+            ("COPY --parents --exclude=**/*_test.go src/**/*.go /d", "d/ d/src/ d/src/m.go d/src/pkg/ d/src/pkg/p.go"),
+            ("COPY --exclude=pkg src /d", "d/ d/m.go"), ("COPY --exclude=*/*_test.go src /d", "d/ d/m.go d/pkg/ d/pkg/p.go"),
+            ('COPY ["sp ace", "/d/"]', "d/ d/sp ace"), ("WORKDIR /w\nCOPY a.txt .", "w/ w/a.txt"),
+            ("COPY <<ONE <<TWO /d/\n1\nONE\n2\nTWO", "d/ d/ONE d/TWO"), ("COPY --link a.txt /d/", "d/ d/a.txt"),
+            ("COPY src /d\nCOPY src /d", "d/ d/m.go d/pkg/ d/pkg/p.go d/pkg/p_test.go")]
+    with world(with_registry=False) as w:
+        w.rule("pick", tag="t", clone=f"file://{w.directory}/pick.git")
+        files = {"a.txt": "a", "b.txt": "b", "sp ace": "s", "src/m.go": "m", "src/pkg/p.go": "p", "src/pkg/p_test.go": "t",
+                 "link": ("link", "a.txt"), "dlink": ("link", "src")}
+        for instruction, expected in rows:
+            commit = w.repository("pick", {"Dockerfile": f"FROM scratch\n{instruction}\n", **files})
+            files = {}
+            code, events, log = w.build("pick", commit)
+            assert "artifact.published" in events, (instruction, events, log)
+            layout = w.directory / "out-pick"
+            manifest = w.blob(layout, json.loads((layout / "index.json").read_text())["manifests"][-1]["digest"])
+            paths = {path for layer in manifest["layers"] for path in w.entries(layout, layer)}
+            wanted = set(expected.split(" ")) - {""} if "sp ace" not in expected else {"d/", "d/sp ace"}
+            assert paths == wanted, (instruction, paths)
+        assert not w.entries(layout, manifest["layers"][1]), "what does not change anything is in the layer"
+
+
 def dockerignore_is_honoured():
     with world() as w:
         commit = w.repository("ignore", {"app/Dockerfile": "FROM scratch\nCOPY . /\n", "app/.dockerignore": "*.md\n!README.md\nsecret\n!secret/open\nDockerfile\n",
@@ -658,6 +688,19 @@ def layouts_are_bases_and_targets_too():
         assert tree["www/index.html"][4] == "hi" and "bin/sh" in tree
 
 
+def peers_that_are_down_are_tried_again():
+    with world(with_registry=False) as w:
+        commit = w.repository("down", {"Dockerfile": "FROM scratch\nCOPY . /\n"})
+        w.rule("down", image=f"127.0.0.1:{free_port()}/acme/down")
+        code, events, log = w.build("down", commit)
+        assert code == 1 and set(events) == {"build.started", "taskrun.started"}, (code, events, log)
+        w.rule("down", clone=f"http://127.0.0.1:{free_port()}/down.git")
+        code, events, log = w.build("down", commit)
+        assert code == 1 and not events, (code, events, log)
+        w.rule("down")
+        assert w.built("down", commit)[2]["Dockerfile"]
+
+
 def several_platforms_make_an_index():
     with world() as w:
         commit = w.repository("multi", {"Dockerfile": "FROM scratch\nARG TARGETARCH\nLABEL arch=$TARGETARCH\nCOPY . /\n"})
@@ -703,10 +746,12 @@ def hostile_bases_are_refused():
 
 if __name__ == "__main__":
     run_tests([hello_world_is_built_and_pushed, the_same_input_gives_the_same_digest, destinations_follow_the_base_image,
-               metadata_instructions_reach_the_configuration, stages_and_images_are_copied_from, dockerignore_is_honoured,
+               metadata_instructions_reach_the_configuration, stages_and_images_are_copied_from,
+               sources_are_chosen_as_the_reference_says, dockerignore_is_honoured,
                archives_are_unpacked, downloads_are_added, mistakes_are_told_by_line, hostile_trees_never_lead_outside,
                a_branch_that_has_moved_on_is_superseded,
                a_newer_push_ends_the_build_of_the_older_one, rules_and_tokens_decide,
                events_that_make_no_sense_are_refused,
                a_second_delivery_sends_nothing_and_says_the_same, layouts_are_bases_and_targets_too,
+               peers_that_are_down_are_tried_again,
                several_platforms_make_an_index, a_broken_cache_is_made_again, hostile_bases_are_refused])
