@@ -128,7 +128,7 @@ static bool emit_requested(struct call *call, const struct config_trigger *trigg
     };
     const char *subject =
         arena_printf(call_arena(call), "%s/%s/%s", target->cluster, target->namespace, target->workload);
-    const char *about = arena_printf(call_arena(call), "%zu %s %s", index, tag, now->digest);
+    const char *about = arena_printf(call_arena(call), "%zu %s", index, now->digest); /* whichever tag it has: once */
     const struct draft draft = {
         .type = "dev.cdeventsx.pushwright-deploy.requested.0.1.0",
         .subject = subject,
@@ -158,7 +158,7 @@ bool request_deployments(struct call *call, const struct config_trigger *trigger
         .content = bytes_span(&content),
         .custom = bytes_span(&custom),
         .rule = trigger->name,
-        .target = arena_printf(call_arena(call), "%s %s", tag, now->digest),
+        .target = now->digest,
     };
     if (!call_emit(call, &matched, err))
         return false;

@@ -40,77 +40,111 @@ static bool start(void **out, struct error *err)
     return true;
 }
 
-/* What stands behind the tag now. *found false, with the reason told, when that is not what was published: then there is
- * nothing to ask for, or a later event does. */
-static bool ask_registry(struct call *call, const struct publication *image, const char *tag, struct descriptor *now,
-                         bool *found, struct error *err)
+/* A tag that stands for what was published, and the image behind it. */
+struct candidate {
+    const char *tag;
+    struct descriptor now;
+};
+
+struct candidates {
+    struct candidate items[TAGS_MAX];
+    size_t count;
+};
+
+/* A tag that is gone, or has moved on since, is told and left out: there is nothing to ask for, or a later event does. */
+static bool check_tag(struct call *call, struct store *store, const struct publication *image, const char *tag,
+                      struct candidates *out, struct error *err)
+{
+    struct descriptor now = { 0 };
+    if (!store_resolve(store, tag, &now, err)) {
+        if (err->kind != ERROR_NOT_FOUND)
+            return error_wrap(err, "check '%s:%s'", image->name, tag);
+        return call_skip(call, NULL, tag, err, "the registry holds no '%s:%s' any more", image->name, tag);
+    }
+    if (image->digest && strcmp(now.digest, image->digest) != 0)
+        return call_skip(call, NULL, tag, err, "'%s:%s' has moved on from %s to %s, which has an event of its own",
+                         image->name, tag, image->digest, now.digest);
+    out->items[out->count++] = (struct candidate){ tag, now };
+    return true;
+}
+
+static bool ask_registry(struct call *call, const struct publication *image, struct candidates *out, struct error *err)
 {
     const struct trigger_state *state = call_state(call);
     struct registry_options options = registry_logins_options(state->logins, false);
     AUTO(store_free) struct store *store = store_open(&image->reference, &options, err);
     if (!store)
-        return false;
-    *found = false;
-    if (!store_resolve(store, tag, now, err)) {
-        if (err->kind != ERROR_NOT_FOUND)
-            return error_wrap(err, "check '%s:%s'", image->name, tag);
-        return call_skip(call, NULL, tag, err, "the registry holds no '%s:%s' any more", image->name, tag);
-    }
-    if (image->digest && strcmp(now->digest, image->digest) != 0)
-        return call_skip(call, NULL, tag, err, "'%s:%s' has moved on from %s to %s, which has an event of its own",
-                         image->name, tag, image->digest, now->digest);
-    *found = true;
+        return error_wrap(err, "check '%s'", image->name);
+    for (size_t i = 0; i < image->tag_count; i++)
+        if (!check_tag(call, store, image, image->tags[i], out, err))
+            return false;
     return true;
 }
 
-/* Every trigger's word on one tag. */
-static bool evaluate(struct call *call, const struct publication *image, const char *tag, const struct descriptor *now,
-                     bool *matched_any, struct error *err)
+/* The first of the accepted tags that stands for this digest: the others would ask for the same once more. */
+static const char *asked_before(const struct candidates *candidates, const bool *accepted, size_t until)
 {
-    const struct trigger_state *state = call_state(call);
-    for (size_t i = 0; i < state->config->trigger_count; i++) {
-        const struct config_trigger *trigger = &state->config->triggers[i];
-        if (strcmp(trigger->image, image->name) != 0)
-            continue;
-        *matched_any = true;
-        if (!trigger->enabled) {
-            if (!call_skip(call, trigger->name, tag, err, "trigger '%s' is switched off", trigger->name))
-                return false;
-            continue;
-        }
+    for (size_t i = 0; i < until; i++)
+        if (accepted[i] && strcmp(candidates->items[i].now.digest, candidates->items[until].now.digest) == 0)
+            return candidates->items[i].tag;
+    return NULL;
+}
+
+/* One trigger's word on every tag. */
+static bool evaluate(struct call *call, const struct config_trigger *trigger, const struct publication *image,
+                     const struct candidates *candidates, struct error *err)
+{
+    bool accepted[TAGS_MAX] = { false };
+    if (!trigger->enabled)
+        return call_skip(call, trigger->name, NULL, err, "trigger '%s' is switched off", trigger->name);
+    for (size_t i = 0; i < candidates->count; i++) {
+        const struct candidate *candidate = &candidates->items[i];
         AUTO(bytes_release) struct bytes reason = BYTES(REASON_MAX);
-        bool accepted = false;
-        if (!condition_accepts(trigger->when, span_of(tag), &accepted, &reason, err))
+        if (!condition_accepts(trigger->when, span_of(candidate->tag), &accepted[i], &reason, err))
             return error_wrap(err, "trigger '%s'", trigger->name);
-        if (!accepted) {
-            if (!call_skip(call, trigger->name, tag, err, "%s", bytes_text(&reason)))
-                return false;
-            continue;
-        }
-        if (!request_deployments(call, trigger, image, tag, now, bytes_text(&reason), err))
+        const char *before = accepted[i] ? asked_before(candidates, accepted, i) : NULL;
+        bool told =
+            !accepted[i] ? call_skip(call, trigger->name, candidate->tag, err, "%s", bytes_text(&reason))
+            : before
+                ? call_skip(call, trigger->name, candidate->tag, err,
+                            "tag '%s' is the same image as '%s', which is asked for already", candidate->tag, before)
+                : request_deployments(call, trigger, image, candidate->tag, &candidate->now, bytes_text(&reason), err);
+        if (!told)
             return false;
     }
     return true;
+}
+
+/* By the names that both sides normalise: docker.io/library/nginx is nginx. */
+static bool watches(const struct config_trigger *trigger, const struct publication *image)
+{
+    return strcmp(trigger->image, image->name) == 0;
+}
+
+static bool is_watched(const struct config *config, const struct publication *image)
+{
+    for (size_t i = 0; i < config->trigger_count; i++)
+        if (watches(&config->triggers[i], image))
+            return true;
+    return false;
 }
 
 static bool handle(struct call *call, struct error *err)
 {
+    const struct config *config = ((const struct trigger_state *)call_state(call))->config;
     AUTO(publication_release) struct publication image = { 0 };
+    struct candidates candidates = { 0 };
     if (!publication_read(call, &image, err))
         return false;
+    if (!is_watched(config, &image))
+        return call_skip(call, NULL, NULL, err, "no trigger watches '%s'", image.name);
     if (image.tag_count == 0)
         return call_skip(call, NULL, NULL, err, "'%s' was published without a tag", image.name);
-    bool watched = false;
-    for (size_t i = 0; i < image.tag_count; i++) {
-        struct descriptor now = { 0 };
-        bool found = false;
-        if (!ask_registry(call, &image, image.tags[i], &now, &found, err))
+    if (!ask_registry(call, &image, &candidates, err))
+        return false;
+    for (size_t i = 0; i < config->trigger_count; i++)
+        if (watches(&config->triggers[i], &image) && !evaluate(call, &config->triggers[i], &image, &candidates, err))
             return false;
-        if (found && !evaluate(call, &image, image.tags[i], &now, &watched, err))
-            return false;
-        if (found && !watched)
-            return call_skip(call, NULL, NULL, err, "no trigger watches '%s'", image.name);
-    }
     return true;
 }
 

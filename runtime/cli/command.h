@@ -4,6 +4,8 @@
 
 #include "shared/base/error.h"
 
+#include <stdio.h>
+
 /* Exit codes of every command. */
 enum exit_code {
     EXIT_DONE = 0,
@@ -15,7 +17,7 @@ enum exit_code {
 struct command {
     const char *name;
     const char *summary;
-    const char *help; /* the whole text of --help */
+    const char *help;                  /* the whole text of --help */
     int (*run)(int argc, char **argv); /* argv[0] is the command's name */
 };
 
@@ -23,6 +25,10 @@ extern const struct command command_up, command_lint, command_send, command_repl
 
 /* "pushwright lint: ..." on standard error; the exit code for the error's kind. */
 int command_fail(const char *name, const struct error *err);
+
+/* Every mistake of a configuration, a line each: PATH:LINE:COLUMN: what. EXIT_DONE when there is none (nothing is printed). */
+struct config;
+int command_check_config(const char *name, const char *path, FILE *out, struct config **config);
 
 /* The help text on standard output (wanted) or a hint on standard error. */
 int command_usage(const struct command *command, const char *mistake);

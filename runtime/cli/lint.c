@@ -1,23 +1,35 @@
 #include "runtime/cli/command.h"
 
+#include "runtime/cli/story.h"
 #include "shared/base/file.h"
 #include "shared/config/config.h"
 
-static int lint(const char *path)
+int command_check_config(const char *name, const char *path, FILE *out, struct config **config)
 {
     struct error err = { 0 };
     AUTO(bytes_release) struct bytes text = BYTES(CONFIG_MAX);
     AUTO(config_mistakes_release) struct config_mistakes mistakes = { 0 };
     if (!file_read(&text, path, &err))
-        return command_fail("lint", &err);
-    AUTO(config_free) struct config *config = config_parse(bytes_span(&text), &mistakes, &err);
-    for (size_t i = 0; i < mistakes.count; i++)
-        printf("%s:%zu:%zu: %s\n", path, mistakes.items[i].line, mistakes.items[i].column, mistakes.items[i].text);
-    if (!config)
-        return EXIT_REFUSED;
-    printf("%s: fine (%zu sources, %zu builds, %zu triggers)\n", path, config->source_count, config->build_count,
-           config->trigger_count);
-    return EXIT_DONE;
+        return command_fail(name, &err);
+    *config = config_parse(bytes_span(&text), &mistakes, &err);
+    for (size_t i = 0; i < mistakes.count; i++) {
+        fprintf(out, "%s:%zu:%zu: ", path, mistakes.items[i].line, mistakes.items[i].column);
+        story_print(out, mistakes.items[i].text);
+        putc('\n', out);
+    }
+    if (*config)
+        return EXIT_DONE;
+    return mistakes.count > 0 ? EXIT_REFUSED : command_fail(name, &err);
+}
+
+static int lint(const char *path)
+{
+    AUTO(config_free) struct config *config = NULL;
+    int code = command_check_config("lint", path, stdout, &config);
+    if (code == EXIT_DONE)
+        printf("%s: fine (%zu sources, %zu builds, %zu triggers)\n", path, config->source_count, config->build_count,
+               config->trigger_count);
+    return code;
 }
 
 static int run(int argc, char **argv)
@@ -32,6 +44,6 @@ const struct command command_lint = {
     .summary = "check a configuration file",
     .help = "Usage: pushwright lint FILE\n\n"
             "Checks a configuration (pushwright.json; '-' reads standard input) and prints every mistake as\n"
-            "FILE:LINE:COLUMN: what is wrong and what to do. Exit codes: 0 fine, 3 mistakes.\n",
+            "FILE:LINE:COLUMN: what is wrong and what to do. Exit codes: 0 fine, 3 mistakes, or no such file.\n",
     .run = run,
 };

@@ -21,14 +21,20 @@ static bool call(const struct http_request *wanted, const char *to, bool show, s
         request.url = "http://localhost/";
     }
     request.timeout_ms = POST_TIMEOUT_MS;
-    if (!client || !http_call(client, &request, &response, err))
+    if (!client)
         return false;
+    if (!http_call(client, &request, &response, err))
+        return err->kind == ERROR_UNAVAILABLE
+                   ? error_wrap(err, "nobody takes it at '%s' (is 'pushwright up' running?)", to)
+                   : false;
     if (show && response.body.len > 0)
         printf("%s\n", bytes_text(&response.body));
     if (response.status < 300)
         return true;
     http_status_error(&request, &response, err);
-    return response.body.len == 0 ? false : error_set(err, err->kind, "%d: %.800s", response.status, bytes_text(&response.body));
+    return response.body.len == 0
+               ? false
+               : error_set(err, err->kind, "%d: %.800s", response.status, bytes_text(&response.body));
 }
 
 bool post_event(const char *to, const struct event *event, bool again, struct error *err)
@@ -41,7 +47,11 @@ bool post_event(const char *to, const struct event *event, bool again, struct er
         { CARRIER_AGAIN, "true" },
     };
     const struct http_request request = {
-        .method = "POST", .url = to, .headers = headers, .header_count = again ? 2 : 1, .body = bytes_span(&text),
+        .method = "POST",
+        .url = to,
+        .headers = headers,
+        .header_count = again ? 2 : 1,
+        .body = bytes_span(&text),
     };
     return call(&request, to, false, err);
 }
@@ -49,7 +59,8 @@ bool post_event(const char *to, const struct event *event, bool again, struct er
 /* The client sets these itself. */
 static bool is_ours(struct span name)
 {
-    static const char *const names[] = { "host", "content-length", "transfer-encoding", "connection", "expect", "accept-encoding" };
+    static const char *const names[] = { "host",       "content-length", "transfer-encoding",
+                                         "connection", "expect",         "accept-encoding" };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (name.len == strlen(names[i]) && strncasecmp(name.data, names[i], name.len) == 0)
             return true;
@@ -74,7 +85,11 @@ bool post_delivery(const char *url, const char *method, struct span header_lines
         headers[count++].value = arena_dup(arena, span_trim(value));
     }
     const struct http_request request = {
-        .method = method, .url = url, .headers = headers, .header_count = count, .body = body,
+        .method = method,
+        .url = url,
+        .headers = headers,
+        .header_count = count,
+        .body = body,
     };
     return call(&request, url, true, err);
 }

@@ -14,6 +14,7 @@ bool post_delivery(const char *url, const char *method, struct span header_lines
 const char *post_default_sink(struct arena *arena, const char *state_dir);
 
 /* Sign under the key in a file; NULL path: STATE/chain.key. */
-bool post_sign(struct arena *arena, const char *state_dir, const char *key_file, struct event *event, struct error *err);
+bool post_sign(struct arena *arena, const char *state_dir, const char *key_file, struct event *event,
+               struct error *err);
 
 #endif

@@ -2,9 +2,11 @@
 
 #include "runtime/cli/post.h"
 #include "runtime/cli/push.h"
+#include "runtime/cli/story.h"
 #include "runtime/signature.h"
 #include "shared/base/clock.h"
 #include "shared/base/file.h"
+#include "shared/base/json.h"
 #include "shared/base/random.h"
 
 #include <stdio.h>
@@ -13,7 +15,7 @@
 struct send_options {
     const char *to, *state, *key, *file;
     const char *type, *source, *id, *subject, *data;
-    bool push;
+    bool push, is_unsigned;
     struct push_options push_options;
 };
 
@@ -23,10 +25,14 @@ static bool take_option(struct send_options *o, const char *name, const char *va
         const char *name;
         const char **target;
     } rows[] = {
-        { "--to", &o->to },           { "--state", &o->state },
-        { "--key", &o->key },         { "--type", &o->type },
-        { "--source", &o->source },   { "--id", &o->id },
-        { "--subject", &o->subject }, { "--data", &o->data },
+        { "--to", &o->to },
+        { "--state", &o->state },
+        { "--key", &o->key },
+        { "--type", &o->type },
+        { "--source", &o->source },
+        { "--id", &o->id },
+        { "--subject", &o->subject },
+        { "--data", &o->data },
         { "--repository", &o->push_options.repository },
         { "--clone", &o->push_options.clone },
         { "--secret-file", &o->push_options.secret_file },
@@ -45,6 +51,8 @@ static const char *parse(int argc, char **argv, struct send_options *o)
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--push") == 0)
             o->push = true;
+        else if (strcmp(argv[i], "--unsigned") == 0)
+            o->is_unsigned = true;
         else if (strncmp(argv[i], "--", 2) == 0) {
             if (i + 1 == argc)
                 return "the last option has no value";
@@ -63,42 +71,62 @@ static const char *parse(int argc, char **argv, struct send_options *o)
     return (o->file != NULL) != (o->type != NULL) ? NULL : "name either a FILE or a --type";
 }
 
+static bool read_data(struct arena *arena, const char *path, struct bytes *data, struct error *err)
+{
+    if (!file_read(data, path, err))
+        return false;
+    return json_parse(arena, bytes_span(data), err) || error_wrap(err, "'%s' is not JSON", path);
+}
+
 /* The event of the command line. Its id is random unless given: what a person sends again is a new event. */
 static bool make_event(struct arena *arena, const struct send_options *o, struct bytes *data, struct event *out,
                        struct error *err)
 {
-    static char now[RFC3339_SIZE], id[UUID_SIZE];
+    char now[RFC3339_SIZE], id[UUID_SIZE];
     uint8_t raw[16];
     random_bytes(raw, sizeof raw);
     uuid_format(id, raw);
     rfc3339_format(now, clock_wall_ms());
-    if (o->file)
-        return file_read(data, o->file, err) && event_decode_structured(arena, bytes_span(data), out, err);
-    if (o->data && !file_read(data, o->data, err))
+    if (o->data && !read_data(arena, o->data, data, err))
         return false;
     *out = (struct event){
-        .id = o->id ? o->id : id,
+        .id = o->id ? o->id : arena_dup(arena, span_of(id)),
         .source = o->source ? o->source : "/pushwright/cli",
         .type = o->type,
         .subject = o->subject,
-        .time = now,
+        .time = arena_dup(arena, span_of(now)),
         .datacontenttype = o->data ? "application/json" : NULL,
         .data = o->data ? bytes_span(data) : (struct span){ NULL, 0 },
     };
     return event_check(out, err);
 }
 
+static bool read_event(struct arena *arena, const char *path, struct bytes *text, struct event *out, struct error *err)
+{
+    if (!file_read(text, path, err))
+        return false;
+    return event_decode_structured(arena, bytes_span(text), out, err) || error_wrap(err, "event '%s'", path);
+}
+
 static int send_event(const struct send_options *o)
 {
     struct error err = { 0 };
     struct event event;
-    AUTO(arena_free) struct arena *arena = arena_new(16 * EVENT_MAX);
+    AUTO(arena_free) struct arena *arena = arena_new(32 * EVENT_MAX);
     AUTO(bytes_release) struct bytes data = BYTES(EVENT_MAX);
-    if (!arena || !make_event(arena, o, &data, &event, &err) ||
-        (!event_extension(&event, SIGNATURE_ATTRIBUTE) && !post_sign(arena, o->state, o->key, &event, &err)) ||
+    if (!arena)
+        error_set(&err, ERROR_INTERNAL, "out of memory");
+    bool made = arena &&
+                (o->file ? read_event(arena, o->file, &data, &event, &err) : make_event(arena, o, &data, &event, &err));
+    bool signs = made && !o->is_unsigned && !event_extension(&event, SIGNATURE_ATTRIBUTE);
+    if (!made || (signs && !post_sign(arena, o->state, o->key, &event, &err)) ||
         !post_event(o->to ? o->to : post_default_sink(arena, o->state), &event, false, &err))
         return command_fail("send", &err);
-    printf("accepted: %s %s\n", event.type, event.id);
+    fputs("accepted: ", stdout);
+    story_print(stdout, event.type);
+    putchar(' ');
+    story_print(stdout, event.id);
+    putchar('\n');
     return EXIT_DONE;
 }
 
@@ -112,21 +140,29 @@ static int run(int argc, char **argv)
         return send_event(&options);
     struct error err = { 0 };
     options.push_options.to = options.to;
-    return push_send(&options.push_options, stdin, &err) ? EXIT_DONE : command_fail("send", &err);
+    if (push_send(&options.push_options, stdin, &err))
+        return EXIT_DONE;
+    return command_fail("send", &err);
 }
 
 const struct command command_send = {
     .name = "send",
     .summary = "post an event, or tell the chain of a push to a plain git repository",
-    .help = "Usage: pushwright send [OPTIONS] FILE\n"
-            "       pushwright send [OPTIONS] --type TYPE [--source S] [--id ID] [--subject S] [--data FILE]\n"
-            "       pushwright send --push --to URL --repository NAME --clone URL --secret-file FILE\n\n"
-            "Posts a CloudEvent (FILE: structured JSON, '-' reads standard input) to the local chain, signed under its key\n"
-            "unless it is signed already.\n"
-            "  --state DIR  the chain's state directory (default: .pushwright)\n"
-            "  --to URL     another receiver: http(s)://... or unix:/path\n"
-            "  --key FILE   another key\n\n"
-            "With --push it reads the lines of git's post-receive hook (OLD NEW REF) and delivers each as Gitea would, signed\n"
-            "with the secret: a bare repository needs no git host. Exit codes: 0 accepted, 1 not accepted, try again, 3 refused.\n",
+    .help =
+        "Usage: pushwright send [OPTIONS] FILE\n"
+        "       pushwright send [OPTIONS] --type TYPE [--source S] [--id ID] [--subject S] [--data FILE]\n"
+        "       pushwright send --push --to URL --repository NAME --clone URL --secret-file FILE\n\n"
+        "Posts a CloudEvent (FILE: structured JSON, '-' reads standard input) to the local chain, signed under its "
+        "key\n"
+        "unless it is signed already. The chain takes an event of the same source and id only once; 'replay' takes it "
+        "again.\n"
+        "  --state DIR  the chain's state directory (default: .pushwright)\n"
+        "  --to URL     another receiver: http(s)://... or unix:/path\n"
+        "  --key FILE   another key\n"
+        "  --unsigned   do not sign: for receivers that need no signature\n\n"
+        "With --push it reads the lines of git's post-receive hook (OLD NEW REF) and delivers each as Gitea would, "
+        "signed\n"
+        "with the secret: a bare repository needs no git host. What could not be told is said, with the command that\n"
+        "tells it again. Exit codes: 0 accepted, 1 not accepted, try again, 3 refused.\n",
     .run = run,
 };

@@ -32,6 +32,16 @@ static const char *short_ref(const char *ref)
     return or_else(ref, "?");
 }
 
+/* For people the first digits of a digest do. */
+static const char *short_image(const struct facts *f, const char *fallback)
+{
+    enum { DIGITS = 19 }; /* "sha256:" and twelve */
+    const char *image = custom(f, "image");
+    const char *at = image ? strchr(image, '@') : NULL;
+    return at ? arena_printf(f->arena, "%.*s@%.*s", (int)(at - image), image, DIGITS, at + 1)
+              : or_else(image, fallback);
+}
+
 static void tell_push(const struct facts *f, struct story *s)
 {
     s->text = arena_printf(f->arena, "push of %s (%.7s) to %s", short_ref(custom(f, "ref")), f->subject,
@@ -41,8 +51,9 @@ static void tell_push(const struct facts *f, struct story *s)
 static void tell_queued(const struct facts *f, struct story *s)
 {
     s->about = custom(f, "build");
-    s->text = arena_printf(f->arena, "build '%s' of %s (%.7s) is queued", or_else(s->about, "?"),
-                           short_ref(custom(f, "ref")), or_else(custom(f, "commit"), "its tip"));
+    s->text = arena_printf(f->arena, "build '%s' of %s (%.7s) is queued%s", or_else(s->about, "?"),
+                           short_ref(custom(f, "ref")), or_else(custom(f, "commit"), "its tip"),
+                           strcmp(or_else(custom(f, "asked"), ""), "person") == 0 ? ", a person asked for it" : "");
 }
 
 static void tell_gone(const struct facts *f, struct story *s)
@@ -85,14 +96,14 @@ static void tell_matched(const struct facts *f, struct story *s)
 static void tell_requested(const struct facts *f, struct story *s)
 {
     s->about = custom(f, "trigger");
-    s->text = arena_printf(f->arena, "%s shall run %s", f->subject, or_else(custom(f, "image"), "?"));
+    s->text = arena_printf(f->arena, "%s shall run %s", f->subject, or_else(short_image(f, "?"), "?"));
 }
 
 static void tell_service(const struct facts *f, struct story *s)
 {
     s->about = f->subject;
     s->url = custom(f, "url");
-    s->text = arena_printf(f->arena, "%s runs %s%s%s", f->subject, or_else(custom(f, "image"), "the new image"),
+    s->text = arena_printf(f->arena, "%s runs %s%s%s", f->subject, or_else(short_image(f, "the new image"), "?"),
                            s->url ? ", it answers at " : "", or_else(s->url, ""));
 }
 
@@ -100,7 +111,8 @@ static void tell_rolledback(const struct facts *f, struct story *s)
 {
     s->about = f->subject;
     s->bad = true;
-    s->text = arena_printf(f->arena, "%s stays at %s", f->subject, or_else(json_get_string(f->content, "artifactId"), "?"));
+    s->text =
+        arena_printf(f->arena, "%s stays at %s", f->subject, or_else(json_get_string(f->content, "artifactId"), "?"));
 }
 
 static void tell_incident(const struct facts *f, struct story *s)
@@ -171,4 +183,24 @@ void story_of(struct arena *arena, const struct event *event, struct story *out)
             tellers[i].tell(&facts, out);
             return;
         }
+}
+
+bool story_is_about(const char *about, const char *name)
+{
+    const char *slash = about ? strrchr(about, '/') : NULL;
+    return about && (strcmp(about, name) == 0 || (slash && strcmp(slash + 1, name) == 0));
+}
+
+void story_print(FILE *out, const char *text)
+{
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+        bool is_c1 = p[0] == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f;
+        if (*p == '\n' || *p == '\t')
+            putc(' ', out);
+        else if (*p < ' ' || *p == 0x7f || is_c1)
+            putc('?', out);
+        else
+            putc(*p, out);
+        p += is_c1;
+    }
 }

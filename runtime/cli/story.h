@@ -5,6 +5,8 @@
 #include "runtime/event.h"
 #include "shared/base/arena.h"
 
+#include <stdio.h>
+
 #define STATE_DEFAULT ".pushwright"
 #define LISTEN_DEFAULT "127.0.0.1:8787"
 #define LISTEN_DEFAULT_URL "http://" LISTEN_DEFAULT
@@ -19,5 +21,11 @@ struct story {
 
 /* Strings are made in the arena; an unknown event gets its type as text. */
 void story_of(struct arena *arena, const struct event *event, struct story *out);
+
+/* Is it about NAME: the build, the trigger, or the workload, with or without its cluster and namespace? */
+bool story_is_about(const char *about, const char *name);
+
+/* Text that may come from outside, on one line and without control characters: nobody writes to the terminal but we. */
+void story_print(FILE *out, const char *text);
 
 #endif

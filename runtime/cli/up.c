@@ -3,6 +3,7 @@
 #include "runtime/cli/story.h"
 #include "runtime/local/chain.h"
 #include "shared/base/clock.h"
+#include "shared/config/config.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -45,23 +46,34 @@ static void say_step(struct watcher *w, const struct event *event)
     int64_t now = clock_monotonic_ms();
     const char *chain = event_extension(event, "correlationid");
     size_t i = run_of(w, chain ? chain : event->id, now);
-    printf("%6lld ms  +%-5lld %-8s %s%s\n", (long long)(now - w->runs[i].began_ms),
-           (long long)(now - w->runs[i].last_ms), story.actor, story.bad ? "! " : "", story.text);
+    printf("%6lld ms  +%-5lld %-8s %s", (long long)(now - w->runs[i].began_ms), (long long)(now - w->runs[i].last_ms),
+           story.actor, story.bad ? "! " : "");
+    story_print(stdout, story.text);
+    putchar('\n');
     w->runs[i].last_ms = now;
-    fflush(stdout);
 }
 
+static void say_failure(const struct carrier_notice *n)
+{
+    printf("%19s%-8s ! ", "", n->by);
+    if (n->dead)
+        printf("refuses %s, attempt %u, a dead letter now ('pushwright history' tells the file): ", n->event->type,
+               n->attempts);
+    else
+        printf("attempt %u, again in %lld ms: ", n->attempts, (long long)n->retry_in_ms);
+    story_print(stdout, n->reason);
+    putchar('\n');
+}
+
+/* The first failure of a delivery is often a race that 50 ms settle; history has it. */
 static void notice(void *context, const struct carrier_notice *n)
 {
     struct watcher *w = context;
     pthread_mutex_lock(&w->lock);
     if (!n->by)
         say_step(w, n->event);
-    else if (n->dead)
-        printf("           %-8s ! gave up on %s after %u attempts: %s\n", n->by, n->event->type, n->attempts, n->reason);
-    else if (n->retry_in_ms > 0 && n->attempts > 1)
-        printf("           %-8s ! attempt %u failed, again in %lld ms: %s\n", n->by, n->attempts,
-               (long long)n->retry_in_ms, n->reason);
+    else if (n->dead || (n->retry_in_ms > 0 && n->attempts > 1))
+        say_failure(n);
     fflush(stdout);
     pthread_mutex_unlock(&w->lock);
 }
@@ -70,7 +82,9 @@ static void say(void *context, const char *text)
 {
     struct watcher *w = context;
     pthread_mutex_lock(&w->lock);
-    printf("           %s\n", text);
+    printf("%19s", "");
+    story_print(stdout, text);
+    putchar('\n');
     fflush(stdout);
     pthread_mutex_unlock(&w->lock);
 }
@@ -86,42 +100,78 @@ static bool own_directory(char *out, size_t size, struct error *err)
     return true;
 }
 
-/* Blocked before any thread starts, so that only this wait sees them. */
+/* The functions are told absolute paths: relative ones would be theirs to resolve. */
+static const char *absolute(struct arena *arena, const char *path, struct error *err)
+{
+    char here[PATH_MAX];
+    if (path[0] == '/')
+        return path;
+    if (!getcwd(here, sizeof here)) {
+        error_set_errno(err, errno, "cannot tell the current directory");
+        return NULL;
+    }
+    const char *whole = arena_printf(arena, "%s/%s", here, path);
+    if (!whole)
+        error_set(err, ERROR_INTERNAL, "out of memory");
+    return whole;
+}
+
+/* Blocked before any thread starts, so that only the wait for them sees them. */
+static void block_signals(sigset_t *signals)
+{
+    sigemptyset(signals);
+    sigaddset(signals, SIGINT);
+    sigaddset(signals, SIGTERM);
+    sigaddset(signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, signals, NULL);
+}
+
+/* A second Ctrl-C ends this process at once, and everything with it; what is on disk is enough to go on from. */
 static void wait_for_end(const sigset_t *signals)
 {
     int signal;
+    sigset_t interrupt;
     sigwait(signals, &signal);
+    sigemptyset(&interrupt);
+    sigaddset(&interrupt, SIGINT);
+    pthread_sigmask(SIG_UNBLOCK, &interrupt, NULL);
+}
+
+static bool prepare(struct chain_options *options, struct arena *arena, char *directory, size_t size, struct error *err)
+{
+    options->state_dir = absolute(arena, options->state_dir, err);
+    options->config_path = options->state_dir ? absolute(arena, options->config_path, err) : NULL;
+    if (!options->config_path || !own_directory(directory, size, err))
+        return false;
+    options->program_dir = absolute(arena, options->program_dir ? options->program_dir : directory, err);
+    return options->program_dir != NULL;
 }
 
 static int up(struct chain_options *options)
 {
     struct error err = { 0 };
-    char directory[PATH_MAX], state[PATH_MAX];
+    char directory[PATH_MAX];
     sigset_t signals;
     AUTO(arena_free) struct arena *arena = arena_new(16 * EVENT_MAX);
+    AUTO(arena_free) struct arena *paths = arena_new(64 * 1024);
+    AUTO(config_free) struct config *config = NULL;
     struct watcher watcher = { .arena = arena, .lock = PTHREAD_MUTEX_INITIALIZER };
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    if (!arena || !own_directory(directory, sizeof directory, &err))
+    block_signals(&signals);
+    if (!arena || !paths)
+        error_set(&err, ERROR_INTERNAL, "out of memory");
+    if (err.kind || !prepare(options, paths, directory, sizeof directory, &err))
         return command_fail("up", &err);
-    if (options->state_dir[0] != '/') {
-        char *here = getcwd(state, sizeof state / 2);
-        if (!here || snprintf(state + strlen(state), sizeof state / 2, "/%s", options->state_dir) < 0)
-            return EXIT_FAILED;
-        options->state_dir = state;
-    }
-    if (!options->program_dir)
-        options->program_dir = directory;
+    int code = command_check_config("up", options->config_path, stderr, &config);
+    if (code != EXIT_DONE)
+        return code;
     options->notice = notice;
     options->say = say;
     options->context = &watcher;
     AUTO(chain_free) struct chain *chain = chain_new(options, &err);
     if (!chain)
         return command_fail("up", &err);
-    printf("the chain is up: webhook listens on http://%s, state in %s; Ctrl-C ends it\n", options->listen, options->state_dir);
+    printf("the chain is up: webhook listens on %s%s, state in %s; Ctrl-C ends it\n",
+           strchr(options->listen, ':') ? "http://" : "port ", options->listen, options->state_dir);
     fflush(stdout);
     wait_for_end(&signals);
     printf("\nstopping\n");
@@ -131,7 +181,9 @@ static int up(struct chain_options *options)
 
 static int run(int argc, char **argv)
 {
-    struct chain_options options = { .config_path = "pushwright.json", .state_dir = STATE_DEFAULT, .listen = LISTEN_DEFAULT };
+    struct chain_options options = { .config_path = "pushwright.json",
+                                     .state_dir = STATE_DEFAULT,
+                                     .listen = LISTEN_DEFAULT };
     for (int i = 1; i < argc; i++) {
         const struct {
             const char *name;
@@ -155,12 +207,14 @@ static int run(int argc, char **argv)
 const struct command command_up = {
     .name = "up",
     .summary = "run the chain on this machine",
-    .help = "Usage: pushwright up [--config FILE] [--state DIR] [--listen ADDRESS] [--functions DIR]\n\n"
-            "Starts webhook, build, trigger and deploy, carries events between them, runs the services that they deploy, and\n"
-            "prints what happens: milliseconds since the push, since the step before, who, what. Ctrl-C stops everything.\n"
-            "  --config FILE     the configuration (default: pushwright.json)\n"
-            "  --state DIR       what survives a restart (default: " STATE_DEFAULT ")\n"
-            "  --listen ADDRESS  where git hosts and people reach `webhook` (default: " LISTEN_DEFAULT ")\n"
-            "  --functions DIR   where the function binaries are (default: beside this program)\n",
+    .help =
+        "Usage: pushwright up [--config FILE] [--state DIR] [--listen ADDRESS] [--functions DIR]\n\n"
+        "Starts webhook, build, trigger and deploy, carries events between them, runs the services that they deploy, "
+        "and\n"
+        "prints what happens: milliseconds since the push, since the step before, who, what. Ctrl-C stops everything.\n"
+        "  --config FILE     the configuration (default: pushwright.json)\n"
+        "  --state DIR       what survives a restart (default: " STATE_DEFAULT ")\n"
+        "  --listen ADDRESS  where git hosts and people reach `webhook` (default: " LISTEN_DEFAULT ")\n"
+        "  --functions DIR   where the function binaries are (default: beside this program)\n",
     .run = run,
 };

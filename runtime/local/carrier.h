@@ -14,32 +14,33 @@ struct carrier;
 /* A function as its fn.json tells it. */
 struct receiver {
     const char *name;
-    const char *socket;      /* path of its unix socket */
+    const char *socket;       /* path of its unix socket */
     const char *const *types; /* event types it takes */
     size_t type_count;
-    unsigned concurrency;    /* deliveries at once; further ones wait on disk */
-    long timeout_ms;         /* of one delivery */
+    unsigned concurrency; /* deliveries at once; further ones wait on disk */
+    long timeout_ms;      /* of one delivery */
 };
 
 /* What happened, for those who watch (`pushwright up`). Called from the carrier's threads, one at a time. */
 struct carrier_notice {
     const struct event *event;
-    const char *by;          /* NULL: accepted; else the function that was given it */
-    bool dead;               /* given up */
-    int status;              /* 0: no answer */
+    const char *by; /* NULL: accepted; else the function that was given it */
+    bool dead;      /* given up */
+    int status;     /* 0: no answer */
     unsigned attempts;
-    int64_t duration_ms;     /* of the delivery */
-    const char *reason;      /* of a failure; NULL */
-    int64_t retry_in_ms;     /* a failure that will be tried again; 0: not */
+    int64_t duration_ms; /* of the delivery */
+    const char *reason;  /* of a failure; NULL */
+    int64_t retry_in_ms; /* a failure that will be tried again; 0: not */
 };
 
 struct carrier_options {
-    const char *state_dir;   /* journal and dead letters live here */
+    const char *state_dir; /* journal and dead letters live here */
     const struct receiver *receivers;
     size_t receiver_count;
     void (*notice)(void *context, const struct carrier_notice *notice);
     void *context;
     int64_t give_up_after_ms; /* age at which a temporary failure becomes a dead letter; 0: one hour */
+    int64_t journal_max; /* bytes above which the journal is shortened to a quarter of it (journal_compact); 0: 64 MB */
 };
 
 enum { CARRIER_QUEUE_MAX = 100000 }; /* events that wait; above it senders get 429 */
@@ -55,8 +56,10 @@ AUTO_FREE(struct carrier, carrier_free)
 /* Handler for the server on the carrier's socket: POST an event (binary, structured or batched). */
 void carrier_handle(struct carrier *carrier, const struct request *request, struct reply *reply);
 
-/* Begin, and end, delivering. carrier_stop waits for the deliveries that run: stop the functions first. */
+/* Begin delivering. carrier_hold begins no further delivery; carrier_stop also waits for those that run. To end: hold, let the
+ * functions finish what they have, stop. */
 bool carrier_start(struct carrier *carrier, struct error *err);
+void carrier_hold(struct carrier *carrier);
 void carrier_stop(struct carrier *carrier);
 
 #endif

@@ -7,11 +7,13 @@
 #include "shared/base/clock.h"
 #include "shared/base/encode.h"
 #include "shared/base/file.h"
+#include "shared/base/json.h"
 #include "shared/base/random.h"
 #include "shared/config/config.h"
 #include "shared/http/client.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -21,9 +23,10 @@
 
 enum {
     ARENA_MAX = 4 * 1024 * 1024,
-    COURIERS_MAX = 8,   /* deliveries at once to one function of this machine */
+    COURIERS_MAX = 8, /* deliveries at once to one function of this machine */
     READY_MS = 10000,
-    STOP_GRACE_MS = 10000,
+    STOP_GRACE_MS = 10000, /* a second more than the functions are told to take */
+    LAST_WORDS_MAX = 4096,
     SOCKET_PATH_MAX = 107, /* sun_path */
 };
 
@@ -50,6 +53,9 @@ struct chain {
     struct services *services;
     struct supervisor *supervisor;
     struct door sink, platform;
+    pthread_mutex_t lock; /* the two below */
+    bool is_up;           /* until then, a function that ends is the end of starting */
+    struct error ended;
 };
 
 static bool out_of_memory(struct error *err)
@@ -115,7 +121,7 @@ static bool ask_manifests(struct chain *chain, struct error *err)
             return out_of_memory(err);
         const struct manifest *m = chain->manifests[i] = program_manifest(chain->programs[i], err);
         if (!m)
-            return false;
+            return error_wrap(err, "the function binaries, looked for in '%s'", chain->options.program_dir);
         chain->receivers[i] = (struct receiver){
             .name = function_names[i],
             .socket = arena_printf(chain->arena, "%s/run/%s.sock", chain->options.state_dir, function_names[i]),
@@ -138,37 +144,70 @@ static bool chain_key(struct chain *chain, const char **path, struct error *err)
     *path = arena_printf(chain->arena, "%s/chain.key", chain->options.state_dir);
     if (!*path)
         return out_of_memory(err);
-    if (access(*path, R_OK) == 0)
+    if (access(*path, F_OK) == 0)
         return true;
+    if (errno != ENOENT)
+        return error_set_errno(err, errno, "cannot look at '%s'", *path);
     random_bytes(raw, sizeof raw);
     hex_encode(text, raw, sizeof raw);
     return file_write_atomic(*path, span_of(text), 0600, err);
 }
 
-/* Everything a function is told stands in its environment; PATH and HOME are not among it. Variables that the configuration
- * names for its secrets, proxies and certificates come from ours. */
+/* What we say ourselves, or what would make a function believe that it is somewhere else. The rest of our environment is handed on: the
+ * configuration may name any variable for a secret, and proxies and certificates stand there. */
+static bool is_inherited(const char *variable)
+{
+    static const char *const not_inherited[] = {
+        "K_",
+        "PORT=",
+        "PUSHWRIGHT_LISTEN=",
+        "PUSHWRIGHT_SINK=",
+        "PUSHWRIGHT_CONFIG=",
+        "PUSHWRIGHT_CHAIN_KEY=",
+        "PUSHWRIGHT_CHAIN_KEY_FILE=",
+        "PUSHWRIGHT_TRUST_PLATFORM=",
+        "PUSHWRIGHT_SOURCE=",
+        "PUSHWRIGHT_PLATFORM=",
+        "PUSHWRIGHT_DRAIN_SECONDS=",
+        "PUSHWRIGHT_LOCAL_PLATFORM=",
+        "PUSHWRIGHT_CACHE_DIR=",
+    };
+    for (size_t i = 0; i < sizeof not_inherited / sizeof not_inherited[0]; i++)
+        if (strncmp(variable, not_inherited[i], strlen(not_inherited[i])) == 0)
+            return false;
+    return true;
+}
+
 static char **environment_of(struct chain *chain, size_t function, const char *key_path)
 {
     extern char **environ;
+    enum { OURS = 8 };
     size_t inherited = 0, count = 0;
     while (environ[inherited])
         inherited++;
-    char **out = arena_take(chain->arena, (inherited + 10) * sizeof *out);
+    char **out = arena_take(chain->arena, (inherited + OURS + 1) * sizeof *out);
+    struct arena *arena = chain->arena;
     const char *state = chain->options.state_dir;
     if (!out)
         return NULL;
+    char *const ours[OURS] = {
+        chain->manifests[function]->serves_http
+            ? arena_printf(arena, "PUSHWRIGHT_LISTEN=%s", chain->options.listen)
+            : arena_printf(arena, "PUSHWRIGHT_LISTEN=unix:%s", chain->receivers[function].socket),
+        arena_printf(arena, "PUSHWRIGHT_CONFIG=%s", chain->options.config_path),
+        arena_printf(arena, "PUSHWRIGHT_CHAIN_KEY_FILE=%s", key_path),
+        arena_printf(arena, "PUSHWRIGHT_SINK=unix:%s/run/sink.sock", state),
+        arena_printf(arena, "PUSHWRIGHT_LOCAL_PLATFORM=unix:%s/run/platform.sock", state),
+        arena_printf(arena, "PUSHWRIGHT_CACHE_DIR=%s/cache", state),
+        arena_printf(arena, "PUSHWRIGHT_DRAIN_SECONDS=%d", STOP_GRACE_MS / 1000 - 1),
+        arena_printf(arena, "PUSHWRIGHT_PLATFORM=http"),
+    };
     for (size_t i = 0; i < inherited; i++)
-        if (strncmp(environ[i], "PUSHWRIGHT_", 11) != 0 && strncmp(environ[i], "K_", 2) != 0 &&
-            strncmp(environ[i], "PORT=", 5) != 0)
+        if (is_inherited(environ[i]))
             out[count++] = environ[i];
-    out[count++] = chain->manifests[function]->serves_http
-                       ? arena_printf(chain->arena, "PUSHWRIGHT_LISTEN=%s", chain->options.listen)
-                       : arena_printf(chain->arena, "PUSHWRIGHT_LISTEN=unix:%s", chain->receivers[function].socket);
-    out[count++] = arena_printf(chain->arena, "PUSHWRIGHT_CONFIG=%s", chain->options.config_path);
-    out[count++] = arena_printf(chain->arena, "PUSHWRIGHT_CHAIN_KEY_FILE=%s", key_path);
-    out[count++] = arena_printf(chain->arena, "PUSHWRIGHT_SINK=unix:%s/run/sink.sock", state);
-    out[count++] = arena_printf(chain->arena, "PUSHWRIGHT_LOCAL_PLATFORM=unix:%s/run/platform.sock", state);
-    out[count++] = arena_printf(chain->arena, "PUSHWRIGHT_CACHE_DIR=%s/cache", state);
+    for (size_t i = 0; i < OURS; i++)
+        if (!(out[count++] = ours[i]))
+            return NULL;
     return out;
 }
 
@@ -189,45 +228,147 @@ static bool prepare_children(struct chain *chain, struct error *err)
     return true;
 }
 
-static void child_ended(void *context, const struct child *child, int status, long restart_in_ms)
+/* --- a function that ended ------------------------------------------------------------------------------------------ */
+
+static bool read_tail(const char *path, struct bytes *out)
+{
+    struct error ignored = { 0 };
+    AUTO(close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    off_t end = fd >= 0 ? lseek(fd, 0, SEEK_END) : -1;
+    off_t from = end > LAST_WORDS_MAX ? end - LAST_WORDS_MAX : 0;
+    if (end < 0 || !bytes_reserve(out, LAST_WORDS_MAX, &ignored))
+        return false;
+    ssize_t n = pread(fd, out->data, LAST_WORDS_MAX, from);
+    if (n > 0)
+        out->len = (size_t)n;
+    return n > 0;
+}
+
+/* What a function says before it exits is the last line of its log: JSON with a "message", or plain text. */
+static bool last_words(const char *log, struct bytes *out, struct error *err)
+{
+    AUTO(bytes_release) struct bytes tail = BYTES(LAST_WORDS_MAX);
+    AUTO(arena_free) struct arena *arena = arena_new(ARENA_MAX);
+    struct error not_json = { 0 };
+    if (!arena || !read_tail(log, &tail))
+        return true;
+    struct span text = span_trim(bytes_span(&tail));
+    struct span line = { text.data + span_find_last(text, '\n') + 1, 0 };
+    line.len = text.len - (size_t)(line.data - text.data);
+    const char *message = json_get_string(json_parse(arena, line, &not_json), "message");
+    return bytes_append_span(out, message ? span_of(message) : line, err);
+}
+
+/* "webhook ended (exit 1): cannot listen ..." */
+static void describe_end(const struct child *child, int status, const struct error *why, struct error *out)
+{
+    AUTO(bytes_release) struct bytes words = BYTES(LAST_WORDS_MAX);
+    struct error ignored = { 0 };
+    if (why)
+        error_set(out, why->kind, "%s: %s", child->name, why->message);
+    else if (WIFSIGNALED(status))
+        error_set(out, ERROR_INTERNAL, "%s was ended by signal %d", child->name, WTERMSIG(status));
+    else if (last_words(child->log, &words, &ignored))
+        error_set(out, ERROR_INTERNAL, "%s ended with %d: %.600s", child->name, WEXITSTATUS(status),
+                  bytes_text(&words));
+}
+
+static void child_ended(void *context, const struct child *child, int status, const struct error *why,
+                        long restart_in_ms)
 {
     struct chain *chain = context;
-    char text[512];
-    snprintf(text, sizeof text, "%s ended (%s %d), starts again in %ld ms; its log: %s", child->name,
-             WIFSIGNALED(status) ? "signal" : "exit", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
-             restart_in_ms, child->log);
+    struct error ended = { 0 };
+    char text[sizeof ended.message + 512];
+    describe_end(child, status, why, &ended);
+    pthread_mutex_lock(&chain->lock);
+    bool is_up = chain->is_up;
+    if (!is_up && !chain->ended.kind)
+        chain->ended = ended;
+    pthread_mutex_unlock(&chain->lock);
+    if (!is_up)
+        return;
+    snprintf(text, sizeof text, "%s (starts again in %ld ms; its log: %s)", ended.message, restart_in_ms, child->log);
     chain->options.say(chain->options.context, text);
 }
 
-static bool answers(struct chain *chain, struct http_client *client, size_t i, struct error *err)
+/* --- until they answer ---------------------------------------------------------------------------------------------- */
+
+static bool ended_early(struct chain *chain, struct error *err)
 {
+    pthread_mutex_lock(&chain->lock);
+    bool ended = chain->ended.kind != ERROR_NONE;
+    if (ended)
+        *err = chain->ended;
+    pthread_mutex_unlock(&chain->lock);
+    return ended;
+}
+
+/* "8080" stands for every address of this machine. */
+static const char *health_url(struct chain *chain, const char *listen)
+{
+    if (strncmp(listen, "unix:", 5) == 0)
+        return "http://localhost/healthz";
+    return arena_printf(chain->arena, "http://%s%s/healthz", strchr(listen, ':') ? "" : "127.0.0.1:", listen);
+}
+
+static bool answers(struct http_client *client, const char *url, const char *socket)
+{
+    struct error not_yet = { 0 };
     AUTO(http_response_release) struct http_response response = { 0 };
+    const struct http_request request = { .method = "GET", .url = url, .unix_socket = socket, .timeout_ms = 1000 };
+    return http_call(client, &request, &response, &not_yet) && response.status == 200;
+}
+
+static bool wait_for_function(struct chain *chain, struct http_client *client, size_t i, int64_t until,
+                              struct error *err)
+{
+    const char *listen = chain->options.listen;
     bool outside = chain->manifests[i]->serves_http;
-    const struct http_request request = {
-        .method = "GET",
-        .url = arena_printf(chain->arena, "http://%s/healthz", outside ? chain->options.listen : "localhost"),
-        .unix_socket = outside ? NULL : chain->receivers[i].socket,
-        .timeout_ms = 1000,
-    };
-    return request.url && http_call(client, &request, &response, err) && response.status == 200;
+    const char *url = health_url(chain, outside ? listen : "unix:");
+    const char *socket = !outside ? chain->receivers[i].socket : strncmp(listen, "unix:", 5) == 0 ? listen + 5 : NULL;
+    if (!url)
+        return out_of_memory(err);
+    while (!answers(client, url, socket)) {
+        if (ended_early(chain, err))
+            return false;
+        if (clock_monotonic_ms() > until)
+            return error_set(err, ERROR_UNAVAILABLE, "%s does not answer; its log: %s", function_names[i],
+                             chain->children[i].log);
+        poll(NULL, 0, 1);
+    }
+    return true;
 }
 
 static bool wait_until_ready(struct chain *chain, struct error *err)
 {
     AUTO(http_client_free) struct http_client *client = http_client_new(NULL, err);
     int64_t until = clock_monotonic_ms() + READY_MS;
-    for (size_t i = 0; client && i < FUNCTION_COUNT;) {
-        struct error why = { 0 };
-        if (answers(chain, client, i, &why)) {
-            i++;
-            continue;
-        }
-        if (clock_monotonic_ms() > until)
-            return error_set(err, ERROR_UNAVAILABLE, "%s does not answer; see %s", function_names[i],
-                             chain->children[i].log);
-        poll(NULL, 0, 1);
-    }
-    return client != NULL;
+    if (!client)
+        return false;
+    for (size_t i = 0; i < FUNCTION_COUNT; i++)
+        if (!wait_for_function(chain, client, i, until, err))
+            return false;
+    if (ended_early(chain, err))
+        return false;
+    pthread_mutex_lock(&chain->lock);
+    chain->is_up = true;
+    pthread_mutex_unlock(&chain->lock);
+    return true;
+}
+
+/* Found out here, so that it is said here, and not by a function that dies of it again and again. */
+static bool check_listen(struct chain *chain, struct error *err)
+{
+    const char *listen = chain->options.listen;
+    if (strncmp(listen, "unix:", 5) == 0)
+        return true;
+    AUTO(server_free) struct server *probe = server_new(&(struct server_options){ .listen = listen }, err);
+    if (!probe)
+        return error_wrap(err, "the address of webhook (--listen names another)");
+    size_t length = strlen(listen);
+    if (strcmp(listen, "0") == 0 || (length > 2 && strcmp(listen + length - 2, ":0") == 0))
+        return error_set(err, ERROR_INVALID, "'%s' names no port: git hosts would not find it again", listen);
+    return true;
 }
 
 /* --- the whole ---------------------------------------------------------------------------------------------------- */
@@ -243,7 +384,8 @@ static bool make_directories(struct chain *chain, struct error *err)
             return false;
     }
     if (strlen(chain->options.state_dir) + sizeof "/run/platform.sock" > SOCKET_PATH_MAX)
-        return error_set(err, ERROR_INVALID, "the state directory's path '%s' is too long for a socket's name: choose a shorter one",
+        return error_set(err, ERROR_INVALID,
+                         "the state directory's path '%s' is too long for a socket's name: choose a shorter one",
                          chain->options.state_dir);
     return true;
 }
@@ -286,7 +428,7 @@ static bool begin(struct chain *chain, struct error *err)
 {
     chain->config = config_load(chain->options.config_path, err);
     if (!chain->config || !make_directories(chain, err) || !ask_manifests(chain, err) || !open_carrier(chain, err) ||
-        !open_platform(chain, err) || !prepare_children(chain, err))
+        !check_listen(chain, err) || !open_platform(chain, err) || !prepare_children(chain, err))
         return false;
     services_resume(chain->services);
     const struct supervisor_options options = {
@@ -302,12 +444,15 @@ static bool begin(struct chain *chain, struct error *err)
 struct chain *chain_new(const struct chain_options *options, struct error *err)
 {
     AUTO(chain_free) struct chain *chain = calloc(1, sizeof *chain);
+    if (chain)
+        pthread_mutex_init(&chain->lock, NULL);
     if (!chain || !(chain->arena = arena_new(ARENA_MAX))) {
         out_of_memory(err);
         return NULL;
     }
     chain->options = *options;
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL); /* ignored, as some parents leave it, nobody could wait for the functions */
     return begin(chain, err) ? TAKE(chain) : NULL;
 }
 
@@ -315,7 +460,9 @@ void chain_free(struct chain *chain)
 {
     if (!chain)
         return;
-    /* The functions first: what they still send is taken, what they were given and did not finish stays in the journal. */
+    /* Nothing more is handed out; what the functions still send is taken; what they do not finish stays in the journal. */
+    if (chain->carrier)
+        carrier_hold(chain->carrier);
     if (chain->supervisor)
         supervisor_stop(chain->supervisor, STOP_GRACE_MS);
     if (chain->carrier)
@@ -329,6 +476,7 @@ void chain_free(struct chain *chain)
     for (size_t i = 0; i < FUNCTION_COUNT; i++)
         manifest_free(chain->manifests[i]);
     config_free(chain->config);
+    pthread_mutex_destroy(&chain->lock);
     arena_free(chain->arena);
     free(chain);
 }

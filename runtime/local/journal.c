@@ -1,22 +1,38 @@
 #include "runtime/local/journal.h"
 
+#include "runtime/local/journal_lines.h"
 #include "shared/base/clock.h"
+#include "shared/base/encode.h"
 #include "shared/base/file.h"
-#include "shared/base/json.h"
-#include "shared/base/json_scan.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/file.h>
 
-enum { LINE_MAX_BYTES = 3 * EVENT_MAX, ENTRY_ARENA_MAX = 8 * EVENT_MAX, RECEIVERS_MAX = 64 };
+enum { REWRITE_CHUNK = 256 * 1024 };
+static const int64_t remembered_ms = INT64_C(7) * 24 * 3600 * 1000;
+
+/* A thread that waits until its line is on disk. Either it does the waiting for the disk, for all lines written so far, or the thread
+ * that does tells it the result. */
+struct line_wait {
+    uint64_t line; /* number */
+    bool over;
+    int failed; /* errno */
+    struct line_wait *next;
+};
 
 struct journal {
-    int fd;
-    int64_t size; /* up to the last whole line */
+    char *path;
+    int fd, lock_fd;
     pthread_mutex_t lock;
+    pthread_cond_t synced;
+    int64_t size, durable_size; /* both up to a whole line */
+    uint64_t written;           /* lines */
+    struct line_wait *waits;
+    bool syncing, broken; /* broken: a half line stands at the end and could not be taken back */
 };
 
 void event_key(const struct event *event, char key[static SHA256_HEX_SIZE])
@@ -27,99 +43,7 @@ void event_key(const struct event *event, char key[static SHA256_HEX_SIZE])
     sha256_update(&sha, event->source, strlen(event->source) + 1); /* the NUL keeps "a"+"bc" and "ab"+"c" apart */
     sha256_update(&sha, event->id, strlen(event->id));
     sha256_final(&sha, digest);
-    for (size_t i = 0; i < SHA256_SIZE; i++)
-        snprintf(key + 2 * i, 3, "%02x", digest[i]);
-}
-
-struct accepted_text {
-    struct bytes unquoted;
-    struct span raw;
-};
-
-/* "accepted" is taken as the exact text: what was signed must come out again byte for byte. */
-static bool keep_accepted(void *context, int field, enum json_type type, struct span raw, size_t index,
-                          struct error *err)
-{
-    (void)field;
-    (void)index;
-    struct accepted_text *text = context;
-    text->raw = raw;
-    if (type != JSON_STRING)
-        return true;
-    if (!json_unquote(&text->unquoted, raw, err))
-        return false;
-    text->raw = bytes_span(&text->unquoted);
-    return true;
-}
-
-static bool read_accepted(struct arena *arena, struct span line, const struct json *doc, struct journal_entry *entry,
-                          struct error *err)
-{
-    static const struct json_path path[] = { { "accepted", 0 } };
-    struct accepted_text text = { .unquoted = BYTES(LINE_MAX_BYTES) };
-    AUTO(bytes_release) struct bytes owned = BYTES(0);
-    bool ok = json_scan(line, path, 1, keep_accepted, &text, err);
-    owned = text.unquoted;
-    char *copy = ok ? arena_dup(arena, text.raw) : NULL;
-    if (!copy)
-        return ok ? error_set(err, ERROR_INTERNAL, "out of memory") : false;
-    struct event event;
-    entry->event = (struct span){ copy, text.raw.len };
-    if (!event_decode_structured(arena, entry->event, &event, err))
-        return false;
-    event_key(&event, entry->key);
-    const struct json *to = json_get(doc, "to");
-    entry->to = arena_take(arena, (json_count(to) + 1) * sizeof *entry->to);
-    if (!entry->to)
-        return error_set(err, ERROR_INTERNAL, "out of memory");
-    for (const struct json *name = json_first(to); name; name = json_next(name))
-        entry->to[entry->to_count++] = json_string(name);
-    return true;
-}
-
-static bool read_line(struct arena *arena, struct span line, struct journal_entry *entry, struct error *err)
-{
-    const struct json *doc = json_parse(arena, line, err);
-    if (!doc)
-        return false;
-    *entry = (struct journal_entry){ .at = json_get_string(doc, "at") };
-    if (json_get(doc, "accepted"))
-        return read_accepted(arena, line, doc, entry, err);
-    const char *dead = json_get_string(doc, "dead");
-    const char *key = dead ? dead : json_get_string(doc, "taken");
-    if (!key || strlen(key) != SHA256_HEX_SIZE - 1)
-        return error_set(err, ERROR_INVALID, "neither an accepted event nor a delivery");
-    memcpy(entry->key, key, SHA256_HEX_SIZE);
-    entry->dead = dead != NULL;
-    entry->by = json_get_string(doc, "by");
-    entry->reason = json_get_string(doc, "reason");
-    entry->file = json_get_string(doc, "file");
-    (void)json_integer(json_get(doc, "status"), &entry->status);
-    (void)json_integer(json_get(doc, "attempts"), &entry->attempts);
-    (void)json_integer(json_get(doc, "ms"), &entry->duration_ms);
-    return entry->by || error_set(err, ERROR_INVALID, "a delivery without a receiver");
-}
-
-/* Hands every whole line on; *whole is the offset behind the last one. */
-static bool read_lines(FILE *file, const char *path, journal_fn *on_entry, void *context, int64_t *whole,
-                       struct error *err)
-{
-    AUTO(arena_free) struct arena *arena = arena_new(ENTRY_ARENA_MAX);
-    AUTO(free) char *line = NULL;
-    size_t capacity = 0, number = 0;
-    ssize_t length;
-    if (!arena)
-        return error_set(err, ERROR_INTERNAL, "out of memory");
-    while ((length = getline(&line, &capacity, file)) > 0 && line[length - 1] == '\n') {
-        struct journal_entry entry;
-        number++;
-        arena_reset(arena);
-        if (!read_line(arena, (struct span){ line, (size_t)length - 1 }, &entry, err) ||
-            !on_entry(context, &entry, err))
-            return error_wrap(err, "'%s' line %zu", path, number);
-        *whole += length;
-    }
-    return true;
+    hex_encode(key, digest, sizeof digest);
 }
 
 bool journal_read(const char *path, journal_fn *on_entry, void *context, struct error *err)
@@ -128,131 +52,289 @@ bool journal_read(const char *path, journal_fn *on_entry, void *context, struct 
     int64_t whole = 0;
     if (!file)
         return errno == ENOENT || error_set_errno(err, errno, "cannot open '%s'", path);
-    return read_lines(file, path, on_entry, context, &whole, err);
+    return journal_read_lines(file, path, on_entry, context, &whole, err);
 }
 
-static bool lock_file(int fd, const char *path, struct error *err)
+/* --- opening ------------------------------------------------------------------------------------------------------ */
+
+/* A file of its own: the journal itself may be replaced. */
+static int lock_journal(const char *path, struct error *err)
 {
+    AUTO(bytes_release) struct bytes name = BYTES(4096);
+    if (!bytes_printf(&name, err, "%s.lock", path))
+        return -1;
+    int fd = open(bytes_text(&name), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        error_set_errno(err, errno, "cannot open '%s'", bytes_text(&name));
+        return -1;
+    }
     if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-        return true;
+        return fd;
     if (errno == EWOULDBLOCK)
-        return error_set(err, ERROR_CONFLICT, "'%s' is in use: is another chain running in this directory?", path);
-    return error_set_errno(err, errno, "cannot lock '%s'", path);
+        error_set(err, ERROR_CONFLICT, "'%s' is in use: is another chain running in this directory?", path);
+    else
+        error_set_errno(err, errno, "cannot lock '%s'", path);
+    close(fd);
+    return -1;
+}
+
+static bool read_and_cut(struct journal *journal, journal_fn *on_entry, void *context, struct error *err)
+{
+    AUTO(fclose) FILE *file = fopen(journal->path, "re");
+    if (!file)
+        return error_set_errno(err, errno, "cannot open '%s'", journal->path);
+    if (!journal_read_lines(file, journal->path, on_entry, context, &journal->size, err))
+        return false;
+    journal->durable_size = journal->size;
+    return ftruncate(journal->fd, journal->size) == 0 || error_set_errno(err, errno, "cannot cut '%s'", journal->path);
 }
 
 struct journal *journal_open(const char *path, journal_fn *on_entry, void *context, struct error *err)
 {
-    AUTO(close) int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    if (fd < 0) {
+    AUTO(journal_free) struct journal *journal = calloc(1, sizeof *journal);
+    if (!journal || !(journal->path = strdup(path))) {
+        free(TAKE(journal));
+        error_set(err, ERROR_INTERNAL, "out of memory");
+        return NULL;
+    }
+    pthread_mutex_init(&journal->lock, NULL);
+    pthread_cond_init(&journal->synced, NULL);
+    journal->fd = -1;
+    journal->lock_fd = lock_journal(path, err);
+    if (journal->lock_fd < 0)
+        return NULL;
+    journal->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (journal->fd < 0) {
         error_set_errno(err, errno, "cannot open '%s'", path);
         return NULL;
     }
-    AUTO(fclose) FILE *file = lock_file(fd, path, err) ? fopen(path, "re") : NULL;
-    int64_t whole = 0;
-    if (!file || !read_lines(file, path, on_entry, context, &whole, err))
-        return NULL;
-    struct journal *journal = ftruncate(fd, whole) == 0 ? calloc(1, sizeof *journal) : NULL;
-    if (!journal) {
-        error_set_errno(err, errno, "cannot prepare '%s'", path);
-        return NULL;
-    }
-    *journal = (struct journal){ .fd = fd, .size = whole, .lock = PTHREAD_MUTEX_INITIALIZER };
-    fd = -1;
-    return journal;
+    return read_and_cut(journal, on_entry, context, err) ? TAKE(journal) : NULL;
 }
 
 void journal_free(struct journal *journal)
 {
     if (!journal)
         return;
-    close(journal->fd);
+    if (journal->fd >= 0)
+        close(journal->fd);
+    if (journal->lock_fd >= 0)
+        close(journal->lock_fd);
+    pthread_cond_destroy(&journal->synced);
     pthread_mutex_destroy(&journal->lock);
+    free(journal->path);
     free(journal);
 }
 
+/* --- appending ---------------------------------------------------------------------------------------------------- */
+
 /* A line is there as a whole or not at all: what a full disk cut short is taken back. */
-static bool append(struct journal *journal, struct bytes *line, bool durable, struct error *err)
+static bool write_line(struct journal *journal, struct span line, struct error *err)
 {
-    if (!bytes_append_char(line, '\n', err))
-        return false;
-    pthread_mutex_lock(&journal->lock);
-    bool ok = file_write_all(journal->fd, line->data, line->len, err);
-    if (ok)
-        journal->size += (int64_t)line->len;
-    else if (ftruncate(journal->fd, journal->size) != 0)
-        error_wrap(err, "the journal could not be restored either");
-    pthread_mutex_unlock(&journal->lock);
-    /* Outside the lock, so that many senders share one wait of the disk. */
-    if (ok && durable && fdatasync(journal->fd) != 0)
-        return error_set_errno(err, errno, "cannot sync the journal");
-    return ok || error_wrap(err, "journal");
+    if (journal->broken)
+        return error_set(err, ERROR_INTERNAL, "a line that was cut short could not be taken back: restart the chain");
+    if (file_write_all(journal->fd, line.data, line.len, err)) {
+        journal->size += (int64_t)line.len;
+        journal->written++;
+        return true;
+    }
+    journal->broken = ftruncate(journal->fd, journal->size) != 0;
+    return false;
 }
 
-static void add_now(struct json_writer *w)
+/* Tell those whose lines are meant. */
+static void end_waits(struct journal *journal, uint64_t up_to, int failed)
 {
-    char at[RFC3339_SIZE];
-    rfc3339_format(at, clock_wall_ms());
-    json_add_string(w, "at", at);
+    for (struct line_wait **at = &journal->waits; *at;) {
+        struct line_wait *wait = *at;
+        if (wait->line > up_to) {
+            at = &wait->next;
+            continue;
+        }
+        *at = wait->next;
+        wait->over = true;
+        wait->failed = failed;
+    }
+    pthread_cond_broadcast(&journal->synced);
+}
+
+/* With the lock, which is given away while the disk works. When it fails, what was written since the last time is taken back:
+ * nobody was promised it. */
+static void sync_now(struct journal *journal)
+{
+    uint64_t written = journal->written;
+    int64_t size = journal->size;
+    journal->syncing = true;
+    pthread_mutex_unlock(&journal->lock);
+    int failed = fdatasync(journal->fd) == 0 ? 0 : errno;
+    pthread_mutex_lock(&journal->lock);
+    journal->syncing = false;
+    if (failed) {
+        journal->broken = ftruncate(journal->fd, journal->durable_size) != 0;
+        journal->size = journal->durable_size;
+    } else
+        journal->durable_size = size;
+    end_waits(journal, failed ? UINT64_MAX : written, failed);
+}
+
+static bool wait_for_disk(struct journal *journal, struct error *err)
+{
+    struct line_wait wait = { .line = journal->written, .next = journal->waits };
+    journal->waits = &wait;
+    while (!wait.over)
+        if (journal->syncing)
+            pthread_cond_wait(&journal->synced, &journal->lock);
+        else
+            sync_now(journal);
+    return !wait.failed || error_set_errno(err, wait.failed, "cannot sync");
+}
+
+static bool append(struct journal *journal, struct span line, bool durable, struct error *err)
+{
+    pthread_mutex_lock(&journal->lock);
+    bool ok = write_line(journal, line, err) && (!durable || wait_for_disk(journal, err));
+    pthread_mutex_unlock(&journal->lock);
+    return ok || error_wrap(err, "journal '%s'", journal->path);
 }
 
 bool journal_accept(struct journal *journal, const struct event *event, const char *const *to, size_t to_count,
                     struct error *err)
 {
-    AUTO(bytes_release) struct bytes text = BYTES(LINE_MAX_BYTES);
-    AUTO(bytes_release) struct bytes line = BYTES(LINE_MAX_BYTES);
-    if (!event_encode_structured(&text, event, err))
+    AUTO(bytes_release) struct bytes line = BYTES(JOURNAL_LINE_MAX);
+    return journal_write_accepted(&line, event, to, to_count, err) && append(journal, bytes_span(&line), true, err);
+}
+
+bool journal_settle(struct journal *journal, const struct journal_entry *entry, struct error *err)
+{
+    AUTO(bytes_release) struct bytes line = BYTES(JOURNAL_LINE_MAX);
+    return journal_write_entry(&line, entry, err) &&
+           append(journal, bytes_span(&line), entry->kind == JOURNAL_DEAD, err);
+}
+
+int64_t journal_size(struct journal *journal)
+{
+    pthread_mutex_lock(&journal->lock);
+    int64_t size = journal->size;
+    pthread_mutex_unlock(&journal->lock);
+    return size;
+}
+
+/* --- compacting --------------------------------------------------------------------------------------------------- */
+
+struct rewriting {
+    const struct keyset *waiting;
+    struct arena *arena;
+    struct bytes out;
+    int fd;
+    int64_t size;
+    int64_t forget_before_ms;
+};
+
+static void release_rewriting(struct rewriting *r)
+{
+    arena_free(r->arena);
+    bytes_release(&r->out);
+    if (r->fd >= 0)
+        close(r->fd);
+}
+AUTO_RELEASE(struct rewriting, release_rewriting)
+
+static bool flush_rewriting(struct rewriting *r, struct error *err)
+{
+    if (!file_write_all(r->fd, r->out.data, r->out.len, err))
         return false;
-    struct json_writer w = json_writer_on(&line);
-    json_open_object(&w, NULL);
-    add_now(&w);
-    /* JSON data may come with line breaks between their tokens, a line of the journal has none: then it is quoted. */
-    if (memchr(text.data, '\n', text.len) || memchr(text.data, '\r', text.len))
-        json_add_span(&w, "accepted", bytes_span(&text));
-    else
-        json_add_raw(&w, "accepted", bytes_span(&text));
-    json_open_array(&w, "to");
-    for (size_t i = 0; i < to_count; i++)
-        json_add_string(&w, NULL, to[i]);
-    json_close_array(&w);
-    json_close_object(&w);
-    if (!json_writer_end(&w, err))
+    r->size += (int64_t)r->out.len;
+    bytes_clear(&r->out);
+    return true;
+}
+
+/* An old line: as it is while its event waits, else only the event's key, for a while. */
+static bool shorten(struct rewriting *r, struct span line, struct error *err)
+{
+    struct journal_entry entry;
+    int64_t at = 0;
+    arena_reset(r->arena);
+    if (!journal_parse_line(r->arena, (struct span){ line.data, line.len - 1 }, &entry, err))
         return false;
-    return append(journal, &line, true, err);
+    if (keyset_has(r->waiting, entry.key))
+        return bytes_append_span(&r->out, line, err);
+    if (entry.by || !rfc3339_parse(span_of(entry.at), &at) || at < r->forget_before_ms)
+        return true;
+    entry.kind = JOURNAL_KNOWN;
+    return journal_write_entry(&r->out, &entry, err);
 }
 
-bool journal_taken(struct journal *journal, const char *key, const char *by, int status, unsigned attempts,
-                   int64_t duration_ms, struct error *err)
+static bool rewrite(struct journal *journal, struct rewriting *r, int64_t keep, struct error *err)
 {
-    AUTO(bytes_release) struct bytes line = BYTES(LINE_MAX_BYTES);
-    struct json_writer w = json_writer_on(&line);
-    json_open_object(&w, NULL);
-    add_now(&w);
-    json_add_string(&w, "taken", key);
-    json_add_string(&w, "by", by);
-    json_add_integer(&w, "status", status);
-    json_add_integer(&w, "attempts", attempts);
-    json_add_integer(&w, "ms", duration_ms);
-    json_close_object(&w);
-    return json_writer_end(&w, err) && append(journal, &line, false, err);
+    AUTO(fclose) FILE *file = fopen(journal->path, "re");
+    AUTO(free) char *line = NULL;
+    size_t capacity = 0;
+    if (!file)
+        return error_set_errno(err, errno, "cannot open");
+    for (int64_t at = 0; at < journal->size;) {
+        ssize_t length = getline(&line, &capacity, file);
+        if (length <= 0)
+            return error_set(err, ERROR_INTERNAL, "it is shorter than it was");
+        struct span text = { line, (size_t)length };
+        bool is_old = at < journal->size - keep;
+        if (!(is_old ? shorten(r, text, err) : bytes_append_span(&r->out, text, err)) ||
+            (r->out.len > REWRITE_CHUNK && !flush_rewriting(r, err)))
+            return false;
+        at += length;
+    }
+    return flush_rewriting(r, err) && (fsync(r->fd) == 0 || error_set_errno(err, errno, "cannot sync"));
 }
 
-bool journal_dead(struct journal *journal, const char *key, const char *by, int status, const char *reason,
-                  const char *file, struct error *err)
+static void sync_directory_of(const char *path)
 {
-    AUTO(bytes_release) struct bytes line = BYTES(LINE_MAX_BYTES);
-    struct json_writer w = json_writer_on(&line);
-    json_open_object(&w, NULL);
-    add_now(&w);
-    json_add_string(&w, "dead", key);
-    json_add_string(&w, "by", by);
-    json_add_integer(&w, "status", status);
-    json_add_string(&w, "reason", reason);
-    json_add_string(&w, "file", file);
-    json_close_object(&w);
-    return json_writer_end(&w, err) && append(journal, &line, true, err);
+    AUTO(free) char *directory = strdup(path);
+    char *slash = directory ? strrchr(directory, '/') : NULL;
+    if (!slash)
+        return;
+    *slash = '\0';
+    AUTO(close) int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0)
+        (void)fsync(fd); /* until it is there, a crash brings the old file back: longer, and as good */
 }
 
-int64_t journal_size(const struct journal *journal)
+static bool replace(struct journal *journal, int64_t keep, const struct keyset *waiting, const char *path,
+                    struct error *err)
 {
-    return journal->size;
+    AUTO(release_rewriting)
+    struct rewriting r = {
+        .waiting = waiting,
+        .arena = arena_new(JOURNAL_ARENA_MAX),
+        .out = BYTES(REWRITE_CHUNK + 2 * JOURNAL_LINE_MAX),
+        .fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600),
+        .forget_before_ms = clock_wall_ms() - remembered_ms,
+    };
+    if (r.fd < 0)
+        return error_set_errno(err, errno, "cannot open '%s'", path);
+    if (!r.arena)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    if (!rewrite(journal, &r, keep, err))
+        return false;
+    if (rename(path, journal->path) != 0)
+        return error_set_errno(err, errno, "cannot rename '%s'", path);
+    sync_directory_of(journal->path);
+    close(journal->fd);
+    journal->fd = r.fd;
+    r.fd = -1;
+    journal->size = journal->durable_size = r.size;
+    end_waits(journal, UINT64_MAX, 0);
+    return true;
+}
+
+bool journal_compact(struct journal *journal, int64_t keep, const struct keyset *waiting, struct error *err)
+{
+    AUTO(bytes_release) struct bytes path = BYTES(4096);
+    if (!bytes_printf(&path, err, "%s.new", journal->path))
+        return false;
+    pthread_mutex_lock(&journal->lock);
+    while (journal->syncing)
+        pthread_cond_wait(&journal->synced, &journal->lock);
+    bool ok = replace(journal, keep, waiting, bytes_text(&path), err);
+    if (!ok)
+        unlink(bytes_text(&path));
+    pthread_mutex_unlock(&journal->lock);
+    return ok || error_wrap(err, "shorten journal '%s'", journal->path);
 }

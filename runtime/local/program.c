@@ -1,21 +1,36 @@
 #include "runtime/local/program.h"
 
 #include "shared/base/bytes.h"
+#include "shared/base/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdint.h>
 #include <sys/wait.h>
 
-enum { MANIFEST_MAX = 64 * 1024 };
+enum { MANIFEST_MAX = 64 * 1024, ANSWER_MS = 10000 };
 
 extern char **environ;
 
+/* A program that is none of ours may never answer. */
+static bool wait_readable(int fd, int64_t until_ms, struct error *err)
+{
+    int64_t left = until_ms - clock_monotonic_ms();
+    struct pollfd wanted = { .fd = fd, .events = POLLIN };
+    int ready = left > 0 ? poll(&wanted, 1, (int)left) : 0;
+    if (ready < 0 && errno != EINTR)
+        return error_set_errno(err, errno, "cannot wait");
+    return ready != 0 || error_set(err, ERROR_INTERNAL, "no answer to --manifest within %d s", ANSWER_MS / 1000);
+}
+
 static bool read_all(int fd, struct bytes *out, struct error *err)
 {
+    int64_t until_ms = clock_monotonic_ms() + ANSWER_MS;
     for (;;) {
-        if (!bytes_reserve(out, 4096, err))
+        if (!wait_readable(fd, until_ms, err) || !bytes_reserve(out, 4096, err))
             return false;
         ssize_t n = read(fd, out->data + out->len, 4096);
         if (n < 0 && errno == EINTR)
@@ -46,11 +61,13 @@ static bool run(const char *program, struct bytes *out, struct error *err)
     if (failed)
         return error_set_errno(err, failed, "cannot start '%s'", program);
     bool ok = read_all(reading, out, err);
+    if (!ok)
+        kill(pid, SIGKILL);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
     if (ok && status != 0)
         return error_set(err, ERROR_INTERNAL, "'%s --manifest' failed", program);
-    return ok;
+    return ok || error_wrap(err, "'%s'", program);
 }
 
 struct manifest *program_manifest(const char *program, struct error *err)

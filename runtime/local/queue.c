@@ -8,18 +8,43 @@
 struct queue {
     struct parcel *first; /* by due_ms; equal ones in the order of arrival */
     struct parcel *last;
+    struct parcel *taken; /* and not settled */
     size_t count, max;
     bool closed;
     pthread_mutex_t lock;
     pthread_cond_t changed;
 };
 
-static void parcel_free(struct parcel *parcel)
+void parcel_free(struct parcel *parcel)
 {
     if (!parcel)
         return;
     free((char *)(uintptr_t)parcel->event.data);
     free(parcel);
+}
+
+struct parcel *parcel_new(const char *key, struct span event, struct error *err)
+{
+    AUTO(parcel_free) struct parcel *parcel = calloc(1, sizeof *parcel);
+    char *copy = parcel ? malloc(event.len + 1) : NULL;
+    if (!copy) {
+        error_set(err, ERROR_INTERNAL, "out of memory for an event of %zu bytes", event.len);
+        return NULL;
+    }
+    memcpy(copy, event.data, event.len);
+    copy[event.len] = '\0';
+    memcpy(parcel->key, key, sizeof parcel->key);
+    parcel->event = (struct span){ copy, event.len };
+    return TAKE(parcel);
+}
+
+static void parcels_free(struct parcel *first)
+{
+    while (first) {
+        struct parcel *next = first->next;
+        parcel_free(first);
+        first = next;
+    }
 }
 
 struct queue *queue_new(size_t max)
@@ -41,11 +66,8 @@ void queue_free(struct queue *queue)
 {
     if (!queue)
         return;
-    for (struct parcel *parcel = queue->first; parcel;) {
-        struct parcel *next = parcel->next;
-        parcel_free(parcel);
-        parcel = next;
-    }
+    parcels_free(queue->first);
+    parcels_free(queue->taken);
     pthread_cond_destroy(&queue->changed);
     pthread_mutex_destroy(&queue->lock);
     free(queue);
@@ -74,25 +96,13 @@ static void insert(struct queue *queue, struct parcel *parcel)
     pthread_cond_signal(&queue->changed);
 }
 
-bool queue_put(struct queue *queue, const char *key, struct span event, struct error *err)
+void queue_put(struct queue *queue, struct parcel *parcel)
 {
-    struct parcel *parcel = calloc(1, sizeof *parcel);
-    char *copy = malloc(event.len + 1);
-    if (!parcel || !copy) {
-        free(parcel);
-        free(copy);
-        return error_set(err, ERROR_INTERNAL, "out of memory for an event of %zu bytes", event.len);
-    }
-    memcpy(copy, event.data, event.len);
-    copy[event.len] = '\0';
-    memcpy(parcel->key, key, sizeof parcel->key);
-    parcel->event = (struct span){ copy, event.len };
     parcel->since_ms = parcel->due_ms = clock_monotonic_ms();
     pthread_mutex_lock(&queue->lock);
     insert(queue, parcel);
     queue->count++;
     pthread_mutex_unlock(&queue->lock);
-    return true;
 }
 
 void queue_forget(struct queue *queue, const char *key)
@@ -119,8 +129,7 @@ static void wait_for_change(struct queue *queue)
         pthread_cond_wait(&queue->changed, &queue->lock);
         return;
     }
-    struct timespec until = { .tv_sec = queue->first->due_ms / 1000,
-                              .tv_nsec = queue->first->due_ms % 1000 * 1000000 };
+    struct timespec until = { .tv_sec = queue->first->due_ms / 1000, .tv_nsec = queue->first->due_ms % 1000 * 1000000 };
     pthread_cond_timedwait(&queue->changed, &queue->lock, &until);
 }
 
@@ -135,15 +144,25 @@ struct parcel *queue_take(struct queue *queue)
         queue->first = parcel->next;
         if (!queue->first)
             queue->last = NULL;
-        parcel->next = NULL;
+        parcel->next = queue->taken;
+        queue->taken = parcel;
     }
     pthread_mutex_unlock(&queue->lock);
     return parcel;
 }
 
+static void give_back(struct queue *queue, struct parcel *parcel)
+{
+    struct parcel **at = &queue->taken;
+    while (*at != parcel)
+        at = &(*at)->next;
+    *at = parcel->next;
+}
+
 void queue_done(struct queue *queue, struct parcel *parcel)
 {
     pthread_mutex_lock(&queue->lock);
+    give_back(queue, parcel);
     queue->count--;
     pthread_mutex_unlock(&queue->lock);
     parcel_free(parcel);
@@ -152,6 +171,7 @@ void queue_done(struct queue *queue, struct parcel *parcel)
 void queue_again(struct queue *queue, struct parcel *parcel, int64_t due_ms)
 {
     pthread_mutex_lock(&queue->lock);
+    give_back(queue, parcel);
     parcel->due_ms = due_ms;
     insert(queue, parcel);
     pthread_mutex_unlock(&queue->lock);
@@ -163,4 +183,16 @@ void queue_close(struct queue *queue)
     queue->closed = true;
     pthread_cond_broadcast(&queue->changed);
     pthread_mutex_unlock(&queue->lock);
+}
+
+bool queue_keys(struct queue *queue, struct keyset *keys, struct error *err)
+{
+    bool ok = true;
+    pthread_mutex_lock(&queue->lock);
+    const struct parcel *const lists[] = { queue->first, queue->taken };
+    for (size_t i = 0; i < 2; i++)
+        for (const struct parcel *parcel = lists[i]; ok && parcel; parcel = parcel->next)
+            ok = keyset_add(keys, parcel->key, err);
+    pthread_mutex_unlock(&queue->lock);
+    return ok;
 }

@@ -1,4 +1,5 @@
 #include "runtime/local/carrier.h"
+#include "runtime/local/journal.h"
 #include "runtime/server.h"
 #include "shared/base/clock.h"
 #include "shared/base/file.h"
@@ -10,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -47,7 +49,8 @@ static void peer_start(struct peer *peer, const char *socket)
     char listen[300];
     snprintf(listen, sizeof listen, "unix:%s", socket);
     pthread_mutex_init(&peer->lock, NULL);
-    peer->server = server_new(&(struct server_options){ .listen = listen, .handle = peer_handle, .context = peer, .workers = 2 }, &err);
+    peer->server = server_new(
+        &(struct server_options){ .listen = listen, .handle = peer_handle, .context = peer, .workers = 2 }, &err);
     assert_non_null(peer->server);
     assert_int_equal(pthread_create(&peer->thread, NULL, peer_run, peer->server), 0);
 }
@@ -98,8 +101,12 @@ static int make(void **state)
     f->directory = directory_make_temporary("carrier", &err);
     assert_non_null(f->directory);
     snprintf(f->socket, sizeof f->socket, "%s/peer.sock", f->directory);
-    f->receiver = (struct receiver){ .name = "one", .socket = f->socket, .types = types, .type_count = 1, .concurrency = 2, .timeout_ms = 2000 };
-    f->options = (struct carrier_options){ .state_dir = f->directory, .receivers = &f->receiver, .receiver_count = 1, .notice = count_notice, .context = f };
+    f->receiver = (struct receiver){
+        .name = "one", .socket = f->socket, .types = types, .type_count = 1, .concurrency = 2, .timeout_ms = 2000
+    };
+    f->options = (struct carrier_options){
+        .state_dir = f->directory, .receivers = &f->receiver, .receiver_count = 1, .notice = count_notice, .context = f
+    };
     *state = f;
     return 0;
 }
@@ -126,12 +133,18 @@ static struct carrier *begin(struct fixture *f)
 static int post(struct carrier *carrier, const char *id, const char *type, bool again)
 {
     char body[512];
-    snprintf(body, sizeof body, "{\"specversion\":\"1.0\",\"id\":\"%s\",\"source\":\"/s\",\"type\":\"%s\",\"data\":{\"n\":1.10}}", id, type);
+    snprintf(body, sizeof body,
+             "{\"specversion\":\"1.0\",\"id\":\"%s\",\"source\":\"/s\",\"type\":\"%s\",\"data\":{\"n\":1.10}}", id,
+             type);
     const struct request_header headers[] = {
         { SPAN("Content-Type"), SPAN("application/cloudevents+json") },
         { SPAN("Pushwright-Again"), SPAN("true") },
     };
-    const struct request request = { .method = SPAN("POST"), .path = SPAN("/"), .headers = headers, .header_count = again ? 2 : 1, .body = span_of(body) };
+    const struct request request = { .method = SPAN("POST"),
+                                     .path = SPAN("/"),
+                                     .headers = headers,
+                                     .header_count = again ? 2 : 1,
+                                     .body = span_of(body) };
     struct reply reply = { .body = BYTES(4096) };
     carrier_handle(carrier, &request, &reply);
     bytes_release(&reply.body);
@@ -247,6 +260,114 @@ static void what_was_accepted_survives_the_carrier(void **state)
     peer_stop(&peer);
 }
 
+/* Many senders, a journal that is shortened again and again meanwhile and at the next start: each event arrives once. */
+struct poster {
+    struct carrier *carrier;
+    int number, refused;
+};
+
+static void *post_some(void *context)
+{
+    struct poster *poster = context;
+    for (int i = 0; i < 60; i++) {
+        char id[32];
+        snprintf(id, sizeof id, "%d-%d", poster->number, i);
+        poster->refused += post(poster->carrier, id, "t.one", false) != 202;
+        poster->refused += post(poster->carrier, "the same for all", "t.one", false) != 202;
+    }
+    return NULL;
+}
+
+static void a_journal_over_its_size_is_shortened_and_forgets_no_duplicate(void **state)
+{
+    struct fixture *f = *state;
+    struct peer peer = { 0 };
+    peer_start(&peer, f->socket);
+    f->options.journal_max = 8 * 1024;
+    struct carrier *carrier = begin(f);
+    struct poster posters[4];
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++) {
+        posters[i] = (struct poster){ carrier, i, 0 };
+        assert_int_equal(pthread_create(&threads[i], NULL, post_some, &posters[i]), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(posters[i].refused, 0);
+    }
+    WAIT_FOR(f->taken == 241);
+    carrier_free(carrier);
+    carrier = begin(f);
+    assert_int_equal(post(carrier, "0-0", "t.one", false), 202);
+    assert_int_equal(post(carrier, "the same for all", "t.one", false), 202);
+    assert_int_equal(post(carrier, "new", "t.one", false), 202);
+    WAIT_FOR(f->taken == 242);
+    assert_int_equal(peer_got(&peer), 242);
+    carrier_free(carrier);
+    peer_stop(&peer);
+    struct stat st;
+    char path[300];
+    snprintf(path, sizeof path, "%s/journal.jsonl", f->directory);
+    assert_int_equal(stat(path, &st), 0);
+    assert_true(st.st_size < 100 * 1024); /* 242 events with their deliveries take more */
+}
+
+/* What is in the journal about the failures of one event. */
+static bool count_failures(void *context, const struct journal_entry *entry, struct error *err)
+{
+    unsigned *counts = context;
+    (void)err;
+    counts[entry->kind]++;
+    return true;
+}
+
+static void failures_are_on_record_once_for_each_reason(void **state)
+{
+    struct fixture *f = *state;
+    struct error err = { 0 };
+    struct peer peer = { .answers = { 503, 503, 500, 500 } };
+    unsigned counts[JOURNAL_KINDS] = { 0 };
+    char path[300];
+    peer_start(&peer, f->socket);
+    struct carrier *carrier = begin(f);
+    assert_int_equal(post(carrier, "1", "t.one", false), 202);
+    WAIT_FOR(f->taken == 1);
+    carrier_free(carrier);
+    peer_stop(&peer);
+    snprintf(path, sizeof path, "%s/journal.jsonl", f->directory);
+    assert_true(journal_read(path, count_failures, counts, &err));
+    assert_int_equal(counts[JOURNAL_FAILED], 2);
+    assert_int_equal(counts[JOURNAL_TAKEN], 1);
+}
+
+static void who_fails_too_long_is_given_up(void **state)
+{
+    struct fixture *f = *state;
+    f->options.give_up_after_ms = 100;
+    struct carrier *carrier = begin(f); /* nobody listens */
+    assert_int_equal(post(carrier, "1", "t.one", false), 202);
+    WAIT_FOR(f->dead == 1);
+    assert_true(strlen(f->reason) > 0);
+    carrier_free(carrier);
+}
+
+static void held_deliveries_wait_for_the_next_start(void **state)
+{
+    struct fixture *f = *state;
+    struct peer peer = { 0 };
+    peer_start(&peer, f->socket);
+    struct carrier *carrier = begin(f);
+    carrier_hold(carrier);
+    assert_int_equal(post(carrier, "1", "t.one", false), 202);
+    poll(NULL, 0, 50);
+    assert_int_equal(peer_got(&peer), 0);
+    carrier_free(carrier);
+    carrier = begin(f);
+    WAIT_FOR(f->taken == 1);
+    carrier_free(carrier);
+    peer_stop(&peer);
+}
+
 static void nobody_takes_it_and_it_is_kept_in_the_history_only(void **state)
 {
     struct fixture *f = *state;
@@ -267,7 +388,9 @@ static void what_is_no_event_is_refused(void **state)
     struct carrier *carrier = begin(f);
     const struct request get = { .method = SPAN("GET"), .path = SPAN("/") };
     const struct request_header json[] = { { SPAN("Content-Type"), SPAN("application/cloudevents+json") } };
-    const struct request broken = { .method = SPAN("POST"), .path = SPAN("/"), .headers = json, .header_count = 1, .body = SPAN("{") };
+    const struct request broken = {
+        .method = SPAN("POST"), .path = SPAN("/"), .headers = json, .header_count = 1, .body = SPAN("{")
+    };
     const struct request plain = { .method = SPAN("POST"), .path = SPAN("/"), .body = SPAN("hello") };
     const struct {
         const struct request *request;
@@ -293,6 +416,10 @@ int main(void)
         TEST(temporary_refusals_are_tried_again),
         TEST(a_final_refusal_becomes_a_dead_letter),
         TEST(what_was_accepted_survives_the_carrier),
+        TEST(a_journal_over_its_size_is_shortened_and_forgets_no_duplicate),
+        TEST(failures_are_on_record_once_for_each_reason),
+        TEST(who_fails_too_long_is_given_up),
+        TEST(held_deliveries_wait_for_the_next_start),
         TEST(nobody_takes_it_and_it_is_kept_in_the_history_only),
         TEST(what_is_no_event_is_refused),
     };

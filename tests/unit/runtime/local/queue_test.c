@@ -21,7 +21,9 @@ static void put(struct queue *queue, int number)
     struct error err = { 0 };
     char key[SHA256_HEX_SIZE];
     key_of(number, key);
-    assert_true(queue_put(queue, key, span_of("event"), &err));
+    struct parcel *parcel = parcel_new(key, span_of("event"), &err);
+    assert_non_null(parcel);
+    queue_put(queue, parcel);
 }
 
 static int number_of(const struct parcel *parcel)
@@ -97,6 +99,27 @@ static void a_forgotten_parcel_is_gone_wherever_it_stood(void **state)
     }
 }
 
+/* What a compaction of the journal must keep. */
+static void keys_of_what_is_taken_and_not_settled_count_as_waiting(void **state)
+{
+    struct error err = { 0 };
+    char key[SHA256_HEX_SIZE];
+    (void)state;
+    AUTO(queue_free) struct queue *queue = queue_new(10);
+    AUTO(keyset_free) struct keyset *keys = keyset_new();
+    for (int i = 0; i < 4; i++)
+        put(queue, i);
+    struct parcel *first = queue_take(queue), *second = queue_take(queue), *third = queue_take(queue);
+    queue_done(queue, second);
+    queue_again(queue, third, clock_monotonic_ms() + 60000);
+    assert_true(queue_keys(queue, keys, &err));
+    for (int i = 0; i < 4; i++) {
+        key_of(i, key);
+        assert_int_equal(keyset_has(keys, key), i != 1);
+    }
+    queue_done(queue, first);
+}
+
 static void *take_one(void *queue)
 {
     return queue_take(queue);
@@ -140,6 +163,7 @@ int main(void)
         cmocka_unit_test(a_parcel_for_later_does_not_hold_up_the_others),
         cmocka_unit_test(fullness_counts_what_is_being_delivered),
         cmocka_unit_test(a_forgotten_parcel_is_gone_wherever_it_stood),
+        cmocka_unit_test(keys_of_what_is_taken_and_not_settled_count_as_waiting),
         cmocka_unit_test(closing_wakes_those_who_wait),
         cmocka_unit_test(a_set_knows_what_was_added_and_nothing_else),
     };
