@@ -11,10 +11,18 @@ dependencies() {
 
 # compile VARIANT TARGET...: into out/VARIANT
 compile() {
-    local variant=$1 prefix
+    local variant=$1 prefix began
     shift
     prefix=$(dependencies "$variant")
-    make --no-print-directory -j"$(nproc)" -f shared/build/Makefile PREFIX="$prefix" VARIANT="$variant" OUT="out/$variant" "$@"
+    began=$SECONDS
+    make --silent -j"$(nproc)" -f shared/build/Makefile PREFIX="$prefix" VARIANT="$variant" OUT="out/$variant" "$@"
+    echo "compiled for $variant ($((SECONDS - began)) s)"
+}
+
+need_writable_clone() {
+    [ -w . ] && return
+    echo "build.sh: $PWD cannot be written to, and results go to out/ in it; clone the project to a folder of your own" >&2
+    exit 1
 }
 
 # The binaries people use stand in out/ itself.
@@ -71,7 +79,10 @@ TEXT
 word=${1:-help}
 [ $# -eq 0 ] || shift
 case $word in
-    up | test | build | bench | lint | fuzz | clean) "word_$word" "$@" ;;
+    up | test | build | bench | lint | fuzz | clean)
+        need_writable_clone
+        "word_$word" "$@"
+        ;;
     help | --help | -h) usage ;;
     *)
         usage >&2

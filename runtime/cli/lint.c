@@ -26,7 +26,7 @@ static int lint(const char *path)
 {
     AUTO(config_free) struct config *config = NULL;
     int code = command_check_config("lint", path, stdout, &config);
-    if (code == EXIT_DONE)
+    if (config)
         printf("%s: fine (%zu sources, %zu builds, %zu triggers)\n", path, config->source_count, config->build_count,
                config->trigger_count);
     return code;

@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define AUTO(name) __attribute__((cleanup(auto_##name)))
@@ -34,9 +35,12 @@
         taken_;                                                                                                        \
     })
 
+/* For a pointer of any type, so it is read as bytes. */
 static inline void auto_free(void *p)
 {
-    free(*(void **)p);
+    void *held;
+    memcpy(&held, p, sizeof held);
+    free(held);
 }
 
 static inline void auto_close(int *fd)

@@ -14,17 +14,36 @@ port=${PUSHWRIGHT_DEMO_PORT:-8080}
 repository=$home/hello.git
 url=http://127.0.0.1:$port/
 
+# A path as a URL has it: blanks and the like percent-encoded, byte by byte.
+in_url() {
+    local LC_ALL=C i byte
+    for ((i = 0; i < ${#1}; i++)); do
+        byte=${1:i:1}
+        case $byte in
+            [A-Za-z0-9/._~-]) printf '%s' "$byte" ;;
+            *) printf '%%%02X' $(($(printf '%d' "'$byte") & 255)) ;;
+        esac
+    done
+}
+
+in_json() {
+    local text=${1//\\/\\\\}
+    printf '"%s"' "${text//\"/\\\"}"
+}
+
+clone_url=file://$(in_url "$repository")
+
 write_configuration() {
     cat >"$home/pushwright.json" <<TEXT
 {
   "sources": [
-    { "name": "demo", "kind": "gitea", "secret": { "file": "$home/secret" } }
+    { "name": "demo", "kind": "gitea", "secret": { "file": $(in_json "$home/secret") } }
   ],
   "registries": [
-    { "host": "localhost", "layout": "$home/images" }
+    { "host": "localhost", "layout": $(in_json "$home/images") }
   ],
   "builds": [
-    { "name": "hello", "source": "demo", "repository": "demo/hello", "clone": "file://$repository",
+    { "name": "hello", "source": "demo", "repository": "demo/hello", "clone": "$clone_url",
       "on": { "branches": ["main"] }, "image": "localhost/hello", "tag": "{branch}-{time}-{sha:7}", "also": ["latest"] }
   ],
   "triggers": [
@@ -45,8 +64,8 @@ make_repository() {
     [ -d "$repository" ] || git init -q --bare -b main "$repository"
     cat >"$repository/hooks/post-receive" <<TEXT
 #!/bin/sh
-exec "$root/out/pushwright" send --push --to "http://$listen/hooks/demo" --repository demo/hello \\
-    --clone "file://$repository" --secret-file "$home/secret" >/dev/null
+exec $(printf '%q' "$root/out/pushwright") send --push --to "http://$listen/hooks/demo" --repository demo/hello \\
+    --clone "$clone_url" --secret-file $(printf '%q' "$home/secret") >/dev/null
 TEXT
     chmod +x "$repository/hooks/post-receive"
 }
@@ -86,6 +105,28 @@ answers() {
     curl -fs -o /dev/null --max-time 2 "$1"
 }
 
+# Whoever never told git who they are could not commit.
+say_identity() {
+    git config user.email >/dev/null || printf '\n    git config user.name me && git config user.email me@localhost'
+}
+
+accepts() {
+    (exec 3<>"/dev/tcp/$1/$2") 2>/dev/null
+}
+
+# need_free_port HOST PORT VARIABLE EXAMPLE: whoever answers later must be who was started here. A moment's patience for one that is ending.
+need_free_port() {
+    local tries=20 host=${1#[}
+    while accepts "${host%]}" "$2"; do
+        tries=$((tries - 1))
+        if [ "$tries" -eq 0 ]; then
+            echo "port $2 is taken, by another 'up' perhaps; to use another: $3=$4 ./build.sh up" >&2
+            return 1
+        fi
+        sleep 0.1
+    done
+}
+
 say_how_to_push() {
     cat <<TEXT
 
@@ -93,14 +134,16 @@ say_how_to_push() {
 $(curl -fs "$url" | sed 's/^/    /')
 
   Now push a change yourself:
-    git clone $repository hello && cd hello
+    git clone $(printf '%q' "$repository") hello && cd hello$(say_identity)
     echo '<h1>hello again</h1>' > index.html
     git commit -am 'say it again' && git push
-  and look at $url again. What happened: out/pushwright history --state $home/state
+  and look at $url again. What happened: out/pushwright history --state $(printf '%q' "$home/state")
 
 TEXT
 }
 
+need_free_port "${listen%:*}" "${listen##*:}" PUSHWRIGHT_LISTEN 127.0.0.1:8788
+need_free_port 127.0.0.1 "$port" PUSHWRIGHT_DEMO_PORT 8081
 mkdir -p "$home"
 make_web_base "$home/images/web"
 make_secret
@@ -110,17 +153,19 @@ make_repository
 out/pushwright up --config "$home/pushwright.json" --state "$home/state" --listen "$listen" &
 chain=$!
 # Ctrl-C reaches the chain too; it ends in order, and this script with it.
-trap : INT
-trap 'kill -TERM "$chain" 2>/dev/null || true' TERM HUP
+interrupted=
+trap 'interrupted=1' INT
+trap 'interrupted=1; kill -TERM "$chain" 2>/dev/null || true' TERM HUP
 
 if wait_for 500 answers "http://$listen/healthz"; then
     push_or_tell_again
     wait_for 1500 answers "$url" && say_how_to_push ||
-        echo "  the page does not answer; out/pushwright history --state $home/state tells why" >&2
+        echo "  the page does not answer; out/pushwright history --state $(printf '%q' "$home/state") tells why" >&2
 fi
-status=0
-while kill -0 "$chain" 2>/dev/null; do
-    status=0
+# A signal ends the waiting, not the chain.
+while
+    interrupted= status=0
     wait "$chain" || status=$?
-done
+    [ -n "$interrupted" ]
+do :; done
 exit "$status"

@@ -35,7 +35,9 @@ lint_fix() {
     clang_format -i "${files[@]}"
 }
 
-# gcc's analyzer over everything we ship; the tests are not analysed.
+# gcc's analyzer over everything we ship; the tests are not analysed. Two of its checks are left to others, because gcc 12 loses track of a
+# pointer that is stored in an array's element (leaks: LeakSanitizer runs under every test) and of one that cleanup attributes
+# reach through a void * (uninitialised values: -Wall, and UndefinedBehaviorSanitizer).
 lint_analyze() {
     local prefix
     prefix=$(shared/build/deps.sh sanitize | tail -n 1)
@@ -43,7 +45,7 @@ lint_analyze() {
         xargs -P "$(nproc)" -I{} sh -c '
             define=
             case $1 in functions/*) define=-DFN_JSON=\"$(dirname "$1")/fn.json\" ;; esac
-            gcc -std=gnu17 -D_GNU_SOURCE -I. -isystem "$2/sanitize/include" $define -O1 -fanalyzer -Werror -Wall -Wextra \
+            gcc -std=gnu17 -D_GNU_SOURCE -I. -isystem "$2/sanitize/include" $define -O1 -fanalyzer -Wno-analyzer-malloc-leak -Wno-analyzer-use-of-uninitialized-value -Werror -Wall -Wextra \
                 -c "$1" -o /dev/null' - {} "$prefix"
 }
 

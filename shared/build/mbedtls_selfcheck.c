@@ -42,13 +42,13 @@ static void library_hash(const void *data, size_t size, unsigned char digest[32]
 static void check_vectors(void)
 {
     static const char *const vectors[][2] = {
-        {"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
-        {"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
-        {"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
-         "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"},
-        {"abcdefghbcdefghicdefghijdefghijkefghijklfghijklmghijklmn"
-         "hijklmnoijklmnopjklmnopqklmnopqrlmnopqrsmnopqrstnopqrstu",
-         "cf5b16a778af8380036ce59e7b0492370b249b11e8f07a51afac45037afee9d1"},
+        { "", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" },
+        { "abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" },
+        { "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+          "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1" },
+        { "abcdefghbcdefghicdefghijdefghijkefghijklfghijklmghijklmn"
+          "hijklmnoijklmnopjklmnopqklmnopqrlmnopqrsmnopqrstnopqrstu",
+          "cf5b16a778af8380036ce59e7b0492370b249b11e8f07a51afac45037afee9d1" },
     };
     unsigned char digest[32];
 
@@ -74,9 +74,10 @@ static void check_vectors(void)
 /* SHA-256 around a block function, padding included (FIPS 180-4, 5.1.1). */
 static void hash_with(block_function *process, const uint8_t *data, size_t size, uint8_t digest[32])
 {
-    uint32_t state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-                         0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
-    uint8_t tail[128] = {0};
+    uint32_t state[8] = {
+        0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19
+    };
+    uint8_t tail[128] = { 0 };
     size_t whole = size - size % 64, rest = size % 64;
     size_t padded = rest < 56 ? 64 : 128;
 
@@ -134,8 +135,7 @@ static void check_random(void)
     if (mbedtls_ctr_drbg_seed(&random, mbedtls_entropy_func, &entropy, NULL, 0) != 0)
         fail("seeding the random generator");
     if (mbedtls_ctr_drbg_random(&random, first, sizeof first) != 0 ||
-        mbedtls_ctr_drbg_random(&random, second, sizeof second) != 0 ||
-        memcmp(first, second, sizeof first) == 0)
+        mbedtls_ctr_drbg_random(&random, second, sizeof second) != 0 || memcmp(first, second, sizeof first) == 0)
         fail("random numbers");
     mbedtls_ctr_drbg_free(&random);
     mbedtls_entropy_free(&entropy);

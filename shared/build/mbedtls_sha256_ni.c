@@ -57,10 +57,9 @@ void pushwright_sha256_block_portable(uint32_t state[8], const uint8_t block[64]
 #pragma GCC unroll 8
         for (int j = 0; j < 8; j++) {
             uint32_t a = S(0), b = S(1), c = S(2), e = S(4), f = S(5), g = S(6), h = S(7);
-            uint32_t t1 = h + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) +
-                          ((e & f) ^ (~e & g)) + K[t + j] + w[t + j];
-            uint32_t t2 = (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) +
-                          ((a & b) ^ (a & c) ^ (b & c));
+            uint32_t t1 =
+                h + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) + ((e & f) ^ (~e & g)) + K[t + j] + w[t + j];
+            uint32_t t2 = (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));
             S(3) += t1;
             S(7) = t1 + t2;
         }
@@ -79,8 +78,7 @@ void pushwright_sha256_block_portable(uint32_t state[8], const uint8_t block[64]
  * one turn of the loop does four rounds and keeps a window of 16 words of the
  * message schedule in m[].
  */
-__attribute__((target("sha,sse4.1,ssse3")))
-void pushwright_sha256_block_ni(uint32_t state[8], const uint8_t block[64])
+__attribute__((target("sha,sse4.1,ssse3"))) void pushwright_sha256_block_ni(uint32_t state[8], const uint8_t block[64])
 {
     const __m128i big_endian = _mm_set_epi64x(0x0c0d0e0f08090a0bLL, 0x0405060700010203LL);
     __m128i m[4];
@@ -120,8 +118,8 @@ static int detect(void)
     unsigned a, b, c, d;
     const unsigned need = bit_SSSE3 | bit_SSE4_1;
 
-    return __get_cpuid(1, &a, &b, &c, &d) && (c & need) == need &&
-           __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_SHA);
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & need) == need && __get_cpuid_count(7, 0, &a, &b, &c, &d) &&
+           (b & bit_SHA);
 }
 
 int pushwright_sha256_has_ni(void)

@@ -37,7 +37,8 @@ make_web_base() {
     local layout=$1 work tar_digest layer layer_size config config_size manifest manifest_size
     [ -e "$layout/index.json" ] && return
     echo "making the web server's base image from Debian's busybox-static"
-    work=$(mktemp -d)
+    mkdir -p "$(dirname "$layout")"
+    work=$(mktemp -d "$layout.XXXXXX")
     mkdir -p "$work/root" "$work/layout/blobs/sha256"
     fill_web_root "$work/root" "$work"
     tar -C "$work/root" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --format=pax \
@@ -60,7 +61,6 @@ TEXT
     cat >"$work/layout/index.json" <<TEXT
 {"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:$manifest","size":$manifest_size,"annotations":{"org.opencontainers.image.ref.name":"latest"}}]}
 TEXT
-    mkdir -p "$(dirname "$layout")"
     mv "$work/layout" "$layout"
     rm -rf "$work"
 }

@@ -69,8 +69,10 @@ static bool pattern_init(struct pattern *pattern, struct span text, struct error
     pattern->items = calloc(text.len + 1, sizeof *pattern->items);
     pattern->now = calloc(text.len + 2, sizeof *pattern->now);
     pattern->next = calloc(text.len + 2, sizeof *pattern->next);
-    if (!pattern->items || !pattern->now || !pattern->next)
-        return error_set(err, ERROR_INTERNAL, "out of memory");
+    if (!pattern->items || !pattern->now || !pattern->next) {
+        error_set(err, ERROR_INTERNAL, "out of memory");
+        return false;
+    }
     return fill(pattern, text, err);
 }
 

@@ -34,9 +34,10 @@ static bool read_list(struct condition *condition, const struct json *list, stru
         if (!tag || !*tag)
             return error_set(err, ERROR_INVALID, "the list of tags holds %s, but each must be a tag in quotes",
                              tag ? "an empty string" : json_type_name(json_type(item)));
-        condition->tags[condition->tag_count] = strdup(tag);
-        if (!condition->tags[condition->tag_count++])
+        char *copy = strdup(tag);
+        if (!copy)
             return error_set(err, ERROR_INTERNAL, "out of memory");
+        condition->tags[condition->tag_count++] = copy;
     }
     return true;
 }
