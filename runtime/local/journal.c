@@ -176,22 +176,24 @@ static void sync_now(struct journal *journal)
     end_waits(journal, failed ? UINT64_MAX : written, failed);
 }
 
-static bool wait_for_disk(struct journal *journal, struct error *err)
+/* `wait` is in the list of waits until it is over, and never longer. */
+static bool wait_for_disk(struct journal *journal, struct line_wait *wait, struct error *err)
 {
-    struct line_wait wait = { .line = journal->written, .next = journal->waits };
-    journal->waits = &wait;
-    while (!wait.over)
+    *wait = (struct line_wait){ .line = journal->written, .next = journal->waits };
+    journal->waits = wait;
+    while (!wait->over)
         if (journal->syncing)
             pthread_cond_wait(&journal->synced, &journal->lock);
         else
             sync_now(journal);
-    return !wait.failed || error_set_errno(err, wait.failed, "cannot sync");
+    return !wait->failed || error_set_errno(err, wait->failed, "cannot sync");
 }
 
 static bool append(struct journal *journal, struct span line, bool durable, struct error *err)
 {
+    struct line_wait wait;
     pthread_mutex_lock(&journal->lock);
-    bool ok = write_line(journal, line, err) && (!durable || wait_for_disk(journal, err));
+    bool ok = write_line(journal, line, err) && (!durable || wait_for_disk(journal, &wait, err));
     pthread_mutex_unlock(&journal->lock);
     return ok || error_wrap(err, "journal '%s'", journal->path);
 }

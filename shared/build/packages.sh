@@ -17,7 +17,7 @@ missing_packages() {
 }
 
 need_packages() {
-    local missing apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=120)
+    local missing said apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=120)
     mapfile -t missing < <(missing_packages "$@")
     [ "${#missing[@]}" -gt 0 ] || return 0
 
@@ -38,10 +38,12 @@ need_packages() {
     # A machine that has never run "apt-get update" knows no package at all, and
     # an old list names versions the archive no longer has: refresh the list
     # when the first try fails. An update may fail for a third party's source
-    # only; whether the packages can be had now is what counts.
-    "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >&2 2>/dev/null && return 0
-    "${apt[@]}" update >&2 || true
-    "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >&2 && return 0
+    # only; whether the packages can be had now is what counts. What apt-get
+    # says is shown when all of it was in vain.
+    said=$("${apt[@]}" install -y --no-install-recommends "${missing[@]}" 2>&1) && return 0
+    said=$("${apt[@]}" update 2>&1) || true
+    said+=$'\n'$("${apt[@]}" install -y --no-install-recommends "${missing[@]}" 2>&1) && return 0
+    printf '%s\n' "$said" >&2
     echo "apt-get could not install: ${missing[*]}" >&2
     return 1
 }
