@@ -209,7 +209,7 @@ static void a_compacted_journal_keeps_what_matters(void **state)
     assert_non_null(journal);
     int64_t size_before_last = 0;
     for (int i = 0; i < 10; i++) {
-        char id[8];
+        char id[16];
         snprintf(id, sizeof id, "%d", i);
         struct event event = event_with(id, "\"some data that take room, as data do in every event that is worth it\"");
         event_key(&event, keys[i]);
