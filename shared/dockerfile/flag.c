@@ -45,8 +45,8 @@ bool flags_parse(struct arena *arena, const struct node *node, const struct flag
     unsigned seen = 0;
     for (size_t i = 0; i < node->flags.count; i++) {
         const char *text = node->flags.items[i] + 2, *equals = strchr(text, '=');
-        const char *name = equals ? arena_dup(arena, (struct span){ text, (size_t)(equals - text) }) : text;
-        if (!name)
+        const char *name = text;
+        if (equals && !(name = arena_dup(arena, (struct span){ text, (size_t)(equals - text) })))
             return no_memory(err);
         size_t row = 0;
         while (row < count && strcmp(flags[row].name, name) != 0)
