@@ -96,7 +96,7 @@ wait_for() {
     shift
     until "$@"; do
         tries=$((tries - 1))
-        [ "$tries" -gt 0 ] && kill -0 "$chain" 2>/dev/null || return 1
+        [ "$tries" -gt 0 ] && [ -z "$ending" ] && kill -0 "$chain" 2>/dev/null || return 1
         sleep 0.02
     done
 }
@@ -152,20 +152,30 @@ make_repository
 
 out/pushwright up --config "$home/pushwright.json" --state "$home/state" --listen "$listen" &
 chain=$!
-# Ctrl-C reaches the chain too; it ends in order, and this script with it.
-interrupted=
-trap 'interrupted=1' INT
-trap 'interrupted=1; kill -TERM "$chain" 2>/dev/null || true' TERM HUP
+# Ctrl-C reaches the chain too, which ends in order, and this script after it. A signal ends the waiting, not the chain; a failure of
+# this script ends the chain.
+finish() {
+    local failed=$? status
+    [ "$failed" -eq 0 ] || [ -n "$ending" ] || kill -TERM "$chain" 2>/dev/null || true
+    while
+        interrupted='' status=0
+        wait "$chain" || status=$?
+        [ -n "$interrupted" ]
+    do :; done
+    [ "$failed" -eq 0 ] || [ -n "$ending" ] || status=$failed
+    exit "$status"
+}
+
+ending=
+trap finish EXIT
+trap 'ending=1 interrupted=1' INT
+trap 'ending=1 interrupted=1; kill -TERM "$chain" 2>/dev/null || true' TERM HUP
 
 if wait_for 500 answers "http://$listen/healthz"; then
     push_or_tell_again
-    wait_for 1500 answers "$url" && say_how_to_push ||
+    if wait_for 1500 answers "$url"; then
+        say_how_to_push
+    elif [ -z "$ending" ]; then
         echo "  the page does not answer; out/pushwright history --state $(printf '%q' "$home/state") tells why" >&2
+    fi
 fi
-# A signal ends the waiting, not the chain.
-while
-    interrupted= status=0
-    wait "$chain" || status=$?
-    [ -n "$interrupted" ]
-do :; done
-exit "$status"

@@ -26,7 +26,7 @@ need_packages() {
         return 1
     fi
     if [ "$(id -u)" -ne 0 ]; then
-        if ! command -v sudo >/dev/null; then
+        if ! command -v sudo >/dev/null || ! sudo -v; then
             echo "These packages are needed; install them as root, then run this again:" >&2
             echo "  apt-get install --no-install-recommends ${missing[*]}" >&2
             return 1
