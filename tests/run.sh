@@ -96,7 +96,7 @@ suite_conformance() {
 }
 
 prepare() {
-    need_packages python3 git curl docker-registry skopeo umoci podman apache2-utils openssl
+    need_packages python3 git curl docker-registry skopeo umoci podman uidmap apache2-utils openssl
     mkdir -p out
     make_variant musl
     [ "$failed" -gt 0 ] || ln -f out/musl/bin/* out/
