@@ -145,12 +145,18 @@ TEXT
 need_free_port "${listen%:*}" "${listen##*:}" PUSHWRIGHT_LISTEN 127.0.0.1:8788
 need_free_port 127.0.0.1 "$port" PUSHWRIGHT_DEMO_PORT 8081
 mkdir -p "$home"
+# Two that start at once would take each other's chain for their own.
+exec 8>"$home/lock"
+flock -n 8 || {
+    echo "another 'up' runs in $home" >&2
+    exit 1
+}
 make_web_base "$home/images/web"
 make_secret
 write_configuration
 make_repository
 
-out/pushwright up --config "$home/pushwright.json" --state "$home/state" --listen "$listen" &
+out/pushwright up --config "$home/pushwright.json" --state "$home/state" --listen "$listen" 8>&- &
 chain=$!
 # Ctrl-C reaches the chain too, which ends in order, and this script after it. A signal ends the waiting, not the chain; a failure of
 # this script ends the chain.
@@ -172,7 +178,8 @@ trap 'ending=1 interrupted=1' INT
 trap 'ending=1 interrupted=1; kill -TERM "$chain" 2>/dev/null || true' TERM HUP
 
 if wait_for 500 answers "http://$listen/healthz"; then
-    push_or_tell_again
+    # What could not be told is said by the hook and told at the next start; a Ctrl-C in the middle of it is no failure.
+    [ -n "$ending" ] || push_or_tell_again || true
     if wait_for 1500 answers "$url"; then
         say_how_to_push
     elif [ -z "$ending" ]; then
