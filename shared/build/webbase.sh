@@ -38,6 +38,7 @@ make_web_base() {
     [ -e "$layout/index.json" ] && return
     echo "making the web server's base image from Debian's busybox-static"
     mkdir -p "$(dirname "$layout")"
+    rm -rf "$layout".?????? # what was interrupted
     work=$(mktemp -d "$layout.XXXXXX")
     mkdir -p "$work/root" "$work/layout/blobs/sha256"
     fill_web_root "$work/root" "$work"
