@@ -174,8 +174,8 @@ finish() {
 
 ending=
 trap finish EXIT
-trap 'ending=1 interrupted=1' INT
-trap 'ending=1 interrupted=1; kill -TERM "$chain" 2>/dev/null || true' TERM HUP
+# The shell starts a background program deaf to INT, and until `up` listens to it itself a Ctrl-C would be lost on it: TERM is not.
+trap 'ending=1 interrupted=1; kill -TERM "$chain" 2>/dev/null || true' INT TERM HUP
 
 if wait_for 500 answers "http://$listen/healthz"; then
     # What could not be told is said by the hook and told at the next start; a Ctrl-C in the middle of it is no failure.
