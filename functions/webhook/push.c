@@ -114,11 +114,17 @@ static const char *read_text(struct arena *arena, struct span raw, size_t longes
     return copy;
 }
 
-/* Bytes of the escape that begins here; both halves of a surrogate pair are one. */
+/* "\\uD8..": the first half of a surrogate pair, whose third digit is one of these, or the second. */
+static bool is_half(const char *p, const char *third_digits)
+{
+    return p[0] == '\\' && p[1] == 'u' && (p[2] == 'd' || p[2] == 'D') && strchr(third_digits, p[3]);
+}
+
+/* Bytes of the escape that begins here, in a string that was scanned; both halves of a surrogate pair are one. */
 static size_t escape_length(const char *p)
 {
-    bool unicode = p[1] == 'u', half = unicode && (p[2] == 'd' || p[2] == 'D') && strchr("89abAB", p[3]);
-    return half ? 12 : unicode ? 6 : 2;
+    bool pair = is_half(p, "89abAB") && is_half(p + 6, "cdefCDEF");
+    return pair ? 12 : p[1] == 'u' ? 6 : 2;
 }
 
 /* The longest beginning of a scanned string within `max` bytes that ends between two characters, its quote not included. */
