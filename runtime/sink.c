@@ -2,6 +2,7 @@
 
 #include "runtime/event_build.h"
 #include "runtime/trace.h"
+#include "runtime/wire.h"
 #include "shared/base/clock.h"
 #include "shared/base/file.h"
 #include "shared/base/json.h"
@@ -29,13 +30,16 @@ enum {
 static const char CERTIFICATES_DIRECTORY[] = "/knative-custom-certs";
 static const char TOKEN_FILE[] = "/oidc/token";
 
+/* One of the two: the wire for plain hops, the full client for TLS and proxies. */
 struct pooled {
+    struct wire *wire;
     struct http_client *client;
     struct pooled *next;
 };
 
 struct sink {
     char *url, *unix_socket, *name, *token_file, *extra_ca_pem;
+    bool is_plain;       /* no TLS and no proxy on the way */
     struct arena *arena; /* of the overrides */
     struct attribute *overrides;
     size_t override_count;
@@ -130,6 +134,7 @@ static bool fill(struct sink *sink, const struct sink_options *options, struct e
     sink->budget_ms = options->budget_ms > 0 ? options->budget_ms : BUDGET_MS;
     if (!set_url(sink, options->url, err))
         return error_wrap(err, "sink");
+    sink->is_plain = sink->unix_socket || wire_can_reach(sink->url);
     if (!set_overrides(sink, options->overrides, err))
         return error_wrap(err, "overrides of the sink");
     return copy_text(&sink->token_file, options->token_file, err) &&
@@ -148,14 +153,23 @@ struct sink *sink_new(const struct sink_options *options, struct error *err)
     return fill(sink, options, err) ? TAKE(sink) : NULL;
 }
 
+static void pooled_free(struct pooled *pooled)
+{
+    if (!pooled)
+        return;
+    wire_free(pooled->wire);
+    http_client_free(pooled->client);
+    free(pooled);
+}
+AUTO_FREE(struct pooled, pooled_free)
+
 void sink_free(struct sink *sink)
 {
     if (!sink)
         return;
     for (struct pooled *p = sink->idle; p;) {
         struct pooled *next = p->next;
-        http_client_free(p->client);
-        free(p);
+        pooled_free(p);
         p = next;
     }
     pthread_mutex_destroy(&sink->lock);
@@ -245,13 +259,16 @@ static struct pooled *borrow_client(struct sink *sink, struct error *err)
     pthread_mutex_unlock(&sink->lock);
     if (taken)
         return taken;
-    AUTO(free) struct pooled *made = calloc(1, sizeof *made);
+    AUTO(pooled_free) struct pooled *made = calloc(1, sizeof *made);
     if (!made) {
         out_of_memory(err);
         return NULL;
     }
-    made->client = http_client_new(&(struct http_client_options){ .extra_ca_pem = sink->extra_ca_pem }, err);
-    return made->client ? TAKE(made) : NULL;
+    if (sink->is_plain)
+        made->wire = wire_new(sink->url, sink->unix_socket, err);
+    else
+        made->client = http_client_new(&(struct http_client_options){ .extra_ca_pem = sink->extra_ca_pem }, err);
+    return made->wire || made->client ? TAKE(made) : NULL;
 }
 
 static void return_client(struct sink *sink, struct pooled *pooled)
@@ -335,7 +352,7 @@ static bool judge(struct delivery *delivery, const struct http_request *request,
     return http_status_error(request, response, err);
 }
 
-static bool attempt(struct delivery *delivery, struct http_client *client, struct error *err)
+static bool attempt(struct delivery *delivery, struct pooled *pooled, struct error *err)
 {
     struct sink *sink = delivery->sink;
     struct message *message = delivery->message;
@@ -366,7 +383,8 @@ static bool attempt(struct delivery *delivery, struct http_client *client, struc
                                                         : sink->attempt_timeout_ms,
     };
     AUTO(http_response_release) struct http_response response = { 0 };
-    bool answered = http_call(client, &request, &response, err);
+    bool answered = pooled->wire ? wire_call(pooled->wire, &request, &response, err)
+                                 : http_call(pooled->client, &request, &response, err);
     delivery->status = answered ? response.status : 0;
     if (answered)
         return judge(delivery, &request, &response, err);
@@ -393,11 +411,11 @@ static int64_t pause_before(unsigned attempt, unsigned retry_after_s)
     return pause > asked ? pause : asked;
 }
 
-static bool try_until_deadline(struct delivery *delivery, struct http_client *client, struct error *err)
+static bool try_until_deadline(struct delivery *delivery, struct pooled *pooled, struct error *err)
 {
     for (unsigned n = 0;; n++) {
         struct error now = { 0 };
-        if (attempt(delivery, client, &now))
+        if (attempt(delivery, pooled, &now))
             return true;
         int64_t pause = pause_before(n, now.retry_after_s);
         if (!delivery->final && clock_monotonic_ms() + pause < delivery->deadline_ms) {
@@ -427,7 +445,7 @@ bool sink_deliver_within(struct sink *sink, const struct event *event, int64_t b
     struct delivery delivery = {
         .sink = sink, .event = event, .message = &message, .deadline_ms = clock_monotonic_ms() + budget_ms
     };
-    bool delivered = try_until_deadline(&delivery, pooled->client, err);
+    bool delivered = try_until_deadline(&delivery, pooled, err);
     return_client(sink, pooled);
     *status = delivery.status;
     return delivered;
