@@ -29,6 +29,6 @@ bool content_read(const struct content *content, http_body_fn *on_data, void *co
     case CONTENT_BASE:
         break;
     }
-    assert(!"content of a base is extracted before it is read");
+    assert(false && "content of a base is extracted before it is read");
     return false;
 }

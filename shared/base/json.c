@@ -147,7 +147,7 @@ enum json_type json_type(const struct json *value)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (node(value)->type & rows[i].bit)
             return rows[i].type;
-    assert(!"a node of the tree has a type");
+    assert(false && "a node of the tree has a type");
     return JSON_NULL;
 }
 

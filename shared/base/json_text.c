@@ -129,10 +129,12 @@ bool json_key_is(struct span raw, struct span path_key)
 
 void json_position(struct span text, size_t offset, size_t *line, size_t *column)
 {
-    *line = 1;
+    *line = *column = 1;
     size_t line_start = 0;
     if (offset > text.len)
         offset = text.len;
+    if (offset == 0)
+        return;
     for (;;) {
         struct span rest = { text.data + line_start, offset - line_start };
         long newline = span_find(rest, '\n');

@@ -269,6 +269,8 @@ static bool keep(const struct parts *parts, struct reference *reference, struct 
     if (!bytes_append_text(&repository, needs_library(parts) ? "library/" : "", err) ||
         !bytes_append_span(&repository, parts->repository, err))
         return false;
+    if (needs_library(parts) && repository.len > REPOSITORY_MAX)
+        return error_set(err, ERROR_INVALID, "repository name is longer than %d characters", REPOSITORY_MAX);
     if (!dup_part(&made.registry, parts->registry) || !dup_part(&made.repository, bytes_span(&repository)) ||
         !dup_part(&made.tag, parts->tag) || !dup_part(&made.digest, parts->digest))
         return error_set(err, ERROR_INTERNAL, "out of memory for an image name");

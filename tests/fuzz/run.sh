@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 need_packages clang "libclang-rt-$(apt-cache depends clang 2>/dev/null | sed -n 's/.*Depends: clang-\([0-9]*\).*/\1/p' | head -n 1)-dev"
 prefix=$(shared/build/deps.sh sanitize | tail -n 1)
-make --no-print-directory -j"$(nproc)" -f shared/build/Makefile PREFIX="$prefix" VARIANT=fuzz OUT=out/fuzz fuzz-replay
+make --silent -j"$(nproc)" -f shared/build/Makefile PREFIX="$prefix" VARIANT=fuzz OUT=out/fuzz fuzz-replay
 
 found=0
 for target in $(find out/fuzz/tests/fuzz -name '*_fuzz' -type f | sort); do
