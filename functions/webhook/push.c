@@ -114,7 +114,7 @@ static const char *read_text(struct arena *arena, struct span raw, size_t longes
     return copy;
 }
 
-/* "\\uD8..": the first half of a surrogate pair, whose third digit is one of these, or the second. */
+/* "\uD8..": the first half of a surrogate pair, whose third digit is one of these, or the second. */
 static bool is_half(const char *p, const char *third_digits)
 {
     return p[0] == '\\' && p[1] == 'u' && (p[2] == 'd' || p[2] == 'D') && strchr(third_digits, p[3]);
