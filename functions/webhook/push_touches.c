@@ -35,16 +35,15 @@ static bool match_path(struct path_search *search, struct span raw, struct error
     return search->found || patterns_match(search->paths, path, &search->found, err);
 }
 
-/* A commit without lists, or with one as long as a host makes them, has changed what we are not told. */
+/* A commit without lists, or with one as long as a host makes them, has changed what we are not told. False, without an error, ends the
+ * scan once something is found: the body was read whole before. */
 static bool look(void *context, int field, enum json_type type, struct span raw, size_t index, struct error *err)
 {
     struct path_search *search = context;
     (void)index;
-    if (search->found)
-        return true;
     if (field == PATH) {
         search->listed++;
-        return type != JSON_STRING || match_path(search, raw, err);
+        return type != JSON_STRING || (match_path(search, raw, err) && !search->found);
     }
     if (field == LIST) {
         search->lists += type == JSON_ARRAY;
@@ -52,7 +51,7 @@ static bool look(void *context, int field, enum json_type type, struct span raw,
     }
     search->found = search->lists == 0 || search->listed >= COMMIT_PATHS_MAX;
     search->lists = search->listed = 0;
-    return true;
+    return !search->found;
 }
 
 static void release_search(struct path_search *search)
@@ -66,7 +65,8 @@ bool push_touches(struct span json, const struct change *change, const struct pa
 {
     AUTO(release_search) struct path_search search = { .paths = paths, .path = BYTES(PATH_MAX_BYTES) };
     if (change->list_complete &&
-        !json_scan(json, changed_paths, sizeof changed_paths / sizeof changed_paths[0], look, &search, err))
+        !json_scan(json, changed_paths, sizeof changed_paths / sizeof changed_paths[0], look, &search, err) &&
+        !search.found)
         return false;
     *touches = !change->list_complete || search.found;
     return true;

@@ -63,12 +63,21 @@ bool bytes_append_char(struct bytes *bytes, char c, struct error *err)
     return bytes_append(bytes, &c, 1, err);
 }
 
+/* Formats straight into the room there is, and once more only when that was too little. */
 bool bytes_printf(struct bytes *bytes, struct error *err, const char *format, ...)
 {
+    if (!bytes_reserve(bytes, 0, err))
+        return false;
+    size_t room = bytes->capacity - bytes->len;
     va_list args;
     va_start(args, format);
-    int n = vsnprintf(NULL, 0, format, args);
+    int n = vsnprintf(bytes->data + bytes->len, room, format, args);
     va_end(args);
+    if (n >= 0 && (size_t)n < room) {
+        bytes->len += (size_t)n;
+        return true;
+    }
+    bytes->data[bytes->len] = '\0';
     if (n < 0)
         return error_set(err, ERROR_INTERNAL, "cannot format text");
     if (!bytes_reserve(bytes, (size_t)n, err))

@@ -133,18 +133,38 @@ static bool is_unreserved(char c)
            c == '_' || c == '~';
 }
 
+/* Length of the run at the beginning that goes through as it is. */
+static size_t plain_run(struct span text, const bool plain[static 256])
+{
+    size_t n = 0;
+    while (n < text.len && plain[(unsigned char)text.data[n]])
+        n++;
+    return n;
+}
+
 bool percent_encode(struct bytes *out, struct span text, const char *keep, struct error *err)
 {
+    static const char digits[] = "0123456789ABCDEF";
+    bool plain[256];
     size_t before = out->len;
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.data[i];
-        bool plain = is_unreserved(c) || (c != '\0' && strchr(keep, c));
-        if (plain ? bytes_append_char(out, c, err) : bytes_printf(out, err, "%%%02X", (unsigned char)c))
-            continue;
-        bytes_truncate(out, before);
-        return false;
+    for (int c = 0; c < 256; c++)
+        plain[c] = is_unreserved((char)c);
+    for (const char *kept = keep; *kept; kept++)
+        plain[(unsigned char)*kept] = true;
+    bool good = bytes_reserve(out, 0, err);
+    while (good && text.len > 0) {
+        size_t run = plain_run(text, plain);
+        good = bytes_append(out, text.data, run, err);
+        if (good && run < text.len) {
+            unsigned char c = (unsigned char)text.data[run++];
+            const char escape[] = { '%', digits[c >> 4], digits[c & 15] };
+            good = bytes_append(out, escape, sizeof escape, err);
+        }
+        text = (struct span){ text.data + run, text.len - run };
     }
-    return true;
+    if (!good)
+        bytes_truncate(out, before);
+    return good;
 }
 
 bool percent_decode(struct bytes *out, struct span text, bool plus, struct error *err)
