@@ -5,6 +5,7 @@
 #include "shared/http/url.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <llhttp.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -18,7 +19,8 @@
 enum { HEAD_MAX = 256 * 1024, ANSWER_HEADERS_MAX = 64 * 1024, PIECE = 4096, TIMEOUT_MS = 30000 };
 
 struct wire {
-    int fd; /* -1: not connected */
+    int fd;             /* -1: not connected; blocking, so that an exchange is two system calls */
+    int64_t timeout_ms; /* that the socket has now */
     char *host, *port, *path, *unix_socket;
     char *authority; /* of the Host header */
     struct bytes head;
@@ -81,6 +83,7 @@ static void disconnect(struct wire *wire)
     if (wire->fd >= 0)
         close(wire->fd);
     wire->fd = -1;
+    wire->timeout_ms = 0;
 }
 
 void wire_free(struct wire *wire)
@@ -137,9 +140,22 @@ static int connect_to(const struct sockaddr *address, socklen_t length, int fami
     }
     if (family != AF_UNIX)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    int connected = fd;
-    fd = -1;
+    int connected = fcntl(fd, F_SETFL, 0) == 0 ? fd : -1;
+    fd = connected < 0 ? fd : -1;
     return connected;
+}
+
+/* Longest silence: a peer that trickles is ended by the ceiling of its answer. */
+static bool set_timeout(struct wire *wire, int64_t timeout_ms, struct error *err)
+{
+    const struct timeval limit = { .tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000 };
+    if (wire->timeout_ms == timeout_ms)
+        return true;
+    if (setsockopt(wire->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0 ||
+        setsockopt(wire->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) != 0)
+        return error_set_errno(err, errno, "cannot set the time limit of a socket");
+    wire->timeout_ms = timeout_ms;
+    return true;
 }
 
 static bool connect_unix(struct wire *wire, int64_t deadline_ms, struct error *err)
@@ -208,7 +224,7 @@ static bool write_head(struct wire *wire, const struct http_request *request, st
 }
 
 /* *sent: bytes that may have arrived. */
-static bool send_all(struct wire *wire, struct span body, int64_t deadline_ms, size_t *sent, struct error *err)
+static bool send_all(struct wire *wire, struct span body, size_t *sent, struct error *err)
 {
     size_t total = wire->head.len + body.len;
     *sent = 0;
@@ -225,10 +241,10 @@ static bool send_all(struct wire *wire, struct span body, int64_t deadline_ms, s
             *sent += (size_t)n;
             continue;
         }
-        if (errno != EAGAIN && errno != EINTR)
-            return error_set_errno(err, errno, "send");
-        if (errno == EAGAIN && !wait_for(wire->fd, POLLOUT, deadline_ms))
+        if (errno == EAGAIN)
             return error_set(err, ERROR_UNAVAILABLE, "send: the other side takes nothing");
+        if (errno != EINTR)
+            return error_set_errno(err, errno, "send");
     }
     return true;
 }
@@ -316,11 +332,8 @@ static bool read_answer(struct wire *wire, struct answer *answer, int64_t deadli
         ssize_t n = recv(wire->fd, piece, sizeof piece, 0);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0 && errno == EAGAIN) {
-            if (wait_for(wire->fd, POLLIN, deadline_ms))
-                continue;
+        if ((n < 0 && errno == EAGAIN) || left_until(deadline_ms) == 0)
             return error_set(err, ERROR_UNCERTAIN, "no answer in time");
-        }
         if (n < 0) {
             error_set_errno(err, errno, "receive");
             err->kind = ERROR_UNCERTAIN;
@@ -350,7 +363,7 @@ static bool exchange(struct wire *wire, const struct http_request *request, stru
                      struct error *err)
 {
     size_t sent;
-    if (!send_all(wire, request->body, deadline_ms, &sent, err)) {
+    if (!send_all(wire, request->body, &sent, err)) {
         err->kind = sent < wire->head.len + request->body.len ? ERROR_UNAVAILABLE : ERROR_UNCERTAIN;
         return false;
     }
@@ -359,7 +372,8 @@ static bool exchange(struct wire *wire, const struct http_request *request, stru
 
 bool wire_call(struct wire *wire, const struct http_request *request, struct http_response *response, struct error *err)
 {
-    int64_t deadline_ms = clock_monotonic_ms() + (request->timeout_ms > 0 ? request->timeout_ms : TIMEOUT_MS);
+    int64_t timeout_ms = request->timeout_ms > 0 ? request->timeout_ms : TIMEOUT_MS;
+    int64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
     if (!write_head(wire, request, err))
         return false;
     if (wire->fd >= 0 && !is_still_open(wire))
@@ -372,7 +386,7 @@ bool wire_call(struct wire *wire, const struct http_request *request, struct htt
         bytes_init(&response->body, request->body_max);
         if (!kept && !(wire->unix_socket ? connect_unix : connect_host)(wire, deadline_ms, err))
             return error_wrap(err, "%s", request->method);
-        bool ok = exchange(wire, request, &answer, deadline_ms, err);
+        bool ok = set_timeout(wire, timeout_ms, err) && exchange(wire, request, &answer, deadline_ms, err);
         if (!ok || !answer.keep_alive)
             disconnect(wire);
         if (ok) {
