@@ -4,6 +4,7 @@
  * trigger of the configuration that watches the image is evaluated for every tag, and each evaluation leaves its reason. */
 #include "functions/trigger/request.h"
 #include "runtime/function.h"
+#include "shared/base/clock.h"
 #include "shared/config/config.h"
 
 #include <string.h>
@@ -51,6 +52,19 @@ struct candidates {
     size_t count;
 };
 
+/* Registries tell of a push before they show it: docker-registry sends its notification, then writes the tag. For so long after it
+ * was told, that a tag is missing or stands for another image is not the last word. */
+enum { SETTLE_MS = 5000 };
+
+static bool is_settled(const struct publication *image, const char *time)
+{
+    int64_t told_ms;
+    if (image->build || !time || !rfc3339_parse(span_of(time), &told_ms))
+        return true;
+    int64_t age_ms = clock_wall_ms() - told_ms;
+    return age_ms < 0 || age_ms >= SETTLE_MS;
+}
+
 /* A tag that is gone, or has moved on since, is told and left out: there is nothing to ask for, or a later event does. */
 static bool check_tag(struct call *call, struct store *store, const struct publication *image, const char *tag,
                       struct candidates *out, struct error *err)
@@ -59,11 +73,17 @@ static bool check_tag(struct call *call, struct store *store, const struct publi
     if (!store_resolve(store, tag, &now, err)) {
         if (err->kind != ERROR_NOT_FOUND)
             return error_wrap(err, "check '%s:%s'", image->name, tag);
+        if (!is_settled(image, call_event(call)->time))
+            return error_set(err, ERROR_UNAVAILABLE, "the registry does not show '%s:%s' yet", image->name, tag);
         return call_skip(call, NULL, tag, err, "the registry holds no '%s:%s' any more", image->name, tag);
     }
-    if (image->digest && strcmp(now.digest, image->digest) != 0)
+    if (image->digest && strcmp(now.digest, image->digest) != 0) {
+        if (!is_settled(image, call_event(call)->time))
+            return error_set(err, ERROR_UNAVAILABLE, "the registry still shows another image as '%s:%s'", image->name,
+                             tag);
         return call_skip(call, NULL, tag, err, "'%s:%s' has moved on from %s to %s, which has an event of its own",
                          image->name, tag, image->digest, now.digest);
+    }
     out->items[out->count++] = (struct candidate){ tag, now };
     return true;
 }

@@ -54,7 +54,7 @@ struct chain {
     struct supervisor *supervisor;
     struct door sink, platform;
     pthread_mutex_t lock; /* the two below */
-    bool is_up;           /* until then, a function that ends is the end of starting */
+    bool is_up;           /* until then, a function that exits is the end of starting */
     struct error ended;
 };
 
@@ -280,12 +280,14 @@ static void child_ended(void *context, const struct child *child, int status, co
     struct error ended = { 0 };
     char text[sizeof ended.message + 512];
     describe_end(child, status, why, &ended);
+    /* Who exits while the chain starts has something to say, and would say it again; who is killed may do better next time. */
+    bool in_vain = why || WIFEXITED(status);
     pthread_mutex_lock(&chain->lock);
-    bool is_up = chain->is_up;
-    if (!is_up && !chain->ended.kind)
+    bool ends_start = !chain->is_up && in_vain;
+    if (ends_start && !chain->ended.kind)
         chain->ended = ended;
     pthread_mutex_unlock(&chain->lock);
-    if (!is_up)
+    if (ends_start)
         return;
     snprintf(text, sizeof text, "%s (starts again in %ld ms; its log: %s)", ended.message, restart_in_ms, child->log);
     chain->options.say(chain->options.context, text);
