@@ -40,6 +40,7 @@ static bool read_all(int fd, struct bytes *out, struct error *err)
         if (n == 0)
             return true;
         out->len += (size_t)n;
+        out->data[out->len] = '\0';
     }
 }
 
