@@ -230,9 +230,8 @@ static void of_a_long_message_the_beginning_is_kept_in_whole_characters(void **s
 static void a_message_that_no_text_can_hold_is_left_out(void **state)
 {
     (void)state;
-    static const char *const units[] = {
-        "\\u0000", "\\ud800", "\\ud800x", "\\udc00", "\\ud800aéééé", "\\ud83d\\\\ude00é"
-    };
+    static const char *const units[] = { "\\u0000", "\\ud800",      "\\ud800x",
+                                         "\\udc00", "\\ud800aéééé", "\\ud83d\\\\ude00é" };
     AUTO(bytes_release) struct bytes json = BYTES(4 << 20);
     for (size_t i = 0; i < COUNT(units); i++)
         for (size_t times = 1; times < 100000; times *= 99) {
