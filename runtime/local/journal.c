@@ -268,10 +268,10 @@ static bool shorten(struct rewriting *r, struct span line, struct error *err)
 static bool rewrite(struct journal *journal, struct rewriting *r, int64_t keep, struct error *err)
 {
     AUTO(fclose) FILE *file = fopen(journal->path, "re");
-    AUTO(free) char *line = NULL;
-    size_t capacity = 0;
     if (!file)
         return error_set_errno(err, errno, "cannot open");
+    AUTO(free) char *line = NULL;
+    size_t capacity = 0;
     for (int64_t at = 0; at < journal->size;) {
         ssize_t length = getline(&line, &capacity, file);
         if (length <= 0)
