@@ -3,7 +3,7 @@
 #define PUSHWRIGHT_FUNCTIONS_BUILD_EVENTS_H
 
 #include "functions/build/order.h"
-#include "functions/build/publish.h"
+#include "shared/builder/publish.h"
 
 struct build_told {
     const struct order *order;

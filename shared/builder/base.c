@@ -1,0 +1,201 @@
+#include "shared/builder/base.h"
+
+#include "shared/builder/baseindex.h"
+#include "shared/oci/compress.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { CONFIG_MEMORY_MAX = 64 * 1024 * 1024 };
+static const int64_t extracted_max = INT64_C(16) << 30;
+
+void base_free(struct base *base)
+{
+    if (!base)
+        return;
+    tree_free(base->tree);
+    spool_free(base->extracted);
+    image_release(&base->image);
+    store_free(base->store);
+    reference_release(&base->reference);
+    arena_free(base->arena);
+    free(base);
+}
+
+static bool load(struct base *base, const char *image, const char *platform, const struct registry_options *registries,
+                 struct error *err)
+{
+    if (!reference_parse(span_of(image), &base->reference, err))
+        return false;
+    const struct reference *reference = &base->reference;
+    const char *wanted = reference->digest ? reference->digest : reference->tag ? reference->tag : "latest";
+
+    base->store = store_open(reference, registries, err);
+    if (!base->store || !image_load(base->store, wanted, platform, &base->image, err))
+        return false;
+    base->config = json_parse(base->arena, bytes_span(&base->image.config), err);
+    return base->config != NULL;
+}
+
+struct base *base_open(const char *image, const char *platform, const struct registry_options *registries,
+                       struct error *err)
+{
+    AUTO(base_free) struct base *base = calloc(1, sizeof(*base));
+
+    if (base)
+        base->arena = arena_new(CONFIG_MEMORY_MAX);
+    if (base && base->arena) {
+        base->name = arena_dup(base->arena, span_of(image));
+        base->platform = arena_dup(base->arena, span_of(platform));
+    }
+    if (!base || !base->arena || !base->name || !base->platform) {
+        error_set(err, ERROR_INTERNAL, "out of memory");
+        return NULL;
+    }
+    if (!load(base, image, platform, registries, err)) {
+        error_wrap(err, "image '%s'", image);
+        return NULL;
+    }
+    return TAKE(base);
+}
+
+const struct tree *base_tree(struct base *base, const char *cache_directory, struct error *err)
+{
+    if (base->tree)
+        return base->tree;
+    AUTO(tree_free) struct tree *tree = tree_new(err);
+    if (!tree)
+        return NULL;
+    for (size_t i = 0; i < base->image.layer_count; i++) {
+        AUTO(bytes_release) struct bytes index = BYTES(BASEINDEX_MAX);
+
+        if (!baseindex_get(base->store, &base->image.layers[i], cache_directory, &index, err) ||
+            !baseindex_apply(bytes_span(&index), tree, base, (uint32_t)i, err)) {
+            error_wrap(err, "image '%s'", base->name);
+            return NULL;
+        }
+    }
+    base->tree = TAKE(tree);
+    return base->tree;
+}
+
+/* ---- taking files out of a layer ---- */
+
+struct extraction {
+    struct base *base;
+    struct content **wanted; /* of this layer, by ordinal */
+    int64_t *offsets;
+    size_t count, next;
+    uint32_t ordinal;
+    bool taking;
+    struct tar_reader *tar;
+    struct inflater *inflater;
+};
+
+static bool on_entry(void *context, const struct tar_entry *entry, struct error *err)
+{
+    struct extraction *extraction = context;
+
+    (void)entry;
+    (void)err;
+    extraction->taking = extraction->next < extraction->count &&
+                         extraction->wanted[extraction->next]->base.ordinal == extraction->ordinal;
+    extraction->ordinal++;
+    while (extraction->taking && extraction->next < extraction->count &&
+           extraction->wanted[extraction->next]->base.ordinal == extraction->ordinal - 1)
+        extraction->offsets[extraction->next++] = spool_size(extraction->base->extracted);
+    return true;
+}
+
+static bool on_content(void *context, const void *data, size_t len, struct error *err)
+{
+    struct extraction *extraction = context;
+
+    return !extraction->taking || spool_append(extraction->base->extracted, data, len, err);
+}
+
+static bool on_plain(void *context, const void *data, size_t len, struct error *err)
+{
+    return tar_reader_feed(((struct extraction *)context)->tar, data, len, err);
+}
+
+static bool on_blob(void *context, const void *data, size_t len, struct error *err)
+{
+    return inflater_feed(((struct extraction *)context)->inflater, data, len, err);
+}
+
+static bool stream_layer(struct extraction *extraction, const struct image_layer *layer, struct error *err)
+{
+    struct tar_events events = { on_entry, on_content, NULL, extraction };
+    AUTO(tar_reader_free) struct tar_reader *tar = tar_reader_new(&events, err);
+    if (!tar)
+        return false;
+    AUTO(inflater_free) struct inflater *inflater = inflater_new(on_plain, extraction, baseindex_plain_max, err);
+    if (!inflater)
+        return false;
+
+    extraction->tar = tar;
+    extraction->inflater = inflater;
+    if (!store_get_blob(extraction->base->store, &layer->blob, on_blob, extraction, err) ||
+        !inflater_end(inflater, err) || !tar_reader_end(tar, err))
+        return false;
+    return extraction->next == extraction->count ||
+           error_set(err, ERROR_UNAVAILABLE, "layer %s holds less than before", layer->blob.digest);
+}
+
+static bool extract_layer(struct content **wanted, size_t count, struct error *err)
+{
+    struct base *base = wanted[0]->base.base;
+    AUTO(free) int64_t *offsets = calloc(count, sizeof(int64_t));
+    struct extraction extraction = { .base = base, .wanted = wanted, .offsets = offsets, .count = count };
+
+    if (!offsets)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    if (!base->extracted)
+        base->extracted = spool_new(extracted_max, err);
+    if (!base->extracted)
+        return false;
+    int64_t before = spool_size(base->extracted);
+    if (!stream_layer(&extraction, &base->image.layers[wanted[0]->base.layer], err)) {
+        spool_cut(base->extracted, before, &(struct error){ 0 });
+        return error_wrap(err, "image '%s'", base->name);
+    }
+    for (size_t i = 0; i < count; i++) {
+        wanted[i]->kind = CONTENT_SPOOL;
+        wanted[i]->spool.spool = base->extracted;
+        wanted[i]->spool.offset = offsets[i];
+    }
+    return true;
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct content *left = *(struct content *const *)a, *right = *(struct content *const *)b;
+
+    if (left->base.base != right->base.base)
+        return (uintptr_t)left->base.base < (uintptr_t)right->base.base ? -1 : 1;
+    if (left->base.layer != right->base.layer)
+        return left->base.layer < right->base.layer ? -1 : 1;
+    return (left->base.ordinal > right->base.ordinal) - (left->base.ordinal < right->base.ordinal);
+}
+
+bool base_extract(struct content **contents, size_t count, struct error *err)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (contents[i] && contents[i]->kind == CONTENT_BASE)
+            contents[kept++] = contents[i];
+    }
+    if (kept == 0)
+        return true;
+    qsort(contents, kept, sizeof(struct content *), by_place);
+    for (size_t from = 0, to; from < kept; from = to) {
+        for (to = from + 1; to < kept && contents[to]->base.base == contents[from]->base.base &&
+                            contents[to]->base.layer == contents[from]->base.layer;)
+            to++;
+        if (!extract_layer(contents + from, to - from, err))
+            return false;
+    }
+    return true;
+}

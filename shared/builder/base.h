@@ -1,0 +1,33 @@
+/* An image that a stage stands on or copies from: its configuration, its layers as they lie at their registry, and, once somebody asks,
+ * what they hold. */
+#ifndef PUSHWRIGHT_SHARED_BUILDER_BASE_H
+#define PUSHWRIGHT_SHARED_BUILDER_BASE_H
+
+#include "shared/builder/tree.h"
+#include "shared/base/json.h"
+#include "shared/oci/image.h"
+
+struct base {
+    const char *name, *platform; /* as asked for */
+    struct reference reference;
+    struct store *store;
+    struct image image;
+    struct arena *arena;
+    const struct json *config; /* of the image, parsed */
+    struct tree *tree;         /* NULL until base_tree() */
+    struct spool *extracted;   /* contents that were taken out of layers */
+};
+
+/* ERROR_NOT_FOUND when there is no such image or platform. */
+struct base *base_open(const char *image, const char *platform, const struct registry_options *registries,
+                       struct error *err);
+void base_free(struct base *base);
+AUTO_FREE(struct base, base_free)
+
+/* What the image holds; read on the first call. Borrowed. */
+const struct tree *base_tree(struct base *base, const char *cache_directory, struct error *err);
+
+/* Fetch the bytes of all contents of kind CONTENT_BASE in the list, of whatever base: each layer that holds one is streamed once. */
+bool base_extract(struct content **contents, size_t count, struct error *err);
+
+#endif

@@ -1,0 +1,24 @@
+/* What a layer of a base image holds, known from its headers: the layer is streamed once, verified against its digest and diff id,
+ * and nothing is unpacked. Kept on disk by the layer's digest, so that the next build does not read the layer at all. */
+#ifndef PUSHWRIGHT_SHARED_BUILDER_BASEINDEX_H
+#define PUSHWRIGHT_SHARED_BUILDER_BASEINDEX_H
+
+#include "shared/builder/tree.h"
+#include "shared/oci/image.h"
+
+enum { BASEINDEX_MAX = 256 * 1024 * 1024, BASEINDEX_KEPT = 1000 /* in the cache; the longest unused go first */ };
+static const int64_t baseindex_plain_max = INT64_C(64) << 30; /* of one layer, inflated */
+
+/* The index of the layer, appended to *out: from the cache directory, else made and kept there (a cache that cannot be written is no
+ * error). cache_directory NULL: no cache. Errors as store_get_blob, or ERROR_INVALID for an archive that is none. */
+bool baseindex_get(struct store *store, const struct image_layer *layer, const char *cache_directory, struct bytes *out,
+                   struct error *err);
+
+/* Lay the layer over the tree, as unpacking it would: whiteouts, opaque directories, what hides what. `base` and `layer` are
+ * where the content of its files is to be had from. ERROR_INVALID for paths that lead out and for hard links to nothing. */
+bool baseindex_apply(struct span index, struct tree *tree, struct base *base, uint32_t layer, struct error *err);
+
+/* Where indexes are kept: $PUSHWRIGHT_CACHE_DIR, $XDG_CACHE_HOME/pushwright, or /tmp/pushwright-cache. In the arena. */
+const char *baseindex_default_directory(struct arena *arena);
+
+#endif

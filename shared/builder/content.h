@@ -1,0 +1,44 @@
+/* Where the bytes of a file come from. Nothing is read before a layer is written. */
+#ifndef PUSHWRIGHT_SHARED_BUILDER_CONTENT_H
+#define PUSHWRIGHT_SHARED_BUILDER_CONTENT_H
+
+#include "shared/builder/spool.h"
+#include "shared/git/git.h"
+
+struct base;
+
+enum content_kind {
+    CONTENT_EMPTY,
+    CONTENT_MEMORY, /* a heredoc */
+    CONTENT_GIT,    /* a blob of the commit */
+    CONTENT_SPOOL,  /* a download, or taken out of an archive or base */
+    CONTENT_BASE,   /* still in a layer of a base image: base_extract() makes it a spooled one */
+};
+
+struct content {
+    enum content_kind kind;
+    int64_t size; /* -1: not known before content_size() */
+    union {
+        const char *memory;
+        struct {
+            struct git_snapshot *snapshot;
+            const char *oid;
+        } git;
+        struct {
+            const struct spool *spool;
+            int64_t offset;
+        } spool;
+        struct {
+            struct base *base;
+            uint32_t layer, ordinal; /* the layer's number in the image, the entry's number in the layer */
+        } base;
+    };
+};
+
+enum { CONTENT_MAX = 512 * 1024 * 1024 }; /* of one file of the context */
+
+/* Over CONTENT_MAX is ERROR_TOO_LARGE. */
+bool content_size(struct content *content, struct error *err);
+bool content_read(const struct content *content, http_body_fn *on_data, void *context, struct error *err);
+
+#endif

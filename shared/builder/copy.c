@@ -1,0 +1,448 @@
+#include "shared/builder/copy.h"
+
+#include "shared/dockerfile/gomatch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { PATTERN_MATCHES_MAX = 100000 };
+
+static bool ends_as_directory(const char *dest)
+{
+    size_t len = strlen(dest);
+    const char *last = strrchr(dest, '/');
+
+    last = last ? last + 1 : dest;
+    return len == 0 || !*last || strcmp(last, ".") == 0 || strcmp(last, "..") == 0;
+}
+
+/* workdir/dest/more, none of which has to exist. */
+static bool dest_path(const struct copy *copy, const char *more, struct bytes *out, struct error *err)
+{
+    const char *workdir = copy->dest[0] == '/' ? "" : copy->workdir;
+
+    return bytes_printf(out, err, "%s/%s/%s", workdir, copy->dest, more);
+}
+
+static bool is_octal(const char *chmod)
+{
+    return chmod && dockerfile_chmod_is_octal(chmod);
+}
+
+/* What missing parents, and a destination directory that is made, look like. */
+static struct attributes made_directory(const struct copy *copy)
+{
+    struct attributes made = { .type = TAR_DIRECTORY, .mode = 0755, .mtime_s = copy->time_s };
+
+    if (copy->has_owner) {
+        made.uid = copy->uid;
+        made.gid = copy->gid;
+    }
+    if (is_octal(copy->chmod))
+        made.mode = dockerfile_chmod_apply(copy->chmod, made.mode, true) & 0777;
+    return made;
+}
+
+static struct attributes copied(const struct copy *copy, const struct attributes *source)
+{
+    struct attributes is = *source;
+
+    if (copy->has_owner || !copy->keep_owner) {
+        is.uid = copy->has_owner ? copy->uid : 0;
+        is.gid = copy->has_owner ? copy->gid : 0;
+    }
+    if (copy->chmod && is.type != TAR_SYMLINK)
+        is.mode = dockerfile_chmod_apply(copy->chmod, is.mode, is.type == TAR_DIRECTORY);
+    if (is.mtime_s > copy->time_s)
+        is.mtime_s = copy->time_s;
+    /* Hard links of the source become hard links of this layer, apart from those of other layers. */
+    if (is.file)
+        is.file ^= (uint64_t)copy->layer << 48;
+    return is;
+}
+
+static bool cannot(const struct tree_node *node, const char *what, struct error *err)
+{
+    AUTO(bytes_release) struct bytes path = BYTES(2 * TAR_PATH_MAX);
+
+    return tree_path(node, &path, err) && error_set(err, ERROR_INVALID, "%s: %s", what, bytes_text(&path));
+}
+
+static bool same_content(const struct content *a, const struct content *b)
+{
+    if (a == b)
+        return true;
+    if (!a || !b || a->kind != b->kind)
+        return false;
+    if (a->kind == CONTENT_GIT)
+        return a->git.snapshot == b->git.snapshot && strcmp(a->git.oid, b->git.oid) == 0;
+    return a->kind == CONTENT_EMPTY;
+}
+
+/* Would writing it change nothing? Then it is not part of the layer. */
+static bool is_same(const struct tree_node *node, const struct attributes *is)
+{
+    const struct attributes *was = &node->is;
+
+    return was->type == is->type && was->mode == is->mode && was->uid == is->uid && was->gid == is->gid &&
+           (was->mtime_s == is->mtime_s || is->type == TAR_DIRECTORY) && was->device_major == is->device_major &&
+           was->device_minor == is->device_minor && !was->file && !is->file &&
+           span_equal(was->capability, is->capability) && same_content(was->content, is->content) &&
+           (is->type != TAR_SYMLINK || strcmp(was->target, is->target) == 0);
+}
+
+static void write_node(const struct copy *copy, struct tree_node *node, const struct attributes *is, bool is_new)
+{
+    if (!is_new && is_same(node, is))
+        return;
+    node->is = *is;
+    tree_touch(node, copy->layer);
+}
+
+/* The file takes the name in the directory; what stood there gives way unless it is a directory. */
+static bool put(const struct copy *copy, struct tree_node *directory, struct span name, const struct attributes *is,
+                struct error *err)
+{
+    struct tree_node *node = tree_child(copy->to, directory, name);
+
+    if (node && tree_is_directory(node))
+        return cannot(node, "cannot replace a directory with a file", err);
+    bool is_new = !node;
+    if (is_new)
+        node = tree_add(copy->to, directory, name, err);
+    if (!node)
+        return false;
+    write_node(copy, node, is, is_new);
+    return true;
+}
+
+/* The last part of a place that does not exist yet is split off: what is left is where it belongs. */
+static struct span split_missing(struct tree_place *place)
+{
+    char *slash = strrchr(place->missing, '/');
+    struct span name = span_of(slash ? slash + 1 : place->missing);
+
+    if (slash)
+        *slash = '\0';
+    return name;
+}
+
+bool copy_file(const struct copy *copy, const char *name, const struct attributes *is, struct error *err)
+{
+    AUTO(bytes_release) struct bytes path = BYTES(3 * TAR_PATH_MAX);
+    struct attributes made = made_directory(copy), own = copied(copy, is);
+    struct tree_place place;
+    char own_name[TAR_PATH_MAX];
+
+    if (!dest_path(copy, "", &path, err) || !tree_resolve(copy->to, tree_root(copy->to), path.data, true, &place, err))
+        return false;
+    bool exists = !place.missing[0];
+    if (ends_as_directory(copy->dest) || (exists && tree_is_directory(place.node))) {
+        struct tree_node *directory = tree_make_directories(copy->to, &place, &made, copy->layer, err);
+        return directory && put(copy, directory, span_of(name), &own, err);
+    }
+    if (exists)
+        return put(copy, place.node->parent, span_of(place.node->name), &own, err);
+
+    struct span last = split_missing(&place);
+    memcpy(own_name, last.data, last.len + 1);
+    if (last.data == place.missing)
+        place.missing[0] = '\0';
+    struct tree_node *directory = tree_make_directories(copy->to, &place, &made, copy->layer, err);
+    return directory && put(copy, directory, span_of(own_name), &own, err);
+}
+
+struct tree_node *copy_directory(const struct copy *copy, struct error *err)
+{
+    AUTO(bytes_release) struct bytes path = BYTES(3 * TAR_PATH_MAX);
+    struct attributes made = made_directory(copy);
+    struct tree_place place;
+
+    if (!dest_path(copy, "", &path, err) || !tree_resolve(copy->to, tree_root(copy->to), path.data, true, &place, err))
+        return NULL;
+    return tree_make_directories(copy->to, &place, &made, copy->layer, err);
+}
+
+/* The same for the content of a directory, which says it in other words when there is something else. */
+static struct tree_node *copy_into(const struct copy *copy, struct error *err)
+{
+    AUTO(bytes_release) struct bytes path = BYTES(3 * TAR_PATH_MAX);
+    struct tree_place place;
+
+    if (!dest_path(copy, "", &path, err) || !tree_resolve(copy->to, tree_root(copy->to), path.data, true, &place, err))
+        return NULL;
+    if (!place.missing[0] && !tree_is_directory(place.node)) {
+        cannot(place.node, "cannot copy to non-directory", err);
+        return NULL;
+    }
+    return copy_directory(copy, err);
+}
+
+struct directory_copy {
+    const struct copy *copy;
+    struct bytes path; /* of what is copied, from the source directory: what --exclude looks at */
+};
+
+static bool copy_below(struct directory_copy *work, const struct tree_node *from, struct tree_node *into,
+                       struct error *err);
+
+static bool copy_subdirectory(struct directory_copy *work, const struct tree_node *source, struct tree_node *into,
+                              struct error *err)
+{
+    const struct copy *copy = work->copy;
+    struct tree_node *node = tree_child(copy->to, into, span_of(source->name));
+    struct attributes is = copied(copy, &source->is);
+    bool is_new = !node;
+
+    if (node && !tree_is_directory(node))
+        return cannot(node, "cannot copy to non-directory", err);
+    if (is_new)
+        node = tree_add(copy->to, into, span_of(source->name), err);
+    if (!node)
+        return false;
+    write_node(copy, node, &is, is_new);
+    return copy_below(work, source, node, err);
+}
+
+static bool is_excluded(const struct directory_copy *work, const struct tree_node *node)
+{
+    const struct ignore *excludes = work->copy->excludes;
+
+    if (!excludes || !ignore_excludes(excludes, bytes_span(&work->path)))
+        return false;
+    return !tree_is_directory(node) || !ignore_may_include_below(excludes, bytes_span(&work->path));
+}
+
+static bool copy_child(struct directory_copy *work, const struct tree_node *child, struct tree_node *into,
+                       struct error *err)
+{
+    struct attributes is = copied(work->copy, &child->is);
+
+    if (is_excluded(work, child))
+        return true;
+    return tree_is_directory(child) ? copy_subdirectory(work, child, into, err)
+                                    : put(work->copy, into, span_of(child->name), &is, err);
+}
+
+static bool copy_below(struct directory_copy *work, const struct tree_node *from, struct tree_node *into,
+                       struct error *err)
+{
+    size_t count, len = work->path.len;
+    AUTO(free) struct tree_node **children = tree_sorted(from, &count, err);
+
+    if (!children)
+        return err->kind == ERROR_NONE;
+    for (size_t i = 0; i < count; i++) {
+        if ((len > 0 && !bytes_append_char(&work->path, '/', err)) ||
+            !bytes_append_text(&work->path, children[i]->name, err) || !copy_child(work, children[i], into, err))
+            return false;
+        work->path.len = len;
+        work->path.data[len] = '\0';
+    }
+    return true;
+}
+
+static bool copy_found(const struct copy *copy, const struct tree_node *source, const char *name, struct error *err)
+{
+    struct directory_copy work = { .copy = copy, .path = BYTES(2 * TAR_PATH_MAX) };
+    bool unpacked = false;
+
+    if (copy->unpack && source->is.type == TAR_FILE &&
+        !copy->unpack(copy->unpack_context, copy, source, &unpacked, err))
+        return false;
+    if (!tree_is_directory(source))
+        return unpacked || copy_file(copy, name, &source->is, err);
+    struct tree_node *into = copy_into(copy, err);
+    bool done = into && copy_below(&work, source, into, err);
+    bytes_release(&work.path);
+    return done;
+}
+
+/* "a/b" of "./a/../a//b/", clamped at the root; "" for the root itself. */
+static bool clean(const char *source, struct bytes *out, struct error *err)
+{
+    struct span rest = span_of(source);
+
+    for (struct span part = span_cut(&rest, '/'); part.data; part = span_cut(&rest, '/')) {
+        if (part.len == 0 || span_is(part, "."))
+            continue;
+        if (span_is(part, "..")) {
+            long slash = span_find_last(bytes_span(out), '/');
+            out->len = slash < 0 ? 0 : (size_t)slash;
+            if (out->data)
+                out->data[out->len] = '\0';
+            continue;
+        }
+        if ((out->len > 0 && !bytes_append_char(out, '/', err)) || !bytes_append_span(out, part, err))
+            return false;
+    }
+    return true;
+}
+
+static bool not_found(const struct copy *copy, const char *path, struct error *err)
+{
+    return error_set(err, ERROR_INVALID, "\"/%s\": not found in %s", path, copy->from_name);
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
+static bool copy_path(const struct copy *copy, const char *path, struct error *err)
+{
+    struct tree_place place;
+
+    if (!tree_resolve(copy->from, copy->from_root, path, true, &place, err))
+        return false;
+    if (place.missing[0])
+        return not_found(copy, path, err);
+    return copy_found(copy, place.node, base_name(path), err);
+}
+
+/* ---- --parents: the source's own directories go along ---- */
+
+/* The directory of that name below `into`, looking like the source's when it is made. */
+static struct tree_node *along(const struct copy *copy, struct tree_node *into, const struct tree_node *source,
+                               struct error *err)
+{
+    struct tree_node *node = tree_child(copy->to, into, span_of(source->name));
+    struct attributes is = copied(copy, &source->is);
+
+    if (node && !tree_is_directory(node)) {
+        cannot(node, "cannot copy to non-directory", err);
+        return NULL;
+    }
+    if (node)
+        return node;
+    node = tree_add(copy->to, into, span_of(source->name), err);
+    if (node)
+        write_node(copy, node, &is, true);
+    return node;
+}
+
+/* path: of the source, no link on the way; strip: how much of it, the pivot, does not go along. */
+static bool copy_along(const struct copy *copy, const char *path, size_t strip, struct error *err)
+{
+    struct directory_copy work = { .copy = copy, .path = BYTES(2 * TAR_PATH_MAX) };
+    const struct tree_node *source = copy->from_root;
+    struct span rest = span_of(path);
+    struct tree_node *into = NULL;
+    bool done = bytes_append_text(&work.path, path + strip, err);
+
+    for (struct span part = span_cut(&rest, '/'); done && part.data; part = span_cut(&rest, '/')) {
+        source = tree_child(copy->from, source, part);
+        if (!source || (rest.data && !tree_is_directory(source)))
+            done = not_found(copy, path, err);
+        else if (!rest.data && is_excluded(&work, source))
+            break;
+        else if ((size_t)(part.data - path) < strip)
+            continue;
+        else if (!into && !(into = copy_directory(copy, err)))
+            done = false;
+        else if (rest.data)
+            done = (into = along(copy, into, source, err)) != NULL;
+        else
+            done = copy_child(&work, source, into, err);
+    }
+    bytes_release(&work.path);
+    return done;
+}
+
+/* ---- wildcards ---- */
+
+struct matching {
+    const struct copy *copy;
+    size_t strip; /* with --parents: length of the pivot */
+    struct bytes path;
+    size_t matches;
+};
+
+static bool copy_match(struct matching *matching, struct error *err)
+{
+    if (++matching->matches > PATTERN_MATCHES_MAX)
+        return error_set(err, ERROR_TOO_LARGE, "a pattern matches more than %d files", PATTERN_MATCHES_MAX);
+    return matching->copy->parents ? copy_along(matching->copy, matching->path.data, matching->strip, err)
+                                   : copy_path(matching->copy, matching->path.data, err);
+}
+
+static bool match_below(struct matching *matching, const struct tree_node *directory, struct span pattern,
+                        struct error *err);
+
+/* One child against the first segment; what is behind that is matched below the child. */
+static bool match_child(struct matching *matching, const struct tree_node *child, struct span pattern,
+                        struct error *err)
+{
+    struct span rest = pattern, segment = span_cut(&rest, '/');
+    bool any_depth = matching->copy->parents && span_is(segment, "**");
+    enum gomatch match = any_depth ? GOMATCH_YES : gomatch(segment, span_of(child->name));
+
+    if (match == GOMATCH_BAD_PATTERN)
+        return error_set(err, ERROR_INVALID, "syntax error in pattern '%.*s'", SPAN_ARGS(pattern));
+    if (match == GOMATCH_NO)
+        return true;
+    if (!rest.data)
+        return copy_match(matching, err);
+    return !tree_is_directory(child) || match_below(matching, child, any_depth ? pattern : rest, err);
+}
+
+/* Segment by segment: a pattern's '*' never matches a slash; with --parents "**" is any number of directories, none too. */
+static bool match_below(struct matching *matching, const struct tree_node *directory, struct span pattern,
+                        struct error *err)
+{
+    struct span rest = pattern, segment = span_cut(&rest, '/');
+    size_t count, len = matching->path.len;
+    AUTO(free) struct tree_node **children = tree_sorted(directory, &count, err);
+
+    if (!children)
+        return err->kind == ERROR_NONE;
+    if (matching->copy->parents && rest.data && span_is(segment, "**") && !match_below(matching, directory, rest, err))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        if ((len > 0 && !bytes_append_char(&matching->path, '/', err)) ||
+            !bytes_append_text(&matching->path, children[i]->name, err) ||
+            !match_child(matching, children[i], pattern, err))
+            return false;
+        matching->path.len = len;
+        matching->path.data[len] = '\0';
+    }
+    return true;
+}
+
+/* Length of the cleaned path before the pivot "/./", its slash included; 0 without one. */
+static bool pivot_of(const char *source, size_t *strip, struct error *err)
+{
+    AUTO(bytes_release) struct bytes before = BYTES(TAR_PATH_MAX);
+    AUTO(free) char *copy = strdup(source);
+    char *pivot = copy ? strstr(copy, "/./") : NULL;
+
+    *strip = 0;
+    if (!copy)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    if (!pivot)
+        return true;
+    *pivot = '\0';
+    if (!clean(copy, &before, err))
+        return false;
+    *strip = before.len > 0 ? before.len + 1 : 0;
+    return true;
+}
+
+bool copy_source(const struct copy *copy, const char *source, struct error *err)
+{
+    AUTO(bytes_release) struct bytes path = BYTES(TAR_PATH_MAX);
+    struct matching matching = { .copy = copy, .path = BYTES(2 * TAR_PATH_MAX) };
+
+    if (!clean(source, &path, err) || (copy->parents && !pivot_of(source, &matching.strip, err)))
+        return false;
+    if (gomatch_has_wildcard(bytes_span(&path))) {
+        bool done = match_below(&matching, copy->from_root, bytes_span(&path), err);
+        bytes_release(&matching.path);
+        return done;
+    }
+    if (copy->parents && path.len > matching.strip)
+        return copy_along(copy, path.data, matching.strip, err);
+    return copy_path(copy, bytes_text(&path), err);
+}

@@ -1,0 +1,332 @@
+#include "shared/builder/engine.h"
+
+#include "shared/builder/stage.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { BUILD_MEMORY_MAX = 256 * 1024 * 1024 };
+static const int64_t spool_bytes_max = INT64_C(16) << 30;
+
+struct engine {
+    struct engine_options options;
+    struct context context;
+    struct dockerfile *dockerfile;
+};
+
+void engine_free(struct engine *engine)
+{
+    if (!engine)
+        return;
+    dockerfile_free(engine->dockerfile);
+    context_release(&engine->context);
+    free(engine);
+}
+
+struct engine *engine_new(const struct engine_options *options, struct error *err)
+{
+    AUTO(engine_free) struct engine *engine = calloc(1, sizeof(*engine));
+
+    if (!engine) {
+        error_set(err, ERROR_INTERNAL, "out of memory");
+        return NULL;
+    }
+    engine->options = *options;
+    if (!context_load(options->snapshot, options->dockerfile, options->context, &engine->context, err))
+        return NULL;
+    engine->dockerfile = dockerfile_parse(bytes_span(&engine->context.dockerfile), err);
+    return engine->dockerfile ? TAKE(engine) : NULL;
+}
+
+size_t engine_submodules(const struct engine *engine)
+{
+    return engine->context.submodules;
+}
+
+/* ---- memory of a build ---- */
+
+static void stage_release(struct stage *stage)
+{
+    for (size_t i = 0; i < stage->layer_count; i++) {
+        if (!stage->parent || i >= stage->parent->layer_count)
+            layer_free(stage->layers[i].layer);
+    }
+    for (size_t i = 0; i < stage->linked_count; i++)
+        tree_free(stage->linked[i].tree);
+    free(stage->linked);
+    free(stage->layers);
+    tree_free(stage->tree);
+    dockerfile_scope_free(stage->scope);
+}
+
+static void build_free(struct build *build)
+{
+    if (!build)
+        return;
+    for (size_t i = build->stage_count; i > 0; i--)
+        stage_release(&build->stages[i - 1]);
+    for (size_t i = 0; i < build->base_count; i++)
+        base_free(build->bases[i]);
+    free(build->bases);
+    free(build->stages);
+    dockerfile_plan_free(build->plan);
+    dockerfile_scope_free(build->global);
+    tree_free(build->nothing);
+    spool_free(build->spool);
+    arena_free(build->arena);
+    free(build);
+}
+AUTO_FREE(struct build, build_free)
+
+void built_release(struct built *built)
+{
+    bytes_release(&built->config);
+    build_free(built->owner);
+    *built = (struct built){ 0 };
+}
+
+/* ---- what stages share ---- */
+
+struct base *build_base(struct build *build, const char *image, const char *platform, struct error *err)
+{
+    const char *wanted = platform ? platform : build->platform;
+
+    for (size_t i = 0; i < build->base_count; i++) {
+        if (strcmp(build->bases[i]->name, image) == 0 && strcmp(build->bases[i]->platform, wanted) == 0)
+            return build->bases[i];
+    }
+    struct base **bases = realloc(build->bases, (build->base_count + 1) * sizeof(struct base *));
+    if (!bases) {
+        error_set(err, ERROR_INTERNAL, "out of memory");
+        return NULL;
+    }
+    build->bases = bases;
+    struct base *base = base_open(image, wanted, build->options->registries, err);
+    if (base)
+        bases[build->base_count++] = base;
+    return base;
+}
+
+struct spool *build_spool(struct build *build, struct error *err)
+{
+    if (!build->spool)
+        build->spool = spool_new(spool_bytes_max, err);
+    return build->spool;
+}
+
+/* ---- bases and triggers, from the target down ---- */
+
+/* ONBUILD of the stage that this one stands on: they run here too. */
+static bool collected_triggers(const struct build *build, size_t index, struct dockerfile_words *out, struct error *err)
+{
+    const struct dockerfile_stage *stage = &build->dockerfile->stages[index];
+    const char **words = arena_take(build->arena, (stage->count + 1) * sizeof(char *));
+    size_t count = 0;
+
+    if (!words)
+        return error_set(err, ERROR_TOO_LARGE, "the Dockerfile is too large");
+    for (size_t i = 0; i < stage->count; i++) {
+        if (stage->instructions[i].op == DOCKERFILE_ONBUILD)
+            words[count++] = stage->instructions[i].value;
+    }
+    *out = (struct dockerfile_words){ words, count };
+    return true;
+}
+
+static bool find_base(struct build *build, size_t index, struct error *err)
+{
+    const struct dockerfile_plan_stage *plan = dockerfile_plan_stage(build->plan, index);
+    struct stage *stage = &build->stages[index];
+    struct dockerfile_words triggers = { 0 };
+
+    if (plan->base.kind == DOCKERFILE_STAGE) {
+        stage->parent = &build->stages[plan->base.stage];
+        return collected_triggers(build, plan->base.stage, &triggers, err) &&
+               dockerfile_plan_triggers(build->plan, index, triggers, err);
+    }
+    if (plan->base.kind == DOCKERFILE_IMAGE) {
+        stage->base = build_base(build, plan->base.image, plan->platform, err);
+        if (!stage->base)
+            return false;
+    }
+    stage->config = imageconfig_new(build->arena, stage->base ? stage->base->config : NULL,
+                                    stage->base ? stage->base->image.layer_count : 0, err);
+    return stage->config && imageconfig_words(stage->config, "OnBuild", &triggers, err) &&
+           dockerfile_plan_triggers(build->plan, index, triggers, err);
+}
+
+/* Before anything is asked of the network. */
+static bool check_support(const struct build *build, struct error *err)
+{
+    for (size_t i = 0; i < build->stage_count; i++) {
+        const struct dockerfile_stage *stage = &build->dockerfile->stages[i];
+
+        for (size_t k = 0; dockerfile_plan_stage(build->plan, i)->needed && k < stage->count; k++) {
+            if (!stage_can(&stage->instructions[k], err))
+                return false;
+        }
+    }
+    return true;
+}
+
+static bool find_bases(struct build *build, struct error *err)
+{
+    for (size_t i = build->stage_count; i > 0; i--) {
+        if (dockerfile_plan_stage(build->plan, i - 1)->needed && !find_base(build, i - 1, err))
+            return error_wrap(err, "line %u: FROM", build->dockerfile->stages[i - 1].line);
+    }
+    return true;
+}
+
+/* ---- one stage ---- */
+
+static bool start_on_image(struct stage *stage, struct error *err)
+{
+    struct dockerfile_base base = { .workdir = imageconfig_text(stage->config, "WorkingDir") };
+
+    if (!imageconfig_words(stage->config, "Env", &base.env, err) ||
+        !imageconfig_words(stage->config, "Shell", &base.shell, err))
+        return false;
+    for (size_t i = 0; stage->base && i < stage->base->image.layer_count; i++) {
+        const struct image_layer *layer = &stage->base->image.layers[i];
+        struct built_layer *copy = &stage->layers[stage->layer_count++];
+
+        copy->blob = layer->blob;
+        copy->base = stage->base;
+        memcpy(copy->diff_id, layer->diff_id, sizeof(copy->diff_id));
+    }
+    stage->scope = dockerfile_scope_on_image(stage->build->global, &base, err);
+    return stage->scope != NULL;
+}
+
+static bool start_on_stage(struct stage *stage, struct error *err)
+{
+    const struct stage *parent = stage->parent;
+
+    stage->config = imageconfig_clone(stage->build->arena, parent->config, err);
+    if (!stage->config)
+        return false;
+    memcpy(stage->layers, parent->layers, parent->layer_count * sizeof(parent->layers[0]));
+    stage->layer_count = parent->layer_count;
+    stage->scope = dockerfile_scope_on_stage(parent->scope, err);
+    return stage->scope != NULL;
+}
+
+static bool run_instruction(struct stage *stage, const struct dockerfile_instruction *parsed, struct error *err)
+{
+    AUTO(bytes_release) struct bytes created_by = BYTES(DOCKERFILE_SIZE_MAX);
+    const struct engine_options *options = stage->build->options;
+    struct dockerfile_instruction instruction;
+
+    if (options->cancelled && options->cancelled(options->cancelled_context))
+        return error_set(err, ERROR_UNAVAILABLE, "cancelled");
+    if (!dockerfile_expand(stage->scope, parsed, stage->build->arena, &instruction, err))
+        return false;
+    stage->layer_made = false;
+    if (!stage_apply(stage, &instruction, err))
+        return false;
+    if (parsed->op == DOCKERFILE_ONBUILD)
+        return true;
+    return dockerfile_created_by(stage->scope, &instruction, &created_by, err) &&
+           imageconfig_add_history(stage->config, bytes_text(&created_by), !stage->layer_made, err);
+}
+
+static bool run_stage(struct stage *stage, struct error *err)
+{
+    const struct dockerfile_plan_stage *plan = dockerfile_plan_stage(stage->build->plan, stage->index);
+    const struct dockerfile_stage *parsed = &stage->build->dockerfile->stages[stage->index];
+
+    if (!(stage->parent ? start_on_stage(stage, err) : start_on_image(stage, err)) ||
+        !imageconfig_set(stage->config, "OnBuild", (struct span){ 0 }, err))
+        return false;
+    for (size_t i = 0; i < plan->trigger_count; i++) {
+        if (!run_instruction(stage, &plan->triggers[i], err))
+            return error_wrap(err, "ONBUILD of the base");
+    }
+    for (size_t i = 0; i < parsed->count; i++) {
+        if (!run_instruction(stage, &parsed->instructions[i], err))
+            return false;
+    }
+    return imageconfig_set_words(stage->config, "Env", dockerfile_scope_config_env(stage->scope), err);
+}
+
+/* ---- the whole ---- */
+
+static bool make_stages(struct build *build, struct error *err)
+{
+    build->stages = calloc(build->dockerfile->stage_count, sizeof(build->stages[0]));
+    if (!build->stages)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    build->stage_count = build->dockerfile->stage_count;
+    for (size_t i = 0; i < build->stage_count; i++) {
+        struct stage *stage = &build->stages[i];
+
+        stage->build = build;
+        stage->index = i;
+        stage->layers = calloc(STAGE_LAYERS_MAX, sizeof(stage->layers[0]));
+        if (!stage->layers)
+            return error_set(err, ERROR_INTERNAL, "out of memory");
+    }
+    return true;
+}
+
+/* What the build was asked for first, then every stage that the target stands on or copies from. */
+static bool prepare(struct build *build, struct error *err)
+{
+    struct dockerfile_options options = { .args = build->options->args,
+                                          .target = build->options->target,
+                                          .target_platform = build->platform,
+                                          .build_platform = build->platform };
+
+    build->global = dockerfile_scope_global(build->dockerfile, &options, err);
+    if (!build->global)
+        return false;
+    build->plan = dockerfile_plan_new(build->dockerfile, build->global, &options, err);
+    return build->plan && make_stages(build, err) && check_support(build, err) && find_bases(build, err);
+}
+
+static bool finish(struct build *build, struct built *out, struct error *err)
+{
+    struct stage *stage = &build->stages[dockerfile_plan_target(build->plan)];
+    const char *diff_ids[STAGE_LAYERS_MAX];
+    struct imageconfig_result result = { build->platform, diff_ids, stage->layer_count, build->time_s };
+    AUTO(bytes_release) struct bytes config = BYTES(IMAGECONFIG_MAX);
+
+    for (size_t i = 0; i < stage->layer_count; i++)
+        diff_ids[i] = stage->layers[i].diff_id;
+    if (!imageconfig_write(stage->config, &result, &config, err))
+        return false;
+    out->config = config;
+    config = BYTES(0);
+    out->layers = stage->layers;
+    out->layer_count = stage->layer_count;
+    while (stage->parent)
+        stage = stage->parent;
+    out->base = stage->base;
+    return true;
+}
+
+bool engine_build(struct engine *engine, const char *platform, struct built *out, struct error *err)
+{
+    AUTO(build_free) struct build *build = calloc(1, sizeof(*build));
+
+    if (build)
+        build->arena = arena_new(BUILD_MEMORY_MAX);
+    if (!build || !build->arena)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    build->options = &engine->options;
+    build->context = &engine->context;
+    build->dockerfile = engine->dockerfile;
+    build->platform = platform;
+    build->time_s = git_snapshot_time_s(engine->options.snapshot);
+    if (!prepare(build, err))
+        return false;
+    for (size_t i = 0; i <= dockerfile_plan_target(build->plan); i++) {
+        if (dockerfile_plan_stage(build->plan, i)->needed && !run_stage(&build->stages[i], err))
+            return false;
+    }
+    if (!finish(build, out, err))
+        return false;
+    out->owner = TAKE(build);
+    return true;
+}

@@ -1,0 +1,54 @@
+/* The builder: a commit and a Dockerfile in, the configuration and layers of an image out. Nothing of a base image is unpacked,
+ * its layers are told by digest; there is no daemon and no privilege. RUN is refused by line.
+ *
+ * The same commit, arguments and digests of base images give the same bytes: every time is the commit's. */
+#ifndef PUSHWRIGHT_SHARED_BUILDER_ENGINE_H
+#define PUSHWRIGHT_SHARED_BUILDER_ENGINE_H
+
+#include "shared/builder/base.h"
+#include "shared/builder/context.h"
+#include "shared/builder/layer.h"
+#include "shared/dockerfile/scope.h"
+
+struct engine_options {
+    struct git_snapshot *snapshot;
+    const char *dockerfile, *context; /* paths in the commit */
+    const char *target;               /* stage; NULL: the last */
+    struct dockerfile_pairs args;
+    const struct registry_options *registries;
+    const char *cache_directory;      /* NULL: no cache */
+    bool allow_private;               /* ADD may download from addresses of the own network */
+    bool (*cancelled)(void *context); /* NULL: never */
+    void *cancelled_context;
+};
+
+struct built_layer {
+    struct descriptor blob;
+    char diff_id[DIGEST_TEXT_SIZE];
+    struct base *base;   /* where it lies; NULL: */
+    struct layer *layer; /* it is new */
+};
+
+struct built {
+    struct bytes config;
+    struct built_layer *layers; /* the base's first */
+    size_t layer_count;
+    const struct base *base; /* that the image's first stage stands on; NULL: scratch */
+    struct build *owner;     /* of all of it */
+};
+
+struct engine; /* one commit, its Dockerfile parsed */
+
+/* ERROR_INVALID: the commit or Dockerfile is wrong, with the line. */
+struct engine *engine_new(const struct engine_options *options, struct error *err);
+void engine_free(struct engine *engine);
+AUTO_FREE(struct engine, engine_free)
+size_t engine_submodules(const struct engine *engine); /* that were left empty */
+
+/* The image for one platform. Errors name the line of the instruction: ERROR_INVALID, ERROR_UNSUPPORTED; those of registries and downloads;
+ * ERROR_UNAVAILABLE "cancelled". The result borrows from the engine. */
+bool engine_build(struct engine *engine, const char *platform, struct built *out, struct error *err);
+void built_release(struct built *built);
+AUTO_RELEASE(struct built, built_release)
+
+#endif

@@ -1,0 +1,281 @@
+#include "shared/builder/publish.h"
+
+#include "shared/base/clock.h"
+#include "shared/base/digest.h"
+#include "shared/base/json.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const int64_t copied_layer_max = INT64_C(64) << 30;
+
+struct publication {
+    struct publish_options options;
+    struct reference reference;
+    struct store *store;
+    struct bytes *manifests; /* one for each platform */
+    struct descriptor *described;
+    struct bytes index; /* of several platforms */
+    struct descriptor top;
+    bool stands; /* the first tag names it already */
+};
+
+void publication_free(struct publication *publication)
+{
+    if (!publication)
+        return;
+    for (size_t i = 0; publication->manifests && i < publication->options.count; i++)
+        bytes_release(&publication->manifests[i]);
+    free(publication->manifests);
+    free(publication->described);
+    bytes_release(&publication->index);
+    store_free(publication->store);
+    reference_release(&publication->reference);
+    free(publication);
+}
+
+const struct reference *publication_reference(const struct publication *publication)
+{
+    return &publication->reference;
+}
+
+const struct descriptor *publication_descriptor(const struct publication *publication)
+{
+    return &publication->top;
+}
+
+/* ---- manifests ---- */
+
+static struct descriptor describe(const char *media_type, struct span content)
+{
+    struct descriptor descriptor = { .size = (int64_t)content.len };
+
+    snprintf(descriptor.media_type, sizeof(descriptor.media_type), "%s", media_type);
+    memcpy(descriptor.digest, "sha256:", 7);
+    sha256_hex_of(content, descriptor.digest + 7);
+    return descriptor;
+}
+
+/* Docker's names of layers as OCI calls the same bytes. */
+static const char *oci_layer_type(const char *type)
+{
+    static const char *const names[][2] = {
+        { "application/vnd.docker.image.rootfs.diff.tar.gzip", MEDIA_OCI_LAYER_GZIP },
+        { "application/vnd.docker.image.rootfs.diff.tar.zstd", "application/vnd.oci.image.layer.v1.tar+zstd" },
+        { "application/vnd.docker.image.rootfs.diff.tar", "application/vnd.oci.image.layer.v1.tar" },
+    };
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(type, names[i][0]) == 0)
+            return names[i][1];
+    }
+    return type;
+}
+
+static void write_descriptor(struct json_writer *w, const char *key, const struct descriptor *blob,
+                             const char *platform)
+{
+    struct span rest = span_of(platform), os = span_cut(&rest, '/'), architecture = span_cut(&rest, '/');
+
+    json_open_object(w, key);
+    json_add_string(w, "mediaType", oci_layer_type(blob->media_type));
+    json_add_string(w, "digest", blob->digest);
+    json_add_integer(w, "size", blob->size);
+    if (platform) {
+        json_open_object(w, "platform");
+        json_add_span(w, "architecture", architecture);
+        json_add_span(w, "os", os);
+        if (rest.data)
+            json_add_span(w, "variant", rest);
+        json_close_object(w);
+    }
+    json_close_object(w);
+}
+
+static bool write_base(struct json_writer *w, const struct base *base, struct error *err)
+{
+    AUTO(bytes_release) struct bytes name = BYTES(TAR_PATH_MAX);
+
+    if (!base || reference_is_layout(&base->reference))
+        return true; /* a path of this machine tells nobody anything */
+    if (!reference_name(&name, &base->reference, err) ||
+        !bytes_printf(&name, err, ":%s", base->reference.tag ? base->reference.tag : "latest"))
+        return false;
+    json_add_string(w, "org.opencontainers.image.base.digest", base->image.manifest.digest);
+    json_add_string(w, "org.opencontainers.image.base.name", name.data);
+    return true;
+}
+
+static bool write_annotations(struct json_writer *w, const struct publish_options *options, const struct base *base,
+                              struct error *err)
+{
+    char time[RFC3339_SIZE];
+
+    rfc3339_format(time, options->time_s * 1000);
+    json_open_object(w, "annotations");
+    if (!write_base(w, base, err))
+        return false;
+    json_add_string(w, "org.opencontainers.image.created", time);
+    json_add_string(w, "org.opencontainers.image.revision", options->commit);
+    json_add_string(w, "org.opencontainers.image.source", options->source);
+    json_close_object(w);
+    return true;
+}
+
+static bool write_manifest(struct publication *publication, size_t i, struct error *err)
+{
+    const struct built *built = &publication->options.built[i];
+    struct descriptor config = describe(MEDIA_OCI_CONFIG, bytes_span(&built->config));
+    struct json_writer w = json_writer_on(&publication->manifests[i]);
+
+    json_open_object(&w, NULL);
+    json_add_integer(&w, "schemaVersion", 2);
+    json_add_string(&w, "mediaType", MEDIA_OCI_MANIFEST);
+    write_descriptor(&w, "config", &config, NULL);
+    json_open_array(&w, "layers");
+    for (size_t k = 0; k < built->layer_count; k++)
+        write_descriptor(&w, NULL, &built->layers[k].blob, NULL);
+    json_close_array(&w);
+    if (!write_annotations(&w, &publication->options, built->base, err))
+        return false;
+    json_close_object(&w);
+    if (!json_writer_end(&w, err))
+        return false;
+    publication->described[i] = describe(MEDIA_OCI_MANIFEST, bytes_span(&publication->manifests[i]));
+    return true;
+}
+
+static bool write_index(struct publication *publication, struct error *err)
+{
+    struct json_writer w = json_writer_on(&publication->index);
+
+    json_open_object(&w, NULL);
+    json_add_integer(&w, "schemaVersion", 2);
+    json_add_string(&w, "mediaType", MEDIA_OCI_INDEX);
+    json_open_array(&w, "manifests");
+    for (size_t i = 0; i < publication->options.count; i++)
+        write_descriptor(&w, NULL, &publication->described[i], publication->options.platforms[i]);
+    json_close_array(&w);
+    json_close_object(&w);
+    if (!json_writer_end(&w, err))
+        return false;
+    publication->top = describe(MEDIA_OCI_INDEX, bytes_span(&publication->index));
+    return true;
+}
+
+static bool write_manifests(struct publication *publication, struct error *err)
+{
+    size_t count = publication->options.count;
+
+    publication->manifests = calloc(count, sizeof(publication->manifests[0]));
+    publication->described = calloc(count, sizeof(publication->described[0]));
+    if (!publication->manifests || !publication->described)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    for (size_t i = 0; i < count; i++) {
+        bytes_init(&publication->manifests[i], STORE_MANIFEST_MAX);
+        if (!write_manifest(publication, i, err))
+            return false;
+    }
+    publication->top = publication->described[0];
+    if (count == 1)
+        return true;
+    bytes_init(&publication->index, STORE_MANIFEST_MAX);
+    return write_index(publication, err);
+}
+
+struct publication *publication_new(const struct publish_options *options, struct error *err)
+{
+    AUTO(publication_free) struct publication *publication = calloc(1, sizeof(*publication));
+
+    if (!publication) {
+        error_set(err, ERROR_INTERNAL, "out of memory");
+        return NULL;
+    }
+    publication->options = *options;
+    if (!write_manifests(publication, err) || !reference_parse(span_of(options->image), &publication->reference, err))
+        return NULL;
+    publication->store = store_open(&publication->reference, options->registries, err);
+    return publication->store ? TAKE(publication) : NULL;
+}
+
+/* ---- sending ---- */
+
+static bool to_spool(void *context, const void *data, size_t len, struct error *err)
+{
+    return spool_append(context, data, len, err);
+}
+
+static bool send_base_layer(struct publication *publication, const struct built_layer *layer, struct error *err)
+{
+    bool done = false;
+
+    if (!store_mount_blob(publication->store, &layer->blob, &layer->base->reference, &done, err))
+        return false;
+    if (done)
+        return true;
+    AUTO(spool_free) struct spool *spool = spool_new(copied_layer_max, err);
+    return spool && store_get_blob(layer->base->store, &layer->blob, to_spool, spool, err) &&
+           store_put_blob_file(publication->store, &layer->blob, spool_fd(spool), err);
+}
+
+static bool send_image(struct publication *publication, size_t i, struct error *err)
+{
+    const struct built *built = &publication->options.built[i];
+    struct descriptor config = describe(MEDIA_OCI_CONFIG, bytes_span(&built->config));
+
+    for (size_t k = 0; k < built->layer_count; k++) {
+        const struct built_layer *layer = &built->layers[k];
+
+        if (!(layer->base ? send_base_layer(publication, layer, err)
+                          : store_put_blob_file(publication->store, &layer->blob, spool_fd(layer->layer->spool), err)))
+            return false;
+    }
+    return store_put_blob(publication->store, &config, bytes_span(&built->config), err);
+}
+
+static bool look(struct publication *publication, struct error *err)
+{
+    struct error failed = { 0 };
+    struct descriptor there;
+
+    if (store_resolve(publication->store, publication->options.tags[0], &there, &failed)) {
+        publication->stands = strcmp(there.digest, publication->top.digest) == 0;
+        return true;
+    }
+    if (failed.kind == ERROR_NOT_FOUND)
+        return true;
+    *err = failed;
+    return false;
+}
+
+bool publication_upload(struct publication *publication, struct error *err)
+{
+    size_t count = publication->options.count;
+    struct descriptor ignored;
+
+    if (!look(publication, err))
+        return false;
+    if (publication->stands)
+        return true;
+    for (size_t i = 0; i < count; i++) {
+        if (!send_image(publication, i, err))
+            return false;
+        if (count > 1 && !store_put_manifest(publication->store, NULL, MEDIA_OCI_MANIFEST,
+                                             bytes_span(&publication->manifests[i]), &ignored, err))
+            return false;
+    }
+    return true;
+}
+
+bool publication_tag(struct publication *publication, struct error *err)
+{
+    const struct publish_options *options = &publication->options;
+    struct span body = bytes_span(options->count > 1 ? &publication->index : &publication->manifests[0]);
+    struct descriptor ignored;
+
+    for (size_t i = publication->stands ? 1 : 0; i < options->tag_count; i++) {
+        if (!store_put_manifest(publication->store, options->tags[i], publication->top.media_type, body, &ignored, err))
+            return error_wrap(err, "tag '%s'", options->tags[i]);
+    }
+    return true;
+}

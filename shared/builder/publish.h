@@ -1,0 +1,34 @@
+/* From what was built to what stands at the registry: layers of base images are mounted there or copied, never unpacked; nothing is sent
+ * twice; the tags come last, so that no tag ever names half an image. */
+#ifndef PUSHWRIGHT_SHARED_BUILDER_PUBLISH_H
+#define PUSHWRIGHT_SHARED_BUILDER_PUBLISH_H
+
+#include "shared/builder/engine.h"
+
+struct publish_options {
+    const char *image; /* reference without tag */
+    const struct registry_options *registries;
+    const struct built *built; /* one for each platform */
+    const char *const *platforms;
+    size_t count;
+    const char *const *tags; /* the first is the one that is looked at: does this image stand there? */
+    size_t tag_count;
+    const char *commit, *source; /* annotations; source NULL: not told */
+    int64_t time_s;
+};
+
+struct publication; /* one thread */
+
+/* The manifest (several platforms: an index of them) is made; nothing is sent yet. Borrows the options' members. */
+struct publication *publication_new(const struct publish_options *options, struct error *err);
+void publication_free(struct publication *publication);
+AUTO_FREE(struct publication, publication_free)
+
+const struct reference *publication_reference(const struct publication *publication);
+const struct descriptor *publication_descriptor(const struct publication *publication);
+
+/* Everything but the tags; nothing when the first tag names this very image. */
+bool publication_upload(struct publication *publication, struct error *err);
+bool publication_tag(struct publication *publication, struct error *err);
+
+#endif

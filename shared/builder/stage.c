@@ -1,0 +1,292 @@
+#include "shared/builder/stage.h"
+
+#include "shared/builder/accounts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the tree ---- */
+
+bool stage_is_empty(const struct stage *stage)
+{
+    return stage->layer_count == 0;
+}
+
+static bool lay_over(struct tree *to, struct tree_node *into, const struct tree_node *from, struct error *err)
+{
+    for (const struct tree_node *child = from->first; child; child = child->next) {
+        struct tree_node *node = tree_add(to, into, span_of(child->name), err);
+
+        if (!node)
+            return false;
+        if (!tree_is_directory(child))
+            tree_clear(to, node);
+        node->is = child->is;
+        node->layer = child->layer;
+        if (!lay_over(to, node, child, err))
+            return false;
+    }
+    return true;
+}
+
+static struct tree *start_tree(struct stage *stage, struct error *err)
+{
+    if (stage->parent) {
+        const struct tree *tree = stage_tree(stage->parent, err);
+        return tree ? tree_clone(tree, err) : NULL;
+    }
+    if (stage->base) {
+        const struct tree *tree = base_tree(stage->base, stage->build->options->cache_directory, err);
+        return tree ? tree_clone(tree, err) : NULL;
+    }
+    return tree_new(err);
+}
+
+struct tree *stage_tree(struct stage *stage, struct error *err)
+{
+    if (stage->tree)
+        return stage->tree;
+    AUTO(tree_free) struct tree *tree = start_tree(stage, err);
+    if (!tree)
+        return NULL;
+    for (size_t i = 0; i < stage->linked_count; i++) {
+        if (!lay_over(tree, tree_root(tree), tree_root(stage->linked[i].tree), err))
+            return NULL;
+    }
+    stage->tree = TAKE(tree);
+    return stage->tree;
+}
+
+bool stage_add_layer(struct stage *stage, const struct tree *tree, uint32_t number, struct error *err)
+{
+    const struct engine_options *options = stage->build->options;
+
+    if (stage->layer_count == STAGE_LAYERS_MAX)
+        return error_set(err, ERROR_INVALID, "the image would have more than %d layers", STAGE_LAYERS_MAX);
+    struct layer *layer = layer_write(tree, number, options->cancelled, options->cancelled_context, err);
+    if (!layer)
+        return false;
+    struct built_layer *built = &stage->layers[stage->layer_count++];
+    built->blob = layer->blob;
+    memcpy(built->diff_id, layer->diff_id, sizeof(built->diff_id));
+    built->layer = layer;
+    stage->layer_made = true;
+    stage->build->layers_size += layer->blob.size;
+    return stage->build->layers_size <= build_layers_max ||
+           error_set(err, ERROR_TOO_LARGE, "the build makes more than %lld bytes of layers",
+                     (long long)build_layers_max);
+}
+
+bool stage_link_layer(struct stage *stage, struct tree *tree, uint32_t number, struct error *err)
+{
+    struct linked *linked = realloc(stage->linked, (stage->linked_count + 1) * sizeof(linked[0]));
+
+    if (!linked) {
+        tree_free(tree);
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    }
+    stage->linked = linked;
+    linked[stage->linked_count++] = (struct linked){ tree, number };
+    if (stage->tree && !lay_over(stage->tree, tree_root(stage->tree), tree_root(tree), err))
+        return false;
+    return stage_add_layer(stage, tree, number, err);
+}
+
+/* ---- instructions that only describe ---- */
+
+static bool apply_arg(struct stage *stage, const struct dockerfile_instruction *in, struct error *err)
+{
+    (void)stage; /* the scope knows */
+    (void)in;
+    (void)err;
+    return true;
+}
+
+static bool apply_label(struct stage *stage, const struct dockerfile_instruction *in, struct error *err)
+{
+    for (size_t i = 0; i < in->pairs.count; i++) {
+        const struct dockerfile_pair *pair = &in->pairs.items[i];
+
+        if (!imageconfig_put_text(stage->config, "Labels", pair->key, pair->value ? pair->value : "", err))
+            return false;
+    }
+    return true;
+}
+
+static bool apply_maintainer(struct stage *stage, const struct dockerfile_instruction *in, struct error *err)
+{
+    (void)err;
+    imageconfig_set_author(stage->config, in->value);
+    return true;
+}
+
+static bool put_names(struct stage *stage, const char *key, struct dockerfile_words names, struct error *err)
+{
+    for (size_t i = 0; i < names.count; i++) {
+        if (!imageconfig_put(stage->config, key, names.items[i], SPAN("{}"), err))
+            return false;
+    }
+    return true;
+}
+
+static bool apply_expose(struct stage *stage, const struct dockerfile_instruction *in, struct error *err)
+{
+    return put_names(stage, "ExposedPorts", in->list, err);
+}
+
+static bool apply_volume(struct stage *stage, const struct dockerfile_instruction *in, struct error *err)
+{
+    return put_names(stage, "Volumes", in->list, err);
+}
+
+static bool apply_user(struct stage *stage, const struct dockerfile_instruction *in, struct error *err)
+{
+    return imageconfig_set_text(stage->config, "User", in->value, err);
+}
+
+static bool apply_stopsignal(struct stage *stage, const struct dockerfile_instruction *in, struct error *err)
+{
+    return imageconfig_set_text(stage->config, "StopSignal", in->value, err);
+}
+
+static bool apply_onbuild(struct stage *stage, const struct dockerfile_instruction *in, struct error *err)
+{
+    return imageconfig_append_word(stage->config, "OnBuild", in->value, err);
+}
+
+static bool apply_shell(struct stage *stage, const struct dockerfile_instruction *in, struct error *err)
+{
+    return imageconfig_set_words(stage->config, "Shell", in->command.args, err);
+}
+
+/* The words that are run: in shell form the shell's, then the text; `first` (may be NULL) goes before all. */
+static bool command_words(struct stage *stage, const struct dockerfile_command *command, const char *first,
+                          struct dockerfile_words *out, struct error *err)
+{
+    struct dockerfile_words shell = dockerfile_scope_shell(stage->scope);
+    size_t room = shell.count + command->args.count + 1, count = 0;
+    const char **words = arena_take(stage->build->arena, room * sizeof(char *));
+
+    if (!words)
+        return error_set(err, ERROR_TOO_LARGE, "the Dockerfile is too large");
+    if (first)
+        words[count++] = first;
+    for (size_t i = 0; command->shell && i < shell.count; i++)
+        words[count++] = shell.items[i];
+    for (size_t i = 0; i < command->args.count; i++)
+        words[count++] = command->args.items[i];
+    *out = (struct dockerfile_words){ words, count };
+    return true;
+}
+
+static bool set_command(struct stage *stage, const char *key, const struct dockerfile_command *command,
+                        struct error *err)
+{
+    struct dockerfile_words words;
+
+    if (!command_words(stage, command, NULL, &words, err))
+        return false;
+    return words.count > 0 ? imageconfig_set_words(stage->config, key, words, err)
+                           : imageconfig_set(stage->config, key, (struct span){ 0 }, err);
+}
+
+static bool apply_cmd(struct stage *stage, const struct dockerfile_instruction *in, struct error *err)
+{
+    stage->cmd_set = true;
+    return set_command(stage, "Cmd", &in->command, err) &&
+           imageconfig_set(stage->config, "ArgsEscaped", SPAN("true"), err);
+}
+
+/* A new entry point takes the base's arguments with it: they were meant for the old one. */
+static bool apply_entrypoint(struct stage *stage, const struct dockerfile_instruction *in, struct error *err)
+{
+    return set_command(stage, "Entrypoint", &in->command, err) &&
+           (stage->cmd_set || imageconfig_set(stage->config, "Cmd", (struct span){ 0 }, err));
+}
+
+static void add_nanoseconds(struct json_writer *w, const char *key, int64_t value)
+{
+    if (value != 0)
+        json_add_integer(w, key, value);
+}
+
+static bool apply_healthcheck(struct stage *stage, const struct dockerfile_instruction *in, struct error *err)
+{
+    AUTO(bytes_release) struct bytes value = BYTES(IMAGECONFIG_MAX);
+    const struct dockerfile_health *health = &in->health;
+    struct json_writer w = json_writer_on(&value);
+
+    json_open_object(&w, NULL);
+    json_open_array(&w, "Test");
+    json_add_string(&w, NULL, health->none ? "NONE" : health->command.shell ? "CMD-SHELL" : "CMD");
+    for (size_t i = 0; !health->none && i < health->command.args.count; i++)
+        json_add_string(&w, NULL, health->command.args.items[i]);
+    json_close_array(&w);
+    add_nanoseconds(&w, "Interval", health->interval_ns);
+    add_nanoseconds(&w, "Timeout", health->timeout_ns);
+    add_nanoseconds(&w, "StartPeriod", health->start_period_ns);
+    add_nanoseconds(&w, "StartInterval", health->start_interval_ns);
+    add_nanoseconds(&w, "Retries", health->retries);
+    json_close_object(&w);
+    return json_writer_end(&w, err) && imageconfig_set(stage->config, "Healthcheck", bytes_span(&value), err);
+}
+
+/* ---- WORKDIR ---- */
+
+static bool owner_of_workdir(struct stage *stage, const struct tree *tree, struct attributes *made, struct error *err)
+{
+    const char *user = imageconfig_text(stage->config, "User");
+
+    return !user || accounts_owner(tree, user, &made->uid, &made->gid, err);
+}
+
+static bool apply_workdir(struct stage *stage, const struct dockerfile_instruction *in, struct error *err)
+{
+    struct attributes made = { .type = TAR_DIRECTORY, .mode = 0755, .mtime_s = stage->build->time_s };
+    struct tree_place place;
+
+    if (!imageconfig_set_text(stage->config, "WorkingDir", in->value, err))
+        return false;
+    if (in->value[strspn(in->value, "/.")] == '\0')
+        return true;
+    struct tree *tree = stage_tree(stage, err);
+    if (!tree || !tree_resolve(tree, tree_root(tree), in->value, true, &place, err) ||
+        !owner_of_workdir(stage, tree, &made, err))
+        return false;
+    uint32_t number = ++stage->build->layer_number;
+    return tree_make_directories(tree, &place, &made, number, err) && stage_add_layer(stage, tree, number, err);
+}
+
+/* ---- the table: what stands in none of its rows is refused by name and line ---- */
+
+static bool (*const apply[DOCKERFILE_OPS])(struct stage *, const struct dockerfile_instruction *, struct error *) = {
+    [DOCKERFILE_ADD] = stage_copy,
+    [DOCKERFILE_ARG] = apply_arg,
+    [DOCKERFILE_CMD] = apply_cmd,
+    [DOCKERFILE_COPY] = stage_copy,
+    [DOCKERFILE_ENTRYPOINT] = apply_entrypoint,
+    [DOCKERFILE_ENV] = apply_arg,
+    [DOCKERFILE_EXPOSE] = apply_expose,
+    [DOCKERFILE_HEALTHCHECK] = apply_healthcheck,
+    [DOCKERFILE_LABEL] = apply_label,
+    [DOCKERFILE_MAINTAINER] = apply_maintainer,
+    [DOCKERFILE_ONBUILD] = apply_onbuild,
+    [DOCKERFILE_SHELL] = apply_shell,
+    [DOCKERFILE_STOPSIGNAL] = apply_stopsignal,
+    [DOCKERFILE_USER] = apply_user,
+    [DOCKERFILE_VOLUME] = apply_volume,
+    [DOCKERFILE_WORKDIR] = apply_workdir,
+};
+
+bool stage_can(const struct dockerfile_instruction *instruction, struct error *err)
+{
+    return apply[instruction->op] || error_set(err, ERROR_UNSUPPORTED, "line %u: %s is not supported by this builder",
+                                               instruction->line, dockerfile_op_name(instruction->op));
+}
+
+bool stage_apply(struct stage *stage, const struct dockerfile_instruction *instruction, struct error *err)
+{
+    return stage_can(instruction, err) &&
+           (apply[instruction->op](stage, instruction, err) ||
+            error_wrap(err, "line %u: %s", instruction->line, dockerfile_op_name(instruction->op)));
+}

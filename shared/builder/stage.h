@@ -1,0 +1,78 @@
+/* A stage on its way: the configuration, the layers, and the tree once an instruction has to look into it. Private to the engine. */
+#ifndef PUSHWRIGHT_SHARED_BUILDER_STAGE_H
+#define PUSHWRIGHT_SHARED_BUILDER_STAGE_H
+
+#include "shared/builder/engine.h"
+#include "shared/builder/imageconfig.h"
+#include "shared/dockerfile/plan.h"
+
+enum { STAGE_LAYERS_MAX = IMAGE_LAYERS_MAX };
+static const int64_t build_layers_max = INT64_C(16) << 30; /* bytes of all new layers of all stages, compressed */
+
+struct linked { /* a layer made without looking (COPY --link), for when the tree is looked at after all */
+    struct tree *tree;
+    uint32_t number;
+};
+
+struct stage {
+    struct build *build;
+    size_t index;
+    struct base *base;    /* NULL: scratch, or */
+    struct stage *parent; /* a stage it stands on */
+    struct imageconfig *config;
+    struct dockerfile_scope *scope;
+    struct tree *tree;          /* NULL until stage_tree() */
+    struct built_layer *layers; /* room for STAGE_LAYERS_MAX */
+    size_t layer_count;
+    struct linked *linked; /* of this stage */
+    size_t linked_count;
+    bool cmd_set;
+    bool layer_made; /* by the instruction at hand */
+};
+
+/* One platform's build. */
+struct build {
+    const struct engine_options *options;
+    const struct context *context;
+    const struct dockerfile *dockerfile;
+    const char *platform;
+    struct arena *arena;
+    struct dockerfile_scope *global;
+    struct dockerfile_plan *plan;
+    struct stage *stages; /* one for each of the Dockerfile */
+    size_t stage_count;
+    struct base **bases;
+    size_t base_count;
+    struct spool *spool;   /* downloads and what archives held; NULL until needed */
+    struct tree *nothing;  /* an empty tree, for COPY --from=scratch */
+    int64_t layers_size;   /* of the new layers */
+    uint32_t layer_number; /* of the last new layer */
+    uint64_t file_number;  /* of the last hard-linked file of an archive */
+    int64_t time_s;
+};
+
+/* What the stage holds now. */
+struct tree *stage_tree(struct stage *stage, struct error *err);
+
+/* Has anything been put into the stage, or does it stand on something? */
+bool stage_is_empty(const struct stage *stage);
+
+/* Make the layer of what was touched with this number in the tree. */
+bool stage_add_layer(struct stage *stage, const struct tree *tree, uint32_t number, struct error *err);
+/* The same for a layer made beside the stage's tree, which is laid over it; the tree becomes the stage's. */
+bool stage_link_layer(struct stage *stage, struct tree *tree, uint32_t number, struct error *err);
+
+/* ERROR_UNSUPPORTED "line 4: RUN is not supported by this builder". */
+bool stage_can(const struct dockerfile_instruction *instruction, struct error *err);
+
+/* One instruction, expanded, takes effect. Errors begin with its line and name. */
+bool stage_apply(struct stage *stage, const struct dockerfile_instruction *instruction, struct error *err);
+
+/* COPY and ADD. */
+bool stage_copy(struct stage *stage, const struct dockerfile_instruction *instruction, struct error *err);
+
+/* The image by its name, opened once for each platform. */
+struct base *build_base(struct build *build, const char *image, const char *platform, struct error *err);
+struct spool *build_spool(struct build *build, struct error *err);
+
+#endif

@@ -1,0 +1,185 @@
+#include "shared/builder/stage.h"
+
+#include "shared/builder/accounts.h"
+#include "shared/builder/archive.h"
+#include "shared/builder/copy.h"
+#include "shared/builder/download.h"
+
+#include <string.h>
+
+/* ADD's own, beside what it shares with COPY. */
+struct adding {
+    struct stage *stage;
+    const struct dockerfile_instruction *instruction;
+};
+
+static bool source_of(struct stage *stage, const struct dockerfile_copy *in, struct copy *copy, struct error *err)
+{
+    struct build *build = stage->build;
+    struct dockerfile_source source;
+
+    if (!dockerfile_plan_source(build->plan, stage->index, in->from, &source, err))
+        return false;
+    copy->keep_owner = source.kind != DOCKERFILE_CONTEXT;
+    copy->from_name = source.kind == DOCKERFILE_CONTEXT ? "the context" : in->from;
+    switch (source.kind) {
+    case DOCKERFILE_CONTEXT:
+        copy->from = build->context->tree;
+        copy->from_root = build->context->root;
+        return true;
+    case DOCKERFILE_STAGE:
+        copy->from = stage_tree(&build->stages[source.stage], err);
+        break;
+    case DOCKERFILE_IMAGE: {
+        struct base *base = build_base(build, source.image, NULL, err);
+        copy->from = base ? base_tree(base, build->options->cache_directory, err) : NULL;
+        break;
+    }
+    case DOCKERFILE_SCRATCH:
+        if (!build->nothing)
+            build->nothing = tree_new(err);
+        copy->from = build->nothing;
+        break;
+    }
+    if (copy->from)
+        copy->from_root = tree_root(copy->from);
+    return copy->from != NULL;
+}
+
+static bool owner_of(struct stage *stage, const struct dockerfile_copy *in, bool linked, struct copy *copy,
+                     struct error *err)
+{
+    const struct tree *tree = NULL;
+
+    if (!in->chown || !*in->chown)
+        return true;
+    copy->has_owner = true;
+    if (!linked && !stage_is_empty(stage) && accounts_needed(in->chown)) {
+        tree = stage_tree(stage, err);
+        if (!tree)
+            return false;
+    }
+    return accounts_owner(tree, in->chown, &copy->uid, &copy->gid, err);
+}
+
+static bool add_url(struct adding *adding, const struct copy *copy, const char *url, struct error *err)
+{
+    struct build *build = adding->stage->build;
+    const struct dockerfile_copy *in = &adding->instruction->copy;
+    struct spool *spool = build_spool(build, err);
+    const struct engine_options *engine = build->options;
+    struct download_options how = { in->checksum, engine->allow_private, engine->cancelled, engine->cancelled_context };
+    struct download got;
+
+    if (!spool || !download(url, &how, spool, &got, err))
+        return false;
+    struct content *content = arena_take(build->arena, sizeof(*content));
+    if (!content)
+        return error_set(err, ERROR_TOO_LARGE, "the Dockerfile is too large");
+    *content = got.content;
+    struct attributes is = { .type = TAR_FILE, .mode = 0600, .mtime_s = got.modified_s, .content = content };
+    if (in->unpack_set && in->unpack) {
+        struct archive_options options = { spool, &build->file_number, layer_plain_max };
+        bool unpacked;
+
+        if (!archive_unpack(copy, content, &options, &unpacked, err) || unpacked)
+            return unpacked;
+    }
+    return copy_file(copy, got.name, &is, err);
+}
+
+/* A file of the context that is an archive is unpacked instead of being copied. */
+static bool unpack_source(void *context, const struct copy *copy, const struct tree_node *source, bool *done,
+                          struct error *err)
+{
+    struct adding *adding = context;
+    struct build *build = adding->stage->build;
+    struct spool *spool = build_spool(build, err);
+    struct archive_options options = { spool, &build->file_number, layer_plain_max };
+
+    return spool && (archive_unpack(copy, source->is.content, &options, done, err) ||
+                     error_wrap(err, "archive '%s'", source->name));
+}
+
+static bool add_source(struct adding *adding, const struct copy *copy, const char *source, struct error *err)
+{
+    if (adding->instruction->op == DOCKERFILE_ADD) {
+        if (download_is_git(source))
+            return error_set(err, ERROR_UNSUPPORTED, "of a git repository is not supported by this builder");
+        if (download_is_url(source))
+            return add_url(adding, copy, source, err);
+    }
+    return copy_source(copy, source, err);
+}
+
+static bool add_heredoc(struct stage *stage, const struct copy *copy, const struct dockerfile_heredoc *heredoc,
+                        struct error *err)
+{
+    struct content *content = arena_take(stage->build->arena, sizeof(*content));
+    struct attributes is = { .type = TAR_FILE, .mode = 0644, .mtime_s = copy->time_s, .content = content };
+
+    if (!content)
+        return error_set(err, ERROR_TOO_LARGE, "the Dockerfile is too large");
+    content->size = (int64_t)strlen(heredoc->body);
+    content->kind = content->size > 0 ? CONTENT_MEMORY : CONTENT_EMPTY;
+    content->memory = heredoc->body;
+    return copy_file(copy, heredoc->name, &is, err);
+}
+
+static bool copy_all(struct stage *stage, const struct dockerfile_instruction *in, const struct copy *copy,
+                     struct error *err)
+{
+    struct adding adding = { stage, in };
+
+    for (size_t i = 0; i < in->copy.sources.count; i++) {
+        if (!add_source(&adding, copy, in->copy.sources.items[i], err))
+            return false;
+    }
+    for (size_t i = 0; i < in->copy.heredocs.count; i++) {
+        if (!add_heredoc(stage, copy, &in->copy.heredocs.items[i], err))
+            return false;
+    }
+    return true;
+}
+
+static bool copy_linked(struct stage *stage, const struct dockerfile_instruction *in, struct copy *copy,
+                        struct error *err)
+{
+    AUTO(tree_free) struct tree *tree = tree_new(err);
+
+    if (!tree)
+        return false;
+    copy->to = tree;
+    return copy_all(stage, in, copy, err) && stage_link_layer(stage, TAKE(tree), copy->layer, err);
+}
+
+bool stage_copy(struct stage *stage, const struct dockerfile_instruction *instruction, struct error *err)
+{
+    const struct dockerfile_copy *in = &instruction->copy;
+    bool linked = in->link && !in->chmod; /* as BuildKit: with --chmod it is an ordinary copy */
+    struct adding adding = { stage, instruction };
+    AUTO(ignore_free) struct ignore *excludes = NULL;
+    struct copy copy = { .layer = ++stage->build->layer_number,
+                         .workdir = dockerfile_scope_workdir(stage->scope),
+                         .dest = in->dest,
+                         .chmod = in->chmod,
+                         .parents = in->parents,
+                         .time_s = stage->build->time_s };
+
+    if (in->excludes.count > 0) {
+        excludes = ignore_new(in->excludes.items, in->excludes.count, err);
+        if (!excludes)
+            return false;
+        copy.excludes = excludes;
+    }
+    if (instruction->op == DOCKERFILE_ADD && !(in->unpack_set && !in->unpack)) {
+        copy.unpack = unpack_source;
+        copy.unpack_context = &adding;
+    }
+    if (!source_of(stage, in, &copy, err) || !owner_of(stage, in, linked, &copy, err))
+        return false;
+    if (linked)
+        return copy_linked(stage, instruction, &copy, err);
+    copy.to = stage_tree(stage, err);
+    return copy.to && copy_all(stage, instruction, &copy, err) && stage_add_layer(stage, copy.to, copy.layer, err);
+}
