@@ -1,8 +1,8 @@
 #include "shared/builder/layer.h"
 
-#include "shared/builder/base.h"
 #include "shared/base/digest.h"
 #include "shared/base/encode.h"
+#include "shared/builder/base.h"
 #include "shared/oci/compress.h"
 
 #include <stdlib.h>

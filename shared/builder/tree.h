@@ -5,8 +5,8 @@
 #ifndef PUSHWRIGHT_SHARED_BUILDER_TREE_H
 #define PUSHWRIGHT_SHARED_BUILDER_TREE_H
 
-#include "shared/builder/content.h"
 #include "shared/base/arena.h"
+#include "shared/builder/content.h"
 #include "shared/oci/tar.h"
 
 enum {

@@ -1,5 +1,7 @@
 /* An instruction with its variables replaced, and what it changes for those behind it. */
 #include "shared/dockerfile/lex.h"
+#include "shared/dockerfile/mount.h"
+#include "shared/dockerfile/path.h"
 #include "shared/dockerfile/port.h"
 #include "shared/dockerfile/scope_private.h"
 
@@ -202,38 +204,12 @@ static bool expand_signal(struct job *job, struct dockerfile_instruction *it)
     return expand_value(job, it) && signal_check(it->value, job->err);
 }
 
-/* Go's path.Join of two paths of which the first is absolute. */
-static char *join_path(struct arena *arena, const char *base, const char *relative)
-{
-    char *joined = arena_printf(arena, "%s/%s", base, relative),
-         *out = arena_take(arena, strlen(base) + strlen(relative) + 3);
-    if (!joined || !out)
-        return NULL;
-    size_t length = 0;
-    for (char *rest = joined, *part; (part = strsep(&rest, "/"));) {
-        if (!*part || !strcmp(part, "."))
-            continue;
-        if (!strcmp(part, "..")) {
-            while (length && out[--length] != '/')
-                ;
-            continue;
-        }
-        out[length++] = '/';
-        memcpy(out + length, part, strlen(part));
-        length += strlen(part);
-    }
-    if (!length)
-        out[length++] = '/';
-    out[length] = 0;
-    return out;
-}
-
 static bool expand_workdir(struct job *job, struct dockerfile_instruction *it)
 {
     if (!expand_value(job, it))
         return false;
     if (*it->value != '/')
-        it->value = join_path(job->arena, job->scope->workdir, it->value);
+        it->value = path_join(job->arena, job->scope->workdir, it->value);
     if (!it->value)
         return no_memory(job->err);
     const char *kept = arena_dup(job->scope->arena, span_of(it->value));
@@ -281,11 +257,37 @@ static bool run_text(struct job *job, struct dockerfile_run *run, const char **o
     return *out || no_memory(job->err);
 }
 
+static bool expand_value_of_mount(void *context, const char *value, const char **out, struct error *err)
+{
+    (void)err; /* the job has it */
+    return expand_text(context, value, out);
+}
+
+static bool expand_mounts(struct job *job, struct dockerfile_mounts *mounts)
+{
+    const struct mount_expander expander = { expand_value_of_mount, job };
+    struct dockerfile_mount *made = arena_take(job->arena, (mounts->count + 1) * sizeof *made);
+    unsigned agents = 0;
+    if (!made)
+        return no_memory(job->err);
+    for (size_t i = 0; i < mounts->count; i++) {
+        struct mount_fields fields;
+        made[i] = mounts->items[i];
+        if (!mount_parse(job->arena, made[i].text, &expander, &fields, job->err) ||
+            !mount_finish(job->arena, &fields, job->scope->workdir, &agents, &made[i], job->err))
+            return false;
+    }
+    mounts->items = made;
+    return true;
+}
+
 static bool expand_run(struct job *job, struct dockerfile_instruction *it)
 {
     struct dockerfile_run *run = &it->run;
     if (!run->command.shell && !run->command.args.count)
         return error_set(job->err, ERROR_INVALID, "arguments are required");
+    if (!expand_mounts(job, &run->mounts))
+        return false;
     if (!run->heredocs.count)
         return true;
     if (!run->command.shell || run->command.args.count != 1)

@@ -98,6 +98,15 @@ struct span text_trim(struct span s)
     return s;
 }
 
+char *text_lower(struct arena *arena, struct span s)
+{
+    char *out = arena_dup(arena, s);
+    for (char *p = out; p && *p; p++)
+        if (*p >= 'A' && *p <= 'Z')
+            *p = (char)(*p + 32);
+    return out;
+}
+
 static bool is_separator(char c)
 {
     return c == ' ' || c == '\t' || c == '\v' || c == '\f' || c == '\r';

@@ -1,9 +1,9 @@
 /* Layers made, read back as layers of a base, and laid over each other. */
+#include "shared/base/file.h"
 #include "shared/builder/accounts.h"
 #include "shared/builder/baseindex.h"
 #include "shared/builder/copy.h"
 #include "shared/builder/layer.h"
-#include "shared/base/file.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
