@@ -16,6 +16,13 @@ void bytes_release(struct bytes *bytes)
     *bytes = BYTES(bytes->max);
 }
 
+void bytes_wipe(struct bytes *bytes)
+{
+    if (bytes->data)
+        explicit_bzero(bytes->data, bytes->capacity);
+    bytes_release(bytes);
+}
+
 bool bytes_reserve(struct bytes *bytes, size_t more, struct error *err)
 {
     if (more >= PTRDIFF_MAX || more > bytes->max || bytes->len > bytes->max - more)

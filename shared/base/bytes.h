@@ -19,6 +19,9 @@ struct bytes {
 void bytes_init(struct bytes *bytes, size_t max);
 void bytes_release(struct bytes *bytes);
 AUTO_RELEASE(struct bytes, bytes_release)
+/* The same for one that held a secret. */
+void bytes_wipe(struct bytes *bytes);
+AUTO_RELEASE(struct bytes, bytes_wipe)
 
 /* False with ERROR_TOO_LARGE over the ceiling, ERROR_INTERNAL when memory is out; the content stays as it was. */
 bool bytes_append(struct bytes *bytes, const void *data, size_t len, struct error *err);

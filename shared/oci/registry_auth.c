@@ -8,13 +8,6 @@
 
 enum { ARENA_MAX = 4 * 1024 * 1024, PARAMETER_MAX = 8192, KEY_MAX = 1024 };
 
-void bytes_wipe(struct bytes *bytes)
-{
-    if (bytes->data)
-        explicit_bzero(bytes->data, bytes->capacity);
-    bytes_release(bytes);
-}
-
 void credentials_release(struct credentials *credentials)
 {
     secret_free(credentials->basic);

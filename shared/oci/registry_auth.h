@@ -39,8 +39,4 @@ bool token_query(struct bytes *out, const struct challenge *challenge, const cha
 /* "Bearer TOKEN" from the token service's answer. NULL with *err filled. */
 struct secret *bearer_authorization(struct span answer, struct error *err);
 
-/* Release a buffer that held a secret, wiping it. */
-void bytes_wipe(struct bytes *bytes);
-AUTO_RELEASE(struct bytes, bytes_wipe)
-
 #endif
