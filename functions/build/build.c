@@ -313,7 +313,8 @@ static bool handle(struct call *call, struct error *err)
     if (!job.rule->enabled)
         return call_skip(call, job.order.build, job.order.ref, err, "build '%s' is switched off", job.order.build);
     job.deadline_ms = job.started_ms + job.rule->timeout_s * 1000;
-    job.registries = registry_logins_options(job.state->logins, true);
+    job.registries = registry_logins_options(job.state->logins);
+    job.registries.cache_directory = job.state->cache_directory;
     return run(&job, err);
 }
 

@@ -405,7 +405,7 @@ static bool open_platform(struct chain *chain, struct error *err)
         return false;
     const struct services_options options = {
         .state_dir = chain->options.state_dir,
-        .registry = registry_logins_options(chain->logins, false),
+        .registry = registry_logins_options(chain->logins),
         .say = service_says,
         .context = chain,
     };

@@ -139,6 +139,6 @@ struct registry_logins;
 struct registry_logins *config_registry_logins(const struct config *config, struct error *err);
 void registry_logins_free(struct registry_logins *logins);
 AUTO_FREE(struct registry_logins, registry_logins_free)
-struct registry_options registry_logins_options(const struct registry_logins *logins, bool push);
+struct registry_options registry_logins_options(const struct registry_logins *logins);
 
 #endif

@@ -24,6 +24,7 @@ struct store_backend {
     bool (*get_blob)(void *self, const struct descriptor *blob, http_body_fn *on_data, void *context,
                      struct error *err);
     bool (*has_blob)(void *self, const char *digest, bool *has, struct error *err);
+    bool (*will_mount)(void *self, const struct reference *from, struct error *err); /* NULL: it does not matter */
     bool (*mount_blob)(void *self, const struct descriptor *blob, const struct reference *from, bool *done,
                        struct error *err);
     bool (*put_blob)(void *self, const struct descriptor *blob, const struct blob_source *source, struct error *err);
@@ -35,7 +36,8 @@ struct store_backend {
 struct store {
     const struct store_backend *backend;
     void *self;
-    char *name; /* "registry 'host'" or "layout 'directory'", for messages */
+    char *cache_directory; /* NULL: none */
+    char *name;            /* "registry 'host'" or "layout 'directory'", for messages */
 };
 
 /* NULL with *err filled. The options are borrowed until the store is freed. */

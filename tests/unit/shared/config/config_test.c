@@ -404,8 +404,9 @@ static void logins_bring_their_secrets(void **state)
     setenv("PUSHWRIGHT_TEST_PASSWORD", "hunter2", 1);
     AUTO(registry_logins_free) struct registry_logins *logins = config_registry_logins(config, &err);
     assert_non_null(logins);
-    struct registry_options options = registry_logins_options(logins, true);
-    assert_true(options.push);
+    struct registry_options options = registry_logins_options(logins);
+    assert_false(options.push);
+    assert_non_null(options.session);
     assert_int_equal(options.login_count, 3);
     assert_string_equal(options.logins[0].host, "r:5000");
     assert_string_equal(options.logins[0].username, "u");
