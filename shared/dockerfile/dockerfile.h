@@ -100,7 +100,7 @@ struct dockerfile_command {
 
 /* COPY and ADD. Absent flags are NULL. */
 struct dockerfile_copy {
-    struct dockerfile_words sources;     /* paths, wildcards, URLs (ADD); heredocs are not among them */
+    struct dockerfile_words sources;     /* paths, wildcards; ADD: also git sources (gitref.h), else http(s) URLs */
     struct dockerfile_heredocs heredocs; /* files of their own, written after the sources */
     const char *dest;
     const char *from;  /* COPY: see dockerfile_plan_source() */
@@ -110,9 +110,10 @@ struct dockerfile_copy {
     struct dockerfile_words excludes; /* patterns of ignore.h */
     bool link;
     bool parents;
-    bool keep_git_dir;
-    bool unpack;     /* ADD --unpack=..., meaningful when unpack_set */
-    bool unpack_set; /* without it: local archives are unpacked, downloads are not */
+    bool keep_git_dir,
+        keep_git_dir_set; /* ADD of a git source (gitref.h), whose own word counts where this is not set */
+    bool unpack;          /* ADD --unpack=..., meaningful when unpack_set */
+    bool unpack_set;      /* without it: local archives are unpacked, downloads are not */
 };
 
 enum dockerfile_mount_type {

@@ -1,4 +1,5 @@
 /* An instruction with its variables replaced, and what it changes for those behind it. */
+#include "shared/dockerfile/gitref.h"
 #include "shared/dockerfile/lex.h"
 #include "shared/dockerfile/mount.h"
 #include "shared/dockerfile/path.h"
@@ -133,21 +134,62 @@ static bool expand_heredocs(struct job *job, struct dockerfile_heredocs *heredoc
     return true;
 }
 
-static bool check_sources(const struct dockerfile_instruction *it, struct error *err)
+/* What a source is that is no path. */
+struct remote {
+    bool is_git, is_http;
+    struct git_ref git;
+};
+
+static bool remote_of(struct job *job, const char *source, struct remote *out)
+{
+    struct error why = { 0 };
+    bool is_git = false, read = git_ref_parse(job->arena, source, &out->git, &is_git, &why);
+    if (!read && (is_git || why.kind != ERROR_INVALID)) {
+        *job->err = why;
+        return false;
+    }
+    out->is_git = read;
+    out->is_http = !read && (!strncmp(source, "http://", 7) || !strncmp(source, "https://", 8));
+    return true;
+}
+
+static bool check_git(const struct dockerfile_copy *copy, const struct git_ref *ref, struct error *err)
+{
+    bool said = copy->keep_git_dir_set && ref->keep_git_dir != GIT_REF_UNSAID;
+    AUTO(free) char *flag = quote(span_of(copy->checksum)), *query = quote(span_of(ref->checksum));
+    if (said && copy->keep_git_dir != (ref->keep_git_dir == GIT_REF_YES))
+        return error_set(err, ERROR_INVALID, "inconsistent keep-git-dir configuration");
+    if (copy->checksum && *ref->checksum && strcmp(copy->checksum, ref->checksum) != 0)
+        return error_set(err, ERROR_INVALID, "checksum mismatch %s != %s", flag ? flag : "", query ? query : "");
+    return true;
+}
+
+static bool check_source(struct job *job, const struct dockerfile_instruction *it, const char *source)
+{
+    struct remote remote = { 0 };
+    if (!remote_of(job, source, &remote))
+        return false;
+    bool is_git = remote.is_git && !remote.git.looks_like_a_path;
+    if (it->op == DOCKERFILE_COPY && (is_git || remote.is_http))
+        return error_set(job->err, ERROR_INVALID, "source can't be a %s for COPY", is_git ? "git ref" : "URL");
+    if (is_git)
+        return check_git(&it->copy, &remote.git, job->err);
+    return !remote.is_http || !it->copy.checksum || digest_check(it->copy.checksum, job->err);
+}
+
+static bool check_sources(struct job *job, const struct dockerfile_instruction *it)
 {
     const struct dockerfile_copy *copy = &it->copy;
-    for (size_t i = 0; it->op == DOCKERFILE_COPY && i < copy->sources.count; i++) {
-        if (is_git_source(copy->sources.items[i]))
-            return error_set(err, ERROR_INVALID, "source can't be a git ref for COPY");
-        if (is_http_source(copy->sources.items[i]))
-            return error_set(err, ERROR_INVALID, "source can't be a URL for COPY");
-    }
-    if (!copy->checksum || !*copy->checksum)
-        return true;
-    if (copy->sources.count != 1)
-        return error_set(err, ERROR_INVALID, "checksum can't be specified for multiple sources");
-    if (!is_git_source(copy->sources.items[0]) && !is_http_source(copy->sources.items[0]))
-        return error_set(err, ERROR_INVALID, "checksum requires HTTP(S) or Git sources");
+    struct remote only = { 0 };
+    if (copy->checksum && copy->sources.count != 1)
+        return error_set(job->err, ERROR_INVALID, "checksum can't be specified for multiple sources");
+    if (copy->checksum && !remote_of(job, copy->sources.items[0], &only))
+        return false;
+    if (copy->checksum && !only.is_git && !only.is_http)
+        return error_set(job->err, ERROR_INVALID, "checksum requires HTTP(S) or Git sources");
+    for (size_t i = 0; i < copy->sources.count; i++)
+        if (!check_source(job, it, copy->sources.items[i]))
+            return false;
     return true;
 }
 
@@ -165,7 +207,7 @@ static bool expand_copy(struct job *job, struct dockerfile_instruction *it)
             *flags[i] = NULL;
     if (copy->chmod && !dockerfile_chmod_check(copy->chmod, job->err))
         return false;
-    return check_sources(it, job->err);
+    return check_sources(job, it);
 }
 
 static bool expand_expose(struct job *job, struct dockerfile_instruction *it)

@@ -134,7 +134,7 @@ static bool parse_copy(struct arena *arena, const struct node *node, struct dock
         { "exclude", FLAG_LIST, .list = &excludes },
         { "link", FLAG_BOOLEAN, .boolean = &copy->link },
         { "checksum", FLAG_TEXT, .text = &copy->checksum },
-        { "keep-git-dir", FLAG_BOOLEAN, .boolean = &copy->keep_git_dir },
+        { "keep-git-dir", FLAG_BOOLEAN, .boolean = &copy->keep_git_dir, .used = &copy->keep_git_dir_set },
         { "unpack", FLAG_BOOLEAN, .boolean = &copy->unpack, .used = &copy->unpack_set },
     };
     if (node->args.count < 2)

@@ -1,4 +1,4 @@
-/* Booleans and sizes as Go's libraries read them. */
+/* Booleans, sizes and digests as Go's libraries read them. */
 #include "shared/dockerfile/text.h"
 
 #include <string.h>
@@ -50,4 +50,41 @@ bool size_parse(const char *text, int64_t *out)
         return false;
     *out = (int64_t)value;
     return true;
+}
+
+/* [a-z0-9]+(?:[.+_-][a-z0-9]+)* */
+static bool is_algorithm(struct span name)
+{
+    bool letter = false;
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.data[i];
+        bool before = letter;
+        letter = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+        if (!letter && !(before && c && strchr(".+_-", c)))
+            return false;
+    }
+    return letter;
+}
+
+bool digest_check(const char *digest, struct error *err)
+{
+    static const struct {
+        const char *name;
+        size_t digits;
+    } algorithms[] = { { "sha256", 64 }, { "sha384", 96 }, { "sha512", 128 } };
+    struct span encoded = span_of(digest), name = span_cut(&encoded, ':');
+    size_t row = 0, rows = sizeof algorithms / sizeof *algorithms;
+    bool usable =
+        encoded.len &&
+        strspn(encoded.data, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789=_-") == encoded.len;
+    while (row < rows && !span_is(name, algorithms[row].name))
+        row++;
+    if (row == rows && usable && is_algorithm(name))
+        return error_set(err, ERROR_INVALID, "unsupported digest algorithm");
+    if (row == rows || !encoded.len)
+        return error_set(err, ERROR_INVALID, "invalid checksum digest format");
+    if (encoded.len != algorithms[row].digits)
+        return error_set(err, ERROR_INVALID, "invalid checksum digest length");
+    return strspn(encoded.data, "0123456789abcdef") == encoded.len ||
+           error_set(err, ERROR_INVALID, "invalid checksum digest format");
 }

@@ -84,7 +84,7 @@ bool size_parse(const char *text, int64_t *out);
 bool duration_parse(const char *text, int64_t *out_ns, struct error *err);
 bool duration_append(struct bytes *out, int64_t ns, struct error *err);
 
-bool is_http_source(const char *source);
-bool is_git_source(const char *source);
+/* Is it "algorithm:hexadecimal" with an algorithm that downloads can be checked with? Sentences of go-digest. */
+bool digest_check(const char *digest, struct error *err);
 
 #endif
