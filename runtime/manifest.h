@@ -1,7 +1,7 @@
 /* fn.json: what a function takes, gives and needs. Compiled into each function; manifests and subscriptions are rendered from it.
  *
  *   {"name": "trigger", "summary": "…", "in": ["dev.cdevents.artifact.published.0.3.0"], "out": ["…"], "signed": true,
- *    "concurrency": 4, "timeoutSeconds": 60, "bodyBytes": 1048576, "secrets": ["chain", "registry"]}
+ *    "concurrency": 4, "timeoutSeconds": 60, "bodyBytes": 1048576, "memoryBytes": 4194304, "secrets": ["chain", "registry"]}
  *
  * "serves": "http" instead of "in" for a function that faces the outside. Members not known here are for other readers. */
 #ifndef PUSHWRIGHT_RUNTIME_MANIFEST_H
@@ -24,6 +24,7 @@ struct manifest {
     unsigned concurrency; /* calls at once; default 4 */
     long timeout_s;       /* of a call; default 60 */
     size_t body_max;      /* default EVENT_MAX */
+    size_t memory_max;    /* the bodies of all requests together; default 4 * body_max */
     struct arena *arena;
 };
 

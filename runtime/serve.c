@@ -200,6 +200,7 @@ bool serve_run(struct shim *shim, const char *listen, struct error *err)
         .listen = listen,
         .workers = shim->manifest->concurrency,
         .body_max = shim->manifest->body_max,
+        .memory_max = shim->manifest->memory_max,
         .drain_timeout_ms = (long)shim->drain_ms,
         .handle = handle,
         .answer = answer,

@@ -249,7 +249,7 @@ static void expire_body(struct server *server, struct connection *connection)
 
 static void expire_starved(struct server *server, struct connection *connection)
 {
-    connection_refuse(server, connection, 503, "too many large requests at once");
+    connection_refuse(server, connection, 503, SERVER_CROWDED);
 }
 
 /* What limits each state, and what happens at the end. */
@@ -286,6 +286,42 @@ static bool is_slow(const struct connection *connection, int64_t age_ms)
     return body_is_too_slow(connection->exchange->message.body.len, age_ms);
 }
 
+/* Does it hold memory that others wait for, without getting on? */
+static bool is_in_the_way(const struct connection *connection, int64_t age_ms)
+{
+    const struct exchange *exchange = connection->exchange;
+    return exchange->charged > (age_ms < BODY_GRACE_MS ? SMALL_BODY : 0) &&
+           clock_monotonic_ms() - exchange->marked_ms >= WAITED_FOR_MS;
+}
+
+static bool holds_a_long_head(const struct connection *connection, int64_t age_ms)
+{
+    (void)age_ms;
+    return connection->exchange->charged > 0;
+}
+
+static bool is_crowded(struct server *server)
+{
+    server_lock(server);
+    bool crowded =
+        server->lists[CONNECTION_STARVED].first || server->memory_used >= server_memory_for(server, UINT64_MAX);
+    server_unlock(server);
+    return crowded;
+}
+
+static void end_slow_senders(struct server *server)
+{
+    struct connection *connection;
+    while ((connection = claim_oldest(server, CONNECTION_BODY, BODY_GRACE_MS, is_slow)) != NULL)
+        expire_body(server, connection);
+    if (!is_crowded(server))
+        return;
+    while ((connection = claim_oldest(server, CONNECTION_BODY, WAITED_FOR_MS, is_in_the_way)) != NULL)
+        expire_starved(server, connection);
+    while ((connection = claim_oldest(server, CONNECTION_HEAD, WAITED_FOR_MS, holds_a_long_head)) != NULL)
+        expire_starved(server, connection);
+}
+
 static void expire(struct server *server, int64_t now)
 {
     struct connection *connection;
@@ -295,8 +331,7 @@ static void expire(struct server *server, int64_t now)
             states[state].expire(server, connection);
     if (now >= server->slow_check_ms) {
         server->slow_check_ms = now + SLOW_CHECK_MS;
-        while ((connection = claim_oldest(server, CONNECTION_BODY, BODY_GRACE_MS, is_slow)) != NULL)
-            expire_body(server, connection);
+        end_slow_senders(server);
     }
     server_lock(server);
     bool unused = now >= spare_expiry_locked(server);

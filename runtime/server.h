@@ -15,8 +15,10 @@ struct server_options {
     /* 0: 10000; above it the longest idle one is closed. The process's limit on descriptors is raised as far as it may
      * be; where that does not suffice, they are fewer. */
     unsigned connections_max;
-    size_t body_max;        /* 0: EVENT_MAX; over it 413 and close */
-    size_t memory_max;      /* all bodies together; 0: 4 * body_max; above it reading waits */
+    size_t body_max; /* 0: EVENT_MAX; over it 413 and close */
+    /* All bodies together; 0: 4 * body_max; at least body_max, which is kept free so that one can always come whole. When
+     * it is used up reading waits, and who has been sending for long makes room: 503. A share is for small bodies. */
+    size_t memory_max;
     long header_timeout_ms; /* first byte of a request to its blank line; 0: 10 s -> 408 */
     long body_timeout_ms;   /* blank line to last byte; 0: 60 s -> 408, as a body slower than 1 KB/s after 10 s */
     long idle_timeout_ms;   /* keep-alive; 0: 620 s */

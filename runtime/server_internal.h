@@ -43,7 +43,13 @@ enum {
     BODY_GRACE_MS = 10 * 1000, /* then a body must have come with at least: */
     BODY_BYTES_PER_SECOND = 1024,
     ACCEPT_PAUSE_MS = 100, /* when the system has no descriptor left */
-    SLOTS_BESIDE = 2,      /* a new connection stands beside the one that makes room for it */
+    /* While others wait for memory, a body larger than a small one must bring so much in so long. */
+    WAITED_FOR_MS = 2000,
+    WAITED_FOR_BYTES = 1024 * 1024,
+    SMALL_BODY = 256 * 1024,
+    SMALL_BODIES_SHARE = 8, /* one in so many of the memory */
+    HEAD_USUAL = 4 * 1024,  /* not counted */
+    SLOTS_BESIDE = 2,       /* a new connection stands beside the one that makes room for it */
 };
 
 /* A request in progress and its answer; idle connections have none. */
@@ -53,7 +59,9 @@ struct exchange {
     char head[SERVER_HEAD_ROOM]; /* status line and the fields of the server */
     size_t head_len, sent;
     int64_t begun_us;
-    size_t charged; /* memory of the body counted in server->memory_used */
+    size_t charged; /* [lock] what its body and an unusual head hold */
+    size_t marked;  /* length of the body at marked_ms, moved on with every WAITED_FOR_BYTES */
+    int64_t marked_ms;
     bool close_after;
 };
 
@@ -98,8 +106,8 @@ struct server {
     struct slot *slots;                              /* [lock] connections_max + SLOTS_BESIDE */
     uint32_t slots_used, first_free;                 /* [lock] */
     unsigned connections;                            /* [lock] open ones */
-    size_t memory_used;                              /* [lock] */
-    struct connection *privileged; /* [lock] the one that may exceed memory_max, so that at least one body gets on */
+    size_t memory_used;                              /* [lock] what all hold but the privileged one */
+    struct connection *privileged; /* [lock] for it body_max is kept free, so that at least one body gets on */
     struct exchange *spare_exchanges[SERVER_SPARE_EXCHANGES]; /* [lock] */
     unsigned spare_exchange_count;                            /* [lock] */
     struct spare spares[SERVER_SPARES];                       /* [lock] */
@@ -131,6 +139,8 @@ struct hands {
     bool works;
 };
 
+#define SERVER_CROWDED "too many large requests at once"
+
 /* server_listen.c: bind as options.listen says; fills listen_fd, port and unix_path. */
 bool server_bind(struct server *server, struct error *err);
 
@@ -159,6 +169,8 @@ bool reply_headers_are_safe(struct span lines);
  * of these releases or closes it. */
 void connection_move_locked(struct server *server, struct connection *connection, enum connection_state state);
 bool connection_add(struct server *server, int fd); /* takes the descriptor */
+/* Above how much used memory a body of that size waits, the privileged one's apart. */
+size_t server_memory_for(const struct server *server, uint64_t size);
 struct connection *connection_claim(struct server *server, uint64_t event);
 void connection_react(struct server *server, struct connection *connection, const struct hands *hands);
 void connection_read(struct server *server, struct connection *connection, const struct hands *hands);

@@ -33,6 +33,7 @@ __attribute__((format(printf, 3, 4))) bool bytes_printf(struct bytes *bytes, str
 
 /* Make room for `more` bytes behind len, to be written by the caller, who then adds to len. */
 bool bytes_reserve(struct bytes *bytes, size_t more, struct error *err);
+size_t bytes_capacity_for(const struct bytes *bytes, size_t more); /* what bytes_reserve would make it */
 
 /* Forget the content, keep the memory. */
 void bytes_clear(struct bytes *bytes);

@@ -868,10 +868,10 @@ static void over_the_cap_the_longest_idle_connection_goes(void **unused)
 static void *upload(void *context)
 {
     struct fixture *fixture = context;
-    enum { SIZE = 400 * 1000 };
+    enum { SIZE = 4000 * 1000 };
     AUTO(close) int fd = dial(fixture);
     AUTO(free) char *body = calloc(1, SIZE);
-    say(fd, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 400000\r\n\r\n");
+    say(fd, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4000000\r\n\r\n");
     put(fd, body, SIZE);
     struct answer got = hear_one(fd, false);
     bool ok = got.status == 200 && got.body.len == SIZE;
@@ -879,11 +879,11 @@ static void *upload(void *context)
     return ok ? context : NULL;
 }
 
-/* Eight bodies, memory for one and a half: all get through, one after the other. */
+/* Eight bodies, memory for two: all get through, one after the other. */
 static void bodies_wait_for_memory_and_none_is_lost(void **unused)
 {
     (void)unused;
-    struct fixture *fixture = start((struct server_options){ .body_max = 400 * 1000, .memory_max = 600 * 1000 });
+    struct fixture *fixture = start((struct server_options){ .body_max = 4000 * 1000, .memory_max = 8000 * 1000 });
     pthread_t threads[8];
     for (size_t i = 0; i < 8; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, upload, fixture), 0);
@@ -892,6 +892,39 @@ static void bodies_wait_for_memory_and_none_is_lost(void **unused)
         pthread_join(threads[i], &ok);
         assert_non_null(ok);
     }
+    end(fixture);
+}
+
+static int begin_upload(struct fixture *fixture, const char *announced, size_t size)
+{
+    AUTO(free) char *body = calloc(1, size);
+    int fd = dial(fixture);
+    assert_non_null(body);
+    say(fd, announced);
+    put(fd, body, size);
+    return fd;
+}
+
+/* Who holds the memory and does not get on is told so after a moment, and the others get through. */
+static void whoever_stops_in_a_large_body_makes_room_for_others(void **unused)
+{
+    (void)unused;
+    struct fixture *fixture = start((struct server_options){ .body_max = 4000 * 1000, .memory_max = 12000 * 1000 });
+    int stopped[3];
+    for (size_t i = 0; i < 3; i++)
+        stopped[i] =
+            begin_upload(fixture, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4000000\r\n\r\n", 3800 * 1000);
+    assert_non_null(upload(fixture));
+    size_t told = 0;
+    for (size_t i = 0; i < 3; i++) {
+        struct pollfd answer = { .fd = stopped[i], .events = POLLIN };
+        if (poll(&answer, 1, 0) == 1) {
+            expect(stopped[i], 503, NULL);
+            told++;
+        }
+        close(stopped[i]);
+    }
+    assert_true(told > 0);
     end(fixture);
 }
 
@@ -1060,6 +1093,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(many_connections_at_once_are_served),
         cmocka_unit_test(over_the_cap_the_longest_idle_connection_goes),
         cmocka_unit_test(bodies_wait_for_memory_and_none_is_lost),
+        cmocka_unit_test(whoever_stops_in_a_large_body_makes_room_for_others),
         cmocka_unit_test(connections_that_only_come_and_go_are_no_exchange),
         cmocka_unit_test(a_peer_that_leaves_during_its_body_is_told_as_gone),
         cmocka_unit_test(a_client_may_close_its_sending_side_first),
