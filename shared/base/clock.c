@@ -1,6 +1,5 @@
 #include "shared/base/clock.h"
 
-#include <stdio.h>
 #include <time.h>
 
 static int64_t now_us(clockid_t clock)
@@ -25,17 +24,33 @@ int64_t clock_monotonic_us(void)
     return now_us(CLOCK_MONOTONIC);
 }
 
+static char *put_number(char *to, unsigned number, size_t digits)
+{
+    for (size_t i = digits; i-- > 0; number /= 10)
+        to[i] = (char)('0' + number % 10);
+    return to + digits;
+}
+
+/* By hand: strftime() and snprintf() take ten times as long, and every event and every line of the log has its time. */
 void rfc3339_format(char out[static RFC3339_SIZE], int64_t wall_ms)
 {
     int64_t ms = ((wall_ms % 1000) + 1000) % 1000;
     time_t seconds = (time_t)((wall_ms - ms) / 1000);
     struct tm tm = { 0 };
     gmtime_r(&seconds, &tm);
-    size_t len = strftime(out, RFC3339_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
-    if (ms != 0)
-        snprintf(out + len, RFC3339_SIZE - len, ".%03dZ", (int)ms);
-    else
-        snprintf(out + len, RFC3339_SIZE - len, "Z");
+    const struct {
+        int number;
+        size_t digits;
+        char after;
+    } parts[] = {
+        { tm.tm_year + 1900, 4, '-' }, { tm.tm_mon + 1, 2, '-' },        { tm.tm_mday, 2, 'T' }, { tm.tm_hour, 2, ':' },
+        { tm.tm_min, 2, ':' },         { tm.tm_sec, 2, ms ? '.' : 'Z' }, { (int)ms, 3, 'Z' }
+    };
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0] - (ms == 0); i++) {
+        out = put_number(out, (unsigned)parts[i].number, parts[i].digits);
+        *out++ = parts[i].after;
+    }
+    *out = '\0';
 }
 
 /* `digits` digits off the front of *rest, between low and high; false otherwise. */

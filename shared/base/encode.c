@@ -134,10 +134,10 @@ static bool is_unreserved(char c)
 }
 
 /* Length of the run at the beginning that goes through as it is. */
-static size_t plain_run(struct span text, const bool plain[static 256])
+static size_t plain_run(struct span text, struct span keep)
 {
     size_t n = 0;
-    while (n < text.len && plain[(unsigned char)text.data[n]])
+    while (n < text.len && (is_unreserved(text.data[n]) || span_find(keep, text.data[n]) >= 0))
         n++;
     return n;
 }
@@ -145,15 +145,10 @@ static size_t plain_run(struct span text, const bool plain[static 256])
 bool percent_encode(struct bytes *out, struct span text, const char *keep, struct error *err)
 {
     static const char digits[] = "0123456789ABCDEF";
-    bool plain[256];
     size_t before = out->len;
-    for (int c = 0; c < 256; c++)
-        plain[c] = is_unreserved((char)c);
-    for (const char *kept = keep; *kept; kept++)
-        plain[(unsigned char)*kept] = true;
     bool good = bytes_reserve(out, 0, err);
     while (good && text.len > 0) {
-        size_t run = plain_run(text, plain);
+        size_t run = plain_run(text, span_of(keep));
         good = bytes_append(out, text.data, run, err);
         if (good && run < text.len) {
             unsigned char c = (unsigned char)text.data[run++];

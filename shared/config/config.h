@@ -97,7 +97,6 @@ struct config {
     const struct secret_reference *chain_keys; /* "chain": {"keys": [...]}: the first signs, all verify */
     size_t chain_key_count;
     struct secret_reference api_token; /* "api": {"token": ...}: who may POST /builds/NAME */
-    char digest[65];                   /* of the file: tells two configurations apart in logs */
 };
 
 struct config_registry {
