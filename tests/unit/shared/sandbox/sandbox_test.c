@@ -191,8 +191,8 @@ static int prepare(void **state)
     (void)state;
     struct error err = { 0 };
     char self[256];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    self[n > 0 ? n : 0] = '\0';
+    /* Not the path behind it: an ordinary user may not get there. */
+    snprintf(self, sizeof self, "/proc/%d/exe", (int)getpid());
     setenv("SELF", self, 1);
     base = directory_make_temporary("sandbox-test", &err);
     snprintf(layer_one, sizeof layer_one, "%s/one", base);
