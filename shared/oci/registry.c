@@ -239,4 +239,5 @@ const struct store_backend registry_backend = {
     .mount_blob = registry_mount_blob,
     .put_blob = registry_put_blob,
     .put_manifest = registry_put_manifest,
+    .list_referrers = registry_list_referrers,
 };

@@ -208,6 +208,7 @@ struct put_attempt {
     const char *name;
     struct span body;
     const struct descriptor *out;
+    bool *listed; /* NULL: nobody asks */
 };
 
 static bool try_put(struct registry *registry, void *context, bool *final, struct error *err)
@@ -230,6 +231,8 @@ static bool try_put(struct registry *registry, void *context, bool *final, struc
         return false;
     if (response.status != 201)
         return wire_status_error(&request, &response, err);
+    if (a->listed)
+        *a->listed = http_response_header(&response, "OCI-Subject").len > 0;
     struct span digest = http_response_header(&response, "Docker-Content-Digest");
     *final = digest.len > 0 && !span_is(digest, a->out->digest);
     if (digest.len >= DIGEST_TEXT_SIZE)
@@ -238,10 +241,10 @@ static bool try_put(struct registry *registry, void *context, bool *final, struc
                                 registry->host, a->out->digest, SPAN_ARGS(digest));
 }
 
-bool registry_put_manifest(void *self, const char *tag, struct span body, const struct descriptor *out,
+bool registry_put_manifest(void *self, const char *tag, struct span body, const struct descriptor *out, bool *listed,
                            struct error *err)
 {
-    struct put_attempt attempt = { tag ? tag : out->digest, body, out };
+    struct put_attempt attempt = { tag ? tag : out->digest, body, out, listed };
     token_want_push(self);
     return wire_retry(self, try_put, &attempt, err);
 }

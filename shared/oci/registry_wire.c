@@ -190,24 +190,29 @@ static bool make_absolute(const struct registry *registry, struct span location,
 bool wire_location(const struct registry *registry, const struct http_response *response, struct bytes *url,
                    bool *foreign, struct error *err)
 {
-    AUTO(bytes_release) struct bytes absolute = BYTES(WIRE_URL_MAX);
     struct span location = http_response_header(response, "Location");
-    struct url parsed;
     if (location.len == 0)
         return error_set(err, ERROR_UNAVAILABLE, "answer %d without a Location", response->status);
+    return wire_resolve(registry, location, url, foreign, err) || error_wrap(err, "answer %d", response->status);
+}
+
+bool wire_resolve(const struct registry *registry, struct span location, struct bytes *url, bool *foreign,
+                  struct error *err)
+{
+    AUTO(bytes_release) struct bytes absolute = BYTES(WIRE_URL_MAX);
+    struct url parsed;
     if (!make_absolute(registry, location, &absolute, err) || !url_parse(bytes_span(&absolute), &parsed, err)) {
         err->kind = ERROR_UNAVAILABLE;
-        return error_wrap(err, "answer %d with a malformed Location", response->status);
+        return error_wrap(err, "malformed Location");
     }
     *foreign = !wire_is_own(registry, &parsed);
     bytes_clear(url);
     if (!*foreign)
         return bytes_append_text(url, registry->origin, err) && append_path_and_query(url, &parsed, err);
     if (!wire_is_https(&parsed) && !registry->plain_http)
-        return error_set(err, ERROR_DENIED, "answer %d leads from https to http at '%.*s'", response->status,
-                         SPAN_ARGS(parsed.host));
+        return error_set(err, ERROR_DENIED, "leads from https to http at '%.*s'", SPAN_ARGS(parsed.host));
     if (parsed.userinfo.data)
-        return error_set(err, ERROR_DENIED, "answer %d with a Location that holds credentials", response->status);
+        return error_set(err, ERROR_DENIED, "a Location that holds credentials");
     return bytes_append_span(url, bytes_span(&absolute), err);
 }
 

@@ -61,6 +61,10 @@ bool wire_send_to(struct registry *registry, const struct http_request *request,
 bool wire_location(const struct registry *registry, const struct http_response *response, struct bytes *url,
                    bool *foreign, struct error *err);
 
+/* The same for a location that is known. */
+bool wire_resolve(const struct registry *registry, struct span location, struct bytes *url, bool *foreign,
+                  struct error *err);
+
 /* "ORIGIN/v2/REPOSITORY/REST". */
 bool wire_url(const struct registry *registry, struct bytes *url, struct error *err, const char *kind,
               const char *rest);

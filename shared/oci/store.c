@@ -221,7 +221,7 @@ bool store_put_manifest(struct store *store, const char *tag, const char *media_
         return error_set(err, ERROR_INVALID, "media type is too long");
     memcpy(made.media_type, media_type, strlen(media_type) + 1);
     digest_text(made.digest, body);
-    if (!store->backend->put_manifest(store->self, tag, body, &made, err))
+    if (!store->backend->put_manifest(store->self, tag, body, &made, NULL, err))
         return error_wrap(err, "%s: put manifest '%s'", store->name, tag ? tag : made.digest);
     *out = made;
     return true;
