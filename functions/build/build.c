@@ -223,9 +223,8 @@ static bool build(struct job *job, struct error *err)
     if (!snapshot)
         return false;
     snprintf(job->commit, sizeof(job->commit), "%s", git_snapshot_commit(snapshot));
-    struct engine_options options = { .snapshot = snapshot,
-                                      .dockerfile = job->rule->dockerfile,
-                                      .context = job->rule->context,
+    AUTO(context_release) struct context context = { 0 };
+    struct engine_options options = { .context = &context,
                                       .target = job->rule->target,
                                       .registries = &job->registries,
                                       .cache_directory = job->state->cache_directory,
@@ -234,13 +233,14 @@ static bool build(struct job *job, struct error *err)
                                       .cancelled_context = job };
 
     if (!order_tags(job->call, &job->order, job->rule, job->commit, &job->tags, err) ||
-        !order_arguments(job->call, &job->order, job->rule, job->commit, &options.args, err))
+        !order_arguments(job->call, &job->order, job->rule, job->commit, &options.args, err) ||
+        !context_of_commit(snapshot, job->rule->dockerfile, job->rule->context, &context, err))
         return false;
     AUTO(engine_free) struct engine *engine = engine_new(&options, err);
     if (!engine)
         return false;
-    if (engine_submodules(engine) > 0)
-        call_log(job->call, "%zu submodules of '%s' are left empty", engine_submodules(engine), job->rule->repository);
+    if (context.files->submodules > 0)
+        call_log(job->call, "%zu submodules of '%s' are left empty", context.files->submodules, job->rule->repository);
     return build_platforms(job, engine, snapshot, err);
 }
 

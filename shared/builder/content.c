@@ -1,5 +1,9 @@
 #include "shared/builder/content.h"
 
+#include "shared/builder/folder.h"
+
+#include "shared/base/digest.h"
+
 #include <assert.h>
 
 bool content_size(struct content *content, struct error *err)
@@ -24,6 +28,8 @@ bool content_read(const struct content *content, http_body_fn *on_data, void *co
         return on_data(context, content->memory, (size_t)content->size, err);
     case CONTENT_GIT:
         return git_snapshot_blob_each(content->git.snapshot, content->git.oid, on_data, context, err);
+    case CONTENT_FOLDER:
+        return folder_read(content->folder.folder, content->folder.node, on_data, context, err);
     case CONTENT_SPOOL:
         return spool_read(content->spool.spool, content->spool.offset, content->size, on_data, context, err);
     case CONTENT_BASE:
@@ -31,4 +37,22 @@ bool content_read(const struct content *content, http_body_fn *on_data, void *co
     }
     assert(false && "content of a base is extracted before it is read");
     return false;
+}
+
+static bool on_piece(void *context, const void *data, size_t len, struct error *err)
+{
+    (void)err;
+    sha256_update(context, data, len);
+    return true;
+}
+
+bool content_digest(const struct content *content, uint8_t sha256[static 32], struct error *err)
+{
+    struct sha256 sha;
+
+    sha256_init(&sha);
+    if (!content_read(content, on_piece, &sha, err))
+        return false;
+    sha256_final(&sha, sha256);
+    return true;
 }

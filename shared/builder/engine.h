@@ -1,4 +1,4 @@
-/* The builder: a commit and a Dockerfile in, the configuration and layers of an image out. Nothing of a base image is unpacked,
+/* The builder: files and a Dockerfile in, the configuration and layers of an image out. Nothing of a base image is unpacked,
  * its layers are told by digest; there is no daemon and no privilege. RUN is refused by line.
  *
  * The same commit, arguments and digests of base images give the same bytes: every time is the commit's. */
@@ -11,9 +11,8 @@
 #include "shared/dockerfile/scope.h"
 
 struct engine_options {
-    struct git_snapshot *snapshot;
-    const char *dockerfile, *context; /* paths in the commit */
-    const char *target;               /* stage; NULL: the last */
+    const struct context *context; /* borrowed */
+    const char *target;            /* stage; NULL: the last */
     struct dockerfile_pairs args;
     const struct registry_options *registries;
     const char *cache_directory;      /* NULL: no cache */
@@ -37,13 +36,12 @@ struct built {
     struct build *owner;     /* of all of it */
 };
 
-struct engine; /* one commit, its Dockerfile parsed */
+struct engine; /* one context, its Dockerfile parsed */
 
-/* ERROR_INVALID: the commit or Dockerfile is wrong, with the line. */
+/* ERROR_INVALID: the Dockerfile is wrong, with the line. */
 struct engine *engine_new(const struct engine_options *options, struct error *err);
 void engine_free(struct engine *engine);
 AUTO_FREE(struct engine, engine_free)
-size_t engine_submodules(const struct engine *engine); /* that were left empty */
 
 /* The image for one platform. Errors name the line of the instruction: ERROR_INVALID, ERROR_UNSUPPORTED; those of registries and downloads;
  * ERROR_UNAVAILABLE "cancelled". The result borrows from the engine. */

@@ -233,10 +233,12 @@ static bool apply_healthcheck(struct stage *stage, const struct dockerfile_instr
 
 /* ---- WORKDIR ---- */
 
-static bool owner_of_workdir(struct stage *stage, const struct tree *tree, struct attributes *made, struct error *err)
+static bool owner_of_workdir(struct stage *stage, const struct tree *tree, struct attributes *made, bool *owned,
+                             struct error *err)
 {
     const char *user = imageconfig_text(stage->config, "User");
 
+    *owned = user != NULL;
     return !user || accounts_owner(tree, user, &made->uid, &made->gid, err);
 }
 
@@ -244,6 +246,7 @@ static bool apply_workdir(struct stage *stage, const struct dockerfile_instructi
 {
     struct attributes made = { .type = TAR_DIRECTORY, .mode = 0755, .mtime_s = stage->build->time_s };
     struct tree_place place;
+    bool owned;
 
     if (!imageconfig_set_text(stage->config, "WorkingDir", in->value, err))
         return false;
@@ -251,10 +254,10 @@ static bool apply_workdir(struct stage *stage, const struct dockerfile_instructi
         return true;
     struct tree *tree = stage_tree(stage, err);
     if (!tree || !tree_resolve(tree, tree_root(tree), in->value, true, &place, err) ||
-        !owner_of_workdir(stage, tree, &made, err))
+        !owner_of_workdir(stage, tree, &made, &owned, err))
         return false;
     uint32_t number = ++stage->build->layer_number;
-    return tree_make_directories(tree, &place, &made, number, err) && stage_add_layer(stage, tree, number, err);
+    return tree_make_directories(tree, &place, &made, owned, number, err) && stage_add_layer(stage, tree, number, err);
 }
 
 /* ---- the table: what stands in none of its rows is refused by name and line ---- */

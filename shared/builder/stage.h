@@ -47,8 +47,9 @@ struct build {
     struct tree *nothing;  /* an empty tree, for COPY --from=scratch */
     int64_t layers_size;   /* of the new layers */
     uint32_t layer_number; /* of the last new layer */
-    uint64_t file_number;  /* of the last hard-linked file of an archive */
-    int64_t time_s;
+    uint64_t file_number;  /* of the last hard-linked file */
+    int64_t time_s;        /* of what is made */
+    int64_t newest_s;      /* what is copied has no later time */
 };
 
 /* What the stage holds now. */
