@@ -5,6 +5,7 @@
 #include "runtime/function.h"
 #include "runtime/manifest.h"
 #include "runtime/metrics.h"
+#include "runtime/platform.h"
 #include "runtime/signature.h"
 #include "runtime/sink.h"
 #include "runtime/trace.h"
@@ -28,8 +29,8 @@ struct shim {
     const struct function *function;
     struct manifest *manifest;
     void *state;
-    const char *source;      /* of emitted events */
-    const char *platform;    /* name, for the log */
+    const char *source; /* of emitted events */
+    const struct platform *platform;
     struct keyring *keyring; /* NULL: no chain key */
     bool trust_platform;     /* incoming events are not verified here */
     struct sink *sink;       /* NULL: none */
@@ -65,6 +66,9 @@ void shim_return_arena(struct shim *shim, struct arena *arena);
 /* `http` are the request's own trace headers, absent when there are none. */
 void call_begin(struct call *call, struct shim *shim, struct arena *arena, const struct event *event,
                 struct span http_traceparent, struct span http_tracestate);
+
+/* The platform waits no longer than this from now on. */
+void call_limit(struct call *call, int64_t allowance_ms);
 
 /* Verify, then run the handler on the event. Does not deliver. An event of a type that is not listed under "in" is ignored. */
 bool call_handle(struct call *call, struct error *err);

@@ -3,6 +3,7 @@
 #include "runtime/outcome.h"
 #include "runtime/platform.h"
 #include "runtime/report.h"
+#include "runtime/scrape.h"
 #include "runtime/server.h"
 
 #include <stdatomic.h>
@@ -66,6 +67,7 @@ static bool handle_event(struct shim *shim, struct arena *arena, const struct re
     struct call call;
     call_begin(&call, shim, arena, event, request_header(request, "traceparent", NULL),
                request_header(request, "tracestate", NULL));
+    call_limit(&call, platform_allowance_ms(shim->platform, request));
     bool good = call_handle(&call, &err) && finish(&call, reply, alone, &err);
     if (!good)
         fail(reply, &err);
@@ -104,6 +106,7 @@ static void handle_http(struct shim *shim, struct arena *arena, const struct req
     struct call call;
     call_begin(&call, shim, arena, NULL, request_header(request, "traceparent", NULL),
                request_header(request, "tracestate", NULL));
+    call_limit(&call, platform_allowance_ms(shim->platform, request));
     bool good = shim->function->serve(&call, request, reply, &err);
     if (good && !call_deliver(&call, &err)) {
         good = false;
@@ -139,6 +142,7 @@ struct serving {
     struct server *server;
     const char *listen;
     bool marked; /* the platform's file that says "ready" was made */
+    bool tells;  /* metrics, to whoever reaches this port */
 };
 
 static void handle(void *context, const struct request *request, struct reply *reply)
@@ -149,24 +153,13 @@ static void handle(void *context, const struct request *request, struct reply *r
     metrics_in_flight(serving->shim->metrics, -1);
 }
 
-static void answer_metrics(const struct metrics *metrics, const struct request *request, struct reply *reply)
-{
-    struct error err = { 0 };
-    enum metrics_format format = metrics_format_of(request_header(request, "Accept", NULL));
-    reply->content_type = metrics_content_type(format);
-    if (!metrics_render(metrics, format, &reply->body, &err))
-        fail(reply, &err);
-}
-
 /* Answered whatever the handlers are doing. */
 static bool answer(void *context, const struct request *request, struct reply *reply)
 {
     const struct serving *serving = context;
     bool readiness;
-    if (span_is(request->method, "GET") && span_is(request->path, "/metrics")) {
-        answer_metrics(serving->shim->metrics, request, reply);
+    if (serving->tells && scrape_answer(serving->shim->metrics, request, reply))
         return true;
-    }
     if (!platform_is_health_check(request, &readiness))
         return false;
     reply->status = readiness && stop_requested_ms() != 0 ? 503 : 200;
@@ -195,7 +188,9 @@ void serve_stop(void)
 
 bool serve_run(struct shim *shim, const char *listen, struct error *err)
 {
-    struct serving serving = { .shim = shim, .listen = listen };
+    const char *metrics_listen = getenv("PUSHWRIGHT_METRICS_LISTEN");
+    bool apart = metrics_listen && *metrics_listen;
+    struct serving serving = { .shim = shim, .listen = listen, .tells = !apart && !shim->manifest->serves_http };
     const struct server_options options = {
         .listen = listen,
         .workers = shim->manifest->concurrency,
@@ -208,6 +203,9 @@ bool serve_run(struct shim *shim, const char *listen, struct error *err)
         .ready = ready,
         .context = &serving,
     };
+    AUTO(scrape_stop) struct scrape *scrape = apart ? scrape_start(shim->metrics, metrics_listen, err) : NULL;
+    if (apart && !scrape)
+        return error_wrap(err, "PUSHWRIGHT_METRICS_LISTEN");
     AUTO(server_free) struct server *server = server_new(&options, err);
     if (!server)
         return false;

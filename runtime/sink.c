@@ -328,9 +328,10 @@ static struct secret *read_bearer(const struct sink *sink, struct error *err)
     return bearer;
 }
 
+/* As Knative does (its specification of the data plane): what is not there yet, 404, may be soon. */
 static bool is_retried(int status)
 {
-    return status == 408 || status == 409 || status == 429 || status >= 500;
+    return status == 404 || status == 408 || status == 409 || status == 429 || status >= 500;
 }
 
 struct delivery {

@@ -28,7 +28,7 @@ AUTO_FREE(struct sink, sink_free)
 /* Set the overrides' extensions on an event that is about to be signed; sink_deliver sends what it is given. */
 bool sink_override(const struct sink *sink, struct arena *arena, struct event *event, struct error *err);
 
-/* Deliver in binary mode. True: the sink answered 2xx, it has the event. 408, 409, 429, 5xx and failed connections are tried again with
+/* Deliver in binary mode. True: the sink answered 2xx, it has the event. 404, 408, 409, 429, 5xx and failed connections are tried again with
  * exponential backoff, jitter and Retry-After within the budget; the receiver drops duplicates by source and id. Otherwise
  * false: ERROR_UNAVAILABLE (not accepted), ERROR_UNCERTAIN (it may have been), or by status for a final refusal.
  * Each attempt has a span of its own in the HTTP header traceparent, in the trace that the event's attribute names. */

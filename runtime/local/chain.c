@@ -169,6 +169,7 @@ static bool is_inherited(const char *variable)
         "PUSHWRIGHT_SOURCE=",
         "PUSHWRIGHT_PLATFORM=",
         "PUSHWRIGHT_DRAIN_SECONDS=",
+        "PUSHWRIGHT_METRICS_LISTEN=",
         "PUSHWRIGHT_LOCAL_PLATFORM=",
         "PUSHWRIGHT_CACHE_DIR=",
     };
