@@ -217,6 +217,14 @@ static bool build_platforms(struct job *job, struct engine *engine, struct git_s
     return good;
 }
 
+/* A line of what RUN prints. */
+static void said(void *context, const char *line)
+{
+    const struct job *job = context;
+
+    call_log(job->call, "%s", line);
+}
+
 static bool build(struct job *job, struct error *err)
 {
     AUTO(git_snapshot_free) struct git_snapshot *snapshot = git_fetch(&job->remote, job->order.ref, job->commit, err);
@@ -230,7 +238,8 @@ static bool build(struct job *job, struct error *err)
                                       .cache_directory = job->state->cache_directory,
                                       .allow_private = job->state->allow_private,
                                       .cancelled = cancelled,
-                                      .cancelled_context = job };
+                                      .cancelled_context = job,
+                                      .run = { .said = said, .said_context = job, .cache_scope = job->rule->name } };
 
     if (!order_tags(job->call, &job->order, job->rule, job->commit, &job->tags, err) ||
         !order_arguments(job->call, &job->order, job->rule, job->commit, &options.args, err) ||

@@ -5,6 +5,21 @@
 #include "shared/base/digest.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef SYS_openat2
+#define SYS_openat2 437
+#endif
+
+/* linux/openat2.h */
+struct open_how_v0 {
+    uint64_t flags, mode, resolve;
+};
+enum { RESOLVE_WITHOUT_LINKS = 0x04, RESOLVE_BELOW = 0x08, PIECE = 64 * 1024 };
 
 bool content_size(struct content *content, struct error *err)
 {
@@ -16,6 +31,40 @@ bool content_size(struct content *content, struct error *err)
     if (content->size > CONTENT_MAX && content->kind == CONTENT_GIT)
         return error_set(err, ERROR_TOO_LARGE, "%lld bytes, more than the %d of a file of the context that are allowed",
                          (long long)content->size, CONTENT_MAX);
+    return true;
+}
+
+static int disk_open(const char *root, const char *path)
+{
+    struct open_how_v0 how = { .flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+                               .resolve = RESOLVE_WITHOUT_LINKS | RESOLVE_BELOW };
+    AUTO(close) int directory = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    if (directory < 0)
+        return -1;
+    return (int)syscall(SYS_openat2, directory, path, &how, sizeof(how));
+}
+
+static bool disk_read(const struct content *content, http_body_fn *on_data, void *context, struct error *err)
+{
+    AUTO(close) int fd = disk_open(content->disk.root, content->disk.path);
+    AUTO(free) char *piece = malloc(PIECE);
+
+    if (fd < 0)
+        return error_set_errno(err, errno, "open '/%s'", content->disk.path);
+    if (!piece)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    for (int64_t left = content->size; left > 0;) {
+        ssize_t n = read(fd, piece, left < PIECE ? (size_t)left : PIECE);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return error_set_errno(err, n < 0 ? errno : ENODATA, "read '/%s'", content->disk.path);
+        if (!on_data(context, piece, (size_t)n, err))
+            return false;
+        left -= n;
+    }
     return true;
 }
 
@@ -32,6 +81,8 @@ bool content_read(const struct content *content, http_body_fn *on_data, void *co
         return folder_read(content->folder.folder, content->folder.node, on_data, context, err);
     case CONTENT_SPOOL:
         return spool_read(content->spool.spool, content->spool.offset, content->size, on_data, context, err);
+    case CONTENT_DISK:
+        return disk_read(content, on_data, context, err);
     case CONTENT_BASE:
         break;
     }

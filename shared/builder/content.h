@@ -15,6 +15,7 @@ enum content_kind {
     CONTENT_GIT,    /* a blob of the commit */
     CONTENT_FOLDER, /* a file of this machine */
     CONTENT_SPOOL,  /* a download, or taken out of an archive or base */
+    CONTENT_DISK,   /* what RUN has written; read as it lies there */
     CONTENT_BASE,   /* still in a layer of a base image: base_extract() makes it a spooled one */
 };
 
@@ -35,6 +36,9 @@ struct content {
             const struct spool *spool;
             int64_t offset;
         } spool;
+        struct {
+            const char *root, *path; /* no link on the path is followed */
+        } disk;
         struct {
             struct base *base;
             uint32_t layer, ordinal; /* the layer's number in the image, the entry's number in the layer */

@@ -1,5 +1,6 @@
 #include "shared/builder/engine.h"
 
+#include "shared/builder/run.h"
 #include "shared/builder/stage.h"
 
 #include <stdlib.h>
@@ -63,6 +64,7 @@ static void build_free(struct build *build)
     dockerfile_plan_free(build->plan);
     dockerfile_scope_free(build->global);
     tree_free(build->nothing);
+    runner_free(build->runner);
     spool_free(build->spool);
     arena_free(build->arena);
     free(build);

@@ -204,6 +204,13 @@ static bool apply_entrypoint(struct stage *stage, const struct dockerfile_instru
            (stage->cmd_set || imageconfig_set(stage->config, "Cmd", (struct span){ 0 }, err));
 }
 
+static bool apply_run(struct stage *stage, const struct dockerfile_instruction *in, struct error *err)
+{
+    struct dockerfile_words words;
+
+    return command_words(stage, &in->run.command, NULL, &words, err) && stage_run(stage, &in->run, words, err);
+}
+
 static void add_nanoseconds(struct json_writer *w, const char *key, int64_t value)
 {
     if (value != 0)
@@ -274,6 +281,7 @@ static bool (*const apply[DOCKERFILE_OPS])(struct stage *, const struct dockerfi
     [DOCKERFILE_LABEL] = apply_label,
     [DOCKERFILE_MAINTAINER] = apply_maintainer,
     [DOCKERFILE_ONBUILD] = apply_onbuild,
+    [DOCKERFILE_RUN] = apply_run,
     [DOCKERFILE_SHELL] = apply_shell,
     [DOCKERFILE_STOPSIGNAL] = apply_stopsignal,
     [DOCKERFILE_USER] = apply_user,

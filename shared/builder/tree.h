@@ -31,6 +31,7 @@ struct tree_node {
     struct tree_node *same_hash;
     struct attributes is;
     uint32_t hash;
+    bool whiteout;  /* no file, but ".wh.NAME": in the layer at hand NAME is deleted; gone when the layer is written */
     uint32_t layer; /* that touched it last: 0 is the base, a new layer has the next number */
 };
 

@@ -365,7 +365,7 @@ FROM scratch AS files
 COPY --chown=7:8 src /out/
 COPY src/one /out/bin/tool
 FROM $B AS unused
-RUN this would be refused if it were needed
+RUN this would fail if it were needed
 FROM scratch AS final
 COPY --from=files /out /app
 COPY --from=0 /out/bin/tool /tool
@@ -507,7 +507,7 @@ def downloads_are_added():
 
 
 def mistakes_are_told_by_line():
-    rows = [("FROM scratch\nCOPY a /\n\nRUN make\n", "line 4: RUN is not supported by this builder"),
+    rows = [("FROM scratch\nCOPY a /\n\nRUN --security=insecure make\n", "line 4: RUN: security.insecure is not allowed"),
             ("FROM scratch\nCOPPY a /\n", "line 2: unknown instruction: COPPY"),
             ("FROM scratch\nCOPY nothing /\n", 'line 2: COPY: "/nothing": not found in the context'),
             ("FROM scratch\nCOPY up /\n", 'line 2: COPY: "/up": not found in the context'),
