@@ -4,13 +4,13 @@
  * begins and again before the image is published: a branch that has moved on has a build of its own. What goes wrong for good (a
  * Dockerfile that cannot be built, a token that is refused) is the build's result and told by its events; what may go better next time
  * is an error, and the sender tries again. */
+#include "shared/builder/baseindex.h"
 #include "functions/build/events.h"
 #include "functions/build/order.h"
+#include "shared/builder/publish.h"
 #include "functions/build/running.h"
 #include "runtime/function.h"
 #include "shared/base/clock.h"
-#include "shared/builder/baseindex.h"
-#include "shared/builder/publish.h"
 #include "shared/config/config.h"
 #include "shared/git/git.h"
 
@@ -217,39 +217,30 @@ static bool build_platforms(struct job *job, struct engine *engine, struct git_s
     return good;
 }
 
-/* A line of what RUN prints. */
-static void said(void *context, const char *line)
-{
-    const struct job *job = context;
-
-    call_log(job->call, "%s", line);
-}
-
 static bool build(struct job *job, struct error *err)
 {
     AUTO(git_snapshot_free) struct git_snapshot *snapshot = git_fetch(&job->remote, job->order.ref, job->commit, err);
     if (!snapshot)
         return false;
     snprintf(job->commit, sizeof(job->commit), "%s", git_snapshot_commit(snapshot));
-    AUTO(context_release) struct context context = { 0 };
-    struct engine_options options = { .context = &context,
+    struct engine_options options = { .snapshot = snapshot,
+                                      .dockerfile = job->rule->dockerfile,
+                                      .context = job->rule->context,
                                       .target = job->rule->target,
                                       .registries = &job->registries,
                                       .cache_directory = job->state->cache_directory,
                                       .allow_private = job->state->allow_private,
                                       .cancelled = cancelled,
-                                      .cancelled_context = job,
-                                      .run = { .said = said, .said_context = job, .cache_scope = job->rule->name } };
+                                      .cancelled_context = job };
 
     if (!order_tags(job->call, &job->order, job->rule, job->commit, &job->tags, err) ||
-        !order_arguments(job->call, &job->order, job->rule, job->commit, &options.args, err) ||
-        !context_of_commit(snapshot, job->rule->dockerfile, job->rule->context, &context, err))
+        !order_arguments(job->call, &job->order, job->rule, job->commit, &options.args, err))
         return false;
     AUTO(engine_free) struct engine *engine = engine_new(&options, err);
     if (!engine)
         return false;
-    if (context.files->submodules > 0)
-        call_log(job->call, "%zu submodules of '%s' are left empty", context.files->submodules, job->rule->repository);
+    if (engine_submodules(engine) > 0)
+        call_log(job->call, "%zu submodules of '%s' are left empty", engine_submodules(engine), job->rule->repository);
     return build_platforms(job, engine, snapshot, err);
 }
 
@@ -322,8 +313,7 @@ static bool handle(struct call *call, struct error *err)
     if (!job.rule->enabled)
         return call_skip(call, job.order.build, job.order.ref, err, "build '%s' is switched off", job.order.build);
     job.deadline_ms = job.started_ms + job.rule->timeout_s * 1000;
-    job.registries = registry_logins_options(job.state->logins);
-    job.registries.cache_directory = job.state->cache_directory;
+    job.registries = registry_logins_options(job.state->logins, true);
     return run(&job, err);
 }
 

@@ -2,7 +2,8 @@
  *
  * Below the state directory:
  *   images/HEX.json   configuration of the image whose manifest (or index) has that digest
- *   layers/           content of their layers, see layers.h */
+ *   layers/HEX/fs     content of the layer with that diff id; beside it "boot", the boot in which it was written, and later "synced":
+ *                     a layer from before a crash of the machine counts only when it had reached the disk */
 #ifndef PUSHWRIGHT_RUNTIME_LOCAL_SERVICES_IMAGE_H
 #define PUSHWRIGHT_RUNTIME_LOCAL_SERVICES_IMAGE_H
 

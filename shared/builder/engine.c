@@ -1,6 +1,5 @@
 #include "shared/builder/engine.h"
 
-#include "shared/builder/run.h"
 #include "shared/builder/stage.h"
 
 #include <stdlib.h>
@@ -11,6 +10,7 @@ static const int64_t spool_bytes_max = INT64_C(16) << 30;
 
 struct engine {
     struct engine_options options;
+    struct context context;
     struct dockerfile *dockerfile;
 };
 
@@ -19,6 +19,7 @@ void engine_free(struct engine *engine)
     if (!engine)
         return;
     dockerfile_free(engine->dockerfile);
+    context_release(&engine->context);
     free(engine);
 }
 
@@ -31,8 +32,15 @@ struct engine *engine_new(const struct engine_options *options, struct error *er
         return NULL;
     }
     engine->options = *options;
-    engine->dockerfile = dockerfile_parse(bytes_span(&options->context->dockerfile), err);
+    if (!context_load(options->snapshot, options->dockerfile, options->context, &engine->context, err))
+        return NULL;
+    engine->dockerfile = dockerfile_parse(bytes_span(&engine->context.dockerfile), err);
     return engine->dockerfile ? TAKE(engine) : NULL;
+}
+
+size_t engine_submodules(const struct engine *engine)
+{
+    return engine->context.submodules;
 }
 
 /* ---- memory of a build ---- */
@@ -64,7 +72,6 @@ static void build_free(struct build *build)
     dockerfile_plan_free(build->plan);
     dockerfile_scope_free(build->global);
     tree_free(build->nothing);
-    runner_free(build->runner);
     spool_free(build->spool);
     arena_free(build->arena);
     free(build);
@@ -308,12 +315,10 @@ bool engine_build(struct engine *engine, const char *platform, struct built *out
     if (!build || !build->arena)
         return error_set(err, ERROR_INTERNAL, "out of memory");
     build->options = &engine->options;
-    build->context = engine->options.context;
+    build->context = &engine->context;
     build->dockerfile = engine->dockerfile;
     build->platform = platform;
-    build->time_s = engine->options.context->files->time_s;
-    build->newest_s = INT64_MAX;
-    build->file_number = UINT64_C(1) << 63; /* apart from those of base images */
+    build->time_s = git_snapshot_time_s(engine->options.snapshot);
     if (!prepare(build, err))
         return false;
     for (size_t i = 0; i <= dockerfile_plan_target(build->plan); i++) {
