@@ -4,13 +4,13 @@
  * begins and again before the image is published: a branch that has moved on has a build of its own. What goes wrong for good (a
  * Dockerfile that cannot be built, a token that is refused) is the build's result and told by its events; what may go better next time
  * is an error, and the sender tries again. */
-#include "shared/builder/baseindex.h"
 #include "functions/build/events.h"
 #include "functions/build/order.h"
-#include "shared/builder/publish.h"
 #include "functions/build/running.h"
 #include "runtime/function.h"
 #include "shared/base/clock.h"
+#include "shared/builder/baseindex.h"
+#include "shared/builder/publish.h"
 #include "shared/config/config.h"
 #include "shared/git/git.h"
 

@@ -3,8 +3,8 @@
 #ifndef PUSHWRIGHT_SHARED_BUILDER_BASE_H
 #define PUSHWRIGHT_SHARED_BUILDER_BASE_H
 
-#include "shared/builder/tree.h"
 #include "shared/base/json.h"
+#include "shared/builder/tree.h"
 #include "shared/oci/image.h"
 
 struct base {
