@@ -18,8 +18,7 @@ enum {
     REASON_MAX = 600,
     RUNTIME_ATTRIBUTES = 5, /* correlationid, causationid, traceparent, tracestate, signature */
     QUEUE_MAX = 1000,
-    DELIVERY_MIN_MS =
-        500, /* what deadline_after() leaves for the answer at least, for a handler that took all its time */
+    DELIVERY_MIN_MS = 500, /* what working_ms() leaves for the answer at least, for a handler that took all its time */
 };
 
 /* --- memory -------------------------------------------------------------------------------------------------------------- */
@@ -50,12 +49,12 @@ void shim_return_arena(struct shim *shim, struct arena *arena)
 
 /* --- what a call knows ---------------------------------------------------------------------------------------------------- */
 
-/* Five in a hundred, half a second at least, are left for the answer. */
-static int64_t deadline_after(int64_t now_ms, long timeout_s)
+/* How long a handler may work when there are `whole_ms` until somebody stops waiting: five in a hundred, half a second at least, are
+ * left for the answer. */
+static int64_t working_ms(int64_t whole_ms)
 {
-    int64_t whole = (int64_t)timeout_s * 1000;
-    int64_t margin = whole / 20 > 500 ? whole / 20 : 500;
-    return now_ms + (margin < whole ? whole - margin : whole / 2);
+    int64_t margin = whole_ms / 20 > 500 ? whole_ms / 20 : 500;
+    return margin < whole_ms ? whole_ms - margin : whole_ms / 2;
 }
 
 /* The trace of the start of the chain stays in the attribute; only an event without one takes up the HTTP request's. */
@@ -81,12 +80,19 @@ void call_begin(struct call *call, struct shim *shim, struct arena *arena, const
                 struct span http_traceparent, struct span http_tracestate)
 {
     *call = (struct call){ .shim = shim, .arena = arena, .event = event, .started_us = clock_monotonic_us() };
-    call->deadline_ms = deadline_after(clock_monotonic_ms(), shim->manifest->timeout_s);
+    call->deadline_ms = clock_monotonic_ms() + working_ms((int64_t)shim->manifest->timeout_s * 1000);
     if (event) {
         call->parent_source = event->source;
         call->parent_id = event->id;
     }
     take_trace(call, http_traceparent, http_tracestate);
+}
+
+void call_limit(struct call *call, int64_t allowance_ms)
+{
+    int64_t limit_ms = working_ms(allowance_ms);
+    if (limit_ms < call_remaining_ms(call))
+        call->deadline_ms = clock_monotonic_ms() + limit_ms;
 }
 
 void *call_state(struct call *call)
@@ -194,12 +200,13 @@ int64_t call_remaining_ms(struct call *call)
     return left > 0 ? left : 0;
 }
 
-/* Told to stop, a call may still use half of the time that the platform gives before it kills. */
+/* Told to stop, a call may still use the time that the platform gives before it kills. */
 bool call_cancelled(void *context)
 {
     struct call *call = context;
     int64_t stop_ms = stop_requested_ms();
-    return call_remaining_ms(call) == 0 || (stop_ms != 0 && clock_monotonic_ms() - stop_ms >= call->shim->drain_ms / 2);
+    return call_remaining_ms(call) == 0 ||
+           (stop_ms != 0 && clock_monotonic_ms() - stop_ms >= working_ms(call->shim->drain_ms));
 }
 
 /* --- emitting ------------------------------------------------------------------------------------------------------------- */
@@ -431,19 +438,6 @@ bool call_skip(struct call *call, const char *rule, const char *target, struct e
 
 /* --- delivering ----------------------------------------------------------------------------------------------------------- */
 
-int64_t call_delivery_ms(struct call *call)
-{
-    int64_t left = call_remaining_ms(call);
-    return left < DELIVERY_MIN_MS ? DELIVERY_MIN_MS : left;
-}
-
-void call_accepted(struct call *call, int status)
-{
-    metrics_sent(call->shim->metrics, span_of(call->undelivered->event.type), status);
-    call->undelivered = call->undelivered->next;
-    call->first_attempt = NULL;
-}
-
 bool call_deliver(struct call *call, struct error *err)
 {
     const struct outlet *outlet = &call->shim->outlet;
@@ -451,14 +445,16 @@ bool call_deliver(struct call *call, struct error *err)
         call->delivering_failed = true;
         return error_set(err, ERROR_INTERNAL, "no sink is configured for the events: set K_SINK or PUSHWRIGHT_SINK");
     }
-    while (call->undelivered) {
+    for (; call->undelivered; call->undelivered = call->undelivered->next) {
         const struct event *event = &call->undelivered->event;
         int status = 0;
-        if (outlet->deliver(outlet->context, event, call->first_attempt, call_delivery_ms(call), &status, err)) {
-            call_accepted(call, status);
-            continue;
-        }
+        int64_t left = call_remaining_ms(call);
+        if (left < DELIVERY_MIN_MS)
+            left = DELIVERY_MIN_MS;
+        bool delivered = outlet->deliver(outlet->context, event, left, &status, err);
         metrics_sent(call->shim->metrics, span_of(event->type), status);
+        if (delivered)
+            continue;
         /* That the sink refuses for good is no word about the event that came in: it must be tried again, not dropped. */
         call->delivering_failed = true;
         if (err->kind != ERROR_UNCERTAIN)

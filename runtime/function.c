@@ -51,10 +51,9 @@ static const char *environment(const char *name)
     return value && *value ? value : NULL;
 }
 
-static bool deliver_to_sink(void *context, const struct event *event, const struct sink_failure *first,
-                            int64_t budget_ms, int *status, struct error *err)
+static bool deliver_to_sink(void *context, const struct event *event, int64_t budget_ms, int *status, struct error *err)
 {
-    return sink_deliver_within(context, event, first, budget_ms, status, err);
+    return sink_deliver_within(context, event, budget_ms, status, err);
 }
 
 static bool set_drain(struct shim *shim, struct error *err)
@@ -183,7 +182,7 @@ static int start_and_run(const struct function *function, struct manifest *manif
         report_fatal(manifest->name, &err);
         return EXIT_FAILURE;
     }
-    shim.platform = platform->name;
+    shim.platform = platform;
     int code = run(&shim, platform, event_path);
     if (function->stop)
         function->stop(shim.state);
@@ -245,6 +244,8 @@ static const struct {
     { "PUSHWRIGHT_TRUST_PLATFORM", "1: events need no signature, the platform authenticates their senders" },
     { "PUSHWRIGHT_SOURCE", "source of the events it gives; else /pushwright/<function>" },
     { "PUSHWRIGHT_PLATFORM", "name of the platform, where its environment does not tell" },
+    { "PUSHWRIGHT_METRICS_LISTEN",
+      "where /metrics is told instead; else on the function's port, unless it faces the outside" },
     { "PUSHWRIGHT_DRAIN_SECONDS", "time between SIGTERM and the end, for what has begun; else 30" },
 };
 

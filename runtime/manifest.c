@@ -13,6 +13,8 @@ enum {
     TIMEOUT_DEFAULT_S = 60,
     TIMEOUT_MAX_S = 24 * 3600,
     BODY_LIMIT = 256 * 1024 * 1024,
+    MEMORY_BODIES = 4,
+    MEMORY_LIMIT = 1024 * 1024 * 1024,
 };
 
 static bool read_list(const struct manifest *manifest, const struct json *root, const char *key,
@@ -49,14 +51,18 @@ static bool read_number(const struct json *root, const char *key, int64_t fallba
 
 static bool read_numbers(struct manifest *manifest, const struct json *root, struct error *err)
 {
-    int64_t concurrency, timeout_s, body_max;
+    int64_t concurrency, timeout_s, body_max, memory_max;
     if (!read_number(root, "concurrency", CONCURRENCY_DEFAULT, CONCURRENCY_MAX, &concurrency, err) ||
         !read_number(root, "timeoutSeconds", TIMEOUT_DEFAULT_S, TIMEOUT_MAX_S, &timeout_s, err) ||
-        !read_number(root, "bodyBytes", EVENT_MAX, BODY_LIMIT, &body_max, err))
+        !read_number(root, "bodyBytes", EVENT_MAX, BODY_LIMIT, &body_max, err) ||
+        !read_number(root, "memoryBytes", MEMORY_BODIES * body_max, MEMORY_LIMIT, &memory_max, err))
         return false;
+    if (memory_max < body_max)
+        return error_set(err, ERROR_INVALID, "'memoryBytes' must hold one body of 'bodyBytes' at least");
     manifest->concurrency = (unsigned)concurrency;
     manifest->timeout_s = (long)timeout_s;
     manifest->body_max = (size_t)body_max;
+    manifest->memory_max = (size_t)memory_max;
     return true;
 }
 
@@ -73,7 +79,6 @@ static bool read_names(struct manifest *manifest, const struct json *root, struc
     if (serves && (!json_string(serves) || strcmp(json_string(serves), "http") != 0))
         return error_set(err, ERROR_INVALID, "'serves' can only be \"http\"");
     manifest->serves_http = serves != NULL;
-    manifest->is_blocking = json_boolean(json_get(root, "blocking"), true);
     manifest->is_signed = json_boolean(json_get(root, "signed"), false);
     return true;
 }

@@ -1,10 +1,9 @@
 /* fn.json: what a function takes, gives and needs. Compiled into each function; manifests and subscriptions are rendered from it.
  *
  *   {"name": "trigger", "summary": "…", "in": ["dev.cdevents.artifact.published.0.3.0"], "out": ["…"], "signed": true,
- *    "concurrency": 4, "timeoutSeconds": 60, "bodyBytes": 1048576, "secrets": ["chain", "registry"]}
+ *    "concurrency": 4, "timeoutSeconds": 60, "bodyBytes": 1048576, "memoryBytes": 4194304, "secrets": ["chain", "registry"]}
  *
- * "serves": "http" instead of "in" for a function that faces the outside; with "blocking": false when its handler waits for nothing, so
- * that the thread that reads requests may run it. Members not known here are for other readers. */
+ * "serves": "http" instead of "in" for a function that faces the outside. Members not known here are for other readers. */
 #ifndef PUSHWRIGHT_RUNTIME_MANIFEST_H
 #define PUSHWRIGHT_RUNTIME_MANIFEST_H
 
@@ -21,11 +20,11 @@ struct manifest {
     const char *summary; /* one sentence; "" when absent */
     struct manifest_list in, out, secrets;
     bool serves_http;     /* "serves": "http" */
-    bool is_blocking;     /* unless it says that it is not */
     bool is_signed;       /* refuses events without a good signature */
     unsigned concurrency; /* calls at once; default 4 */
     long timeout_s;       /* of a call; default 60 */
     size_t body_max;      /* default EVENT_MAX */
+    size_t memory_max;    /* the bodies of all requests together; default 4 * body_max */
     struct arena *arena;
 };
 

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -25,7 +26,8 @@ struct histogram {
     atomic_uint_least64_t sum_us;
 };
 
-/* A counter's row: two labels. Rows are added under the lock and published by the count; they never change or go. */
+/* A counter's row: two labels. Rows are made when they are needed, since a function that has just started has none; added
+ * under the lock and published by the count, they never change or go. */
 struct series {
     char first[METRICS_LABEL_MAX], second[METRICS_WORD_MAX];
     atomic_uint_least64_t value;
@@ -43,7 +45,8 @@ static const struct {
 
 struct counter {
     atomic_uint count;
-    struct series series[METRICS_SERIES_MAX + 1]; /* the last one takes what has no row */
+    struct series *series[METRICS_SERIES_MAX + 1];
+    struct series other; /* the last row, of what has none of its own */
 };
 
 struct metrics {
@@ -67,6 +70,9 @@ void metrics_free(struct metrics *metrics)
 {
     if (!metrics)
         return;
+    for (int id = 0; id < COUNTERS; id++)
+        for (unsigned i = 0; i < METRICS_SERIES_MAX; i++)
+            free(metrics->counters[id].series[i]);
     pthread_mutex_destroy(&metrics->lock);
     free(metrics);
 }
@@ -74,16 +80,21 @@ void metrics_free(struct metrics *metrics)
 static struct series *find(struct counter *counter, unsigned from, unsigned to, const char *first, const char *second)
 {
     for (unsigned i = from; i < to; i++)
-        if (strcmp(counter->series[i].first, first) == 0 && strcmp(counter->series[i].second, second) == 0)
-            return &counter->series[i];
+        if (strcmp(counter->series[i]->first, first) == 0 && strcmp(counter->series[i]->second, second) == 0)
+            return counter->series[i];
     return NULL;
 }
 
+/* Without memory for a row what it would count goes to the others, whose row is shown once there are as many as there may be. */
 static struct series *add_locked(struct counter *counter, unsigned count, const char *first, const char *second)
 {
-    struct series *series = &counter->series[count];
-    snprintf(series->first, sizeof series->first, "%s", count < METRICS_SERIES_MAX ? first : "other");
-    snprintf(series->second, sizeof series->second, "%s", count < METRICS_SERIES_MAX ? second : "other");
+    bool last = count == METRICS_SERIES_MAX;
+    struct series *series = last ? &counter->other : calloc(1, sizeof *series);
+    if (!series)
+        return &counter->other;
+    snprintf(series->first, sizeof series->first, "%s", last ? "other" : first);
+    snprintf(series->second, sizeof series->second, "%s", last ? "other" : second);
+    counter->series[count] = series;
     atomic_store_explicit(&counter->count, count + 1, memory_order_release);
     return series;
 }
@@ -98,8 +109,7 @@ static void count(struct metrics *metrics, enum counter_id id, const char *first
         unsigned now = atomic_load_explicit(&counter->count, memory_order_relaxed);
         series = find(counter, seen, now, first, second);
         if (!series)
-            series = now <= METRICS_SERIES_MAX ? add_locked(counter, now, first, second)
-                                               : &counter->series[METRICS_SERIES_MAX];
+            series = now <= METRICS_SERIES_MAX ? add_locked(counter, now, first, second) : &counter->other;
         pthread_mutex_unlock(&metrics->lock);
     }
     atomic_fetch_add_explicit(&series->value, 1, memory_order_relaxed);
@@ -248,7 +258,7 @@ static bool render_counter(const struct metrics *metrics, enum counter_id id, en
     if (!render_head(out, format, counter_rows[id].name, "counter", counter_rows[id].help, NULL, err))
         return false;
     for (unsigned i = 0; i < rows; i++) {
-        const struct series *series = &counter->series[i];
+        const struct series *series = counter->series[i];
         if (!bytes_printf(out, err, "%s_total{%s=\"%s\",%s=\"%s\"} %llu\n", counter_rows[id].name,
                           counter_rows[id].first, series->first, counter_rows[id].second, series->second,
                           (unsigned long long)atomic_load_explicit(&series->value, memory_order_relaxed)))

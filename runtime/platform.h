@@ -20,6 +20,10 @@ struct platform {
     const char *ports[3]; /* variables that name the port, the first that is set counts */
     const char *port;     /* when none is set */
     const char *event;    /* variable of the directory or of the event itself */
+    struct {
+        const char *header; /* tells with a request when the platform gives up on it; NULL: none does */
+        int64_t (*left_ms)(struct span value, int64_t wall_ms); /* negative: not understood */
+    } deadline;
 };
 
 /* $PUSHWRIGHT_PLATFORM names a row; else the first row whose signal is set. NULL with ERROR_INVALID for an unknown name. */
@@ -27,6 +31,10 @@ const struct platform *platform_detect(struct error *err);
 
 /* What to listen on: $PUSHWRIGHT_LISTEN, else the port. */
 const char *platform_listen(const struct platform *platform);
+
+/* How long the platform waits for the answer to this request; INT64_MAX when it does not tell. Whoever else sends the header can only
+ * shorten his own request. */
+int64_t platform_allowance_ms(const struct platform *platform, const struct request *request);
 
 /* The event of a one-shot platform, structured. */
 bool platform_read_event(const struct platform *platform, struct bytes *out, struct error *err);

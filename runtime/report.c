@@ -13,7 +13,7 @@ enum { MESSAGE_MAX = 2000, TRACE_ID_LENGTH = 32 };
 static struct log_fields fields_of(struct call *call, char trace_id[static TRACE_ID_LENGTH + 1])
 {
     const struct event *event = call->event;
-    struct log_fields fields = { .logger = call->shim->manifest->name, .platform = call->shim->platform };
+    struct log_fields fields = { .logger = call->shim->manifest->name, .platform = call->shim->platform->name };
     if (event) {
         fields.ce_id = event->id;
         fields.ce_type = event->type;
@@ -50,7 +50,7 @@ void report_listening(const struct shim *shim, const char *listen, unsigned port
     json_add_string(&w, "severity", "INFO");
     json_add_string(&w, "message", "listening");
     json_add_string(&w, "logger", shim->manifest->name);
-    json_add_string(&w, "platform", shim->platform);
+    json_add_string(&w, "platform", shim->platform->name);
     json_add_span(&w, "listen", span_of(listen));
     json_add_integer(&w, "port", port);
     json_close_object(&w);
@@ -87,7 +87,7 @@ void report_outcome(struct call *call, int status, const struct error *err)
 void report_refusal(const struct shim *shim, int status, const struct error *err)
 {
     const struct log_fields fields = { .logger = shim->manifest->name,
-                                       .platform = shim->platform,
+                                       .platform = shim->platform->name,
                                        .outcome = "failed",
                                        .error_type = error_kind_name(err->kind),
                                        .status = status };

@@ -10,6 +10,11 @@
 /* A body's memory grows by this or by what it has, whichever is more: never by what its sender claims. */
 enum { BODY_STEP = 64 * 1024 };
 
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
 static void list_remove(struct connection_list *list, struct connection *connection)
 {
     *(connection->previous ? &connection->previous->next : &list->first) = connection->next;
@@ -30,9 +35,6 @@ void connection_move_locked(struct server *server, struct connection *connection
     connection->state = state;
     connection->since_ms = clock_monotonic_ms();
     list_append(&server->lists[state], connection);
-    int64_t limit = server_limit_ms(server, state);
-    if (limit < server->look_ms - connection->since_ms)
-        server->look_ms = connection->since_ms + limit;
 }
 
 static void connection_move(struct server *server, struct connection *connection, enum connection_state state)
@@ -106,7 +108,6 @@ bool connection_add(struct server *server, int fd)
         connection->since_ms = clock_monotonic_ms();
         list_append(&server->lists[CONNECTION_IDLE], connection);
         server->connections++;
-        server->look_ms = 0;
         release_locked(server, connection, EPOLLIN);
     }
     server_unlock(server);
@@ -117,16 +118,37 @@ bool connection_add(struct server *server, int fd)
     return false;
 }
 
-/* Those who wait for memory, in their order; the first may go over the limit when nobody else does. */
+size_t server_memory_for(const struct server *server, uint64_t size)
+{
+    const struct server_options *options = &server->options;
+    size_t shared = options->memory_max - smaller(options->body_max, options->memory_max);
+    return size <= SMALL_BODY ? shared : shared - shared / SMALL_BODIES_SHARE;
+}
+
+/* What is announced to be large is so from its first byte on. */
+static uint64_t size_of(const struct message *message, size_t more)
+{
+    return message->chunked ? message->body.capacity + more : message->content_length;
+}
+
+static bool privilege_locked(struct server *server, struct connection *connection)
+{
+    if (server->privileged)
+        return server->privileged == connection;
+    server->privileged = connection;
+    server->memory_used -= connection->exchange->charged;
+    return true;
+}
+
+/* Those who wait for memory, in their order. */
 static void resume_starved_locked(struct server *server)
 {
-    struct connection *connection;
-    while ((connection = server->lists[CONNECTION_STARVED].first) != NULL) {
-        if (server->memory_used >= server->options.memory_max) {
-            if (server->privileged)
-                return;
-            server->privileged = connection;
-        }
+    struct connection *next;
+    for (struct connection *connection = server->lists[CONNECTION_STARVED].first; connection; connection = next) {
+        next = connection->next;
+        bool fits = server->memory_used < server_memory_for(server, size_of(&connection->exchange->message, 0));
+        if (connection->claimed || (!fits && !privilege_locked(server, connection)))
+            continue;
         connection_move_locked(server, connection, CONNECTION_BODY);
         release_locked(server, connection, EPOLLIN);
     }
@@ -134,23 +156,30 @@ static void resume_starved_locked(struct server *server)
 
 static void uncharge_locked(struct server *server, struct connection *connection, size_t charged)
 {
-    server->memory_used -= charged;
     if (server->privileged == connection)
         server->privileged = NULL;
+    else
+        server->memory_used -= charged;
     if (server->lists[CONNECTION_STARVED].first)
         resume_starved_locked(server);
 }
 
-/* Count the memory that the body holds now. */
-static void charge(struct server *server, struct exchange *exchange)
+/* Count the memory that the request holds now. False: it should not have begun, the memory of all is used up. */
+static bool charge(struct server *server, struct connection *connection)
 {
-    size_t capacity = exchange->message.body.capacity;
-    if (capacity == exchange->charged)
-        return;
+    struct exchange *exchange = connection->exchange;
+    const struct message *message = &exchange->message;
+    size_t held = message->body.capacity + (message->head.capacity > HEAD_USUAL ? message->head.capacity : 0);
+    if (held == exchange->charged)
+        return true;
     server_lock(server);
-    server->memory_used += capacity - exchange->charged;
+    bool is_privileged = server->privileged == connection;
+    if (!is_privileged)
+        server->memory_used += held - exchange->charged;
+    exchange->charged = held;
+    bool fits = is_privileged || server->memory_used <= server_memory_for(server, size_of(message, 0));
     server_unlock(server);
-    exchange->charged = capacity;
+    return fits;
 }
 
 static void report(struct server *server, const struct exchange *exchange, int status)
@@ -243,38 +272,6 @@ void connection_refuse(struct server *server, struct connection *connection, int
     connection_respond(server, connection);
 }
 
-/* It may have been answered, and the connection be gone, when this returns true. */
-static bool begin(struct server *server, struct connection *connection)
-{
-    struct exchange *exchange = connection->exchange;
-    const struct server_options *options = &server->options;
-    if (!options->begin)
-        return false;
-    connection_move(server, connection, CONNECTION_PARKED);
-    enum begun begun =
-        options->begin(options->context, &exchange->message.request, &exchange->reply, (struct parked *)connection);
-    if (begun == BEGUN_DONE)
-        connection_respond(server, connection);
-    return begun != BEGUN_NOT;
-}
-
-void server_answer(struct server *server, struct parked *parked)
-{
-    connection_respond(server, (struct connection *)parked);
-}
-
-void server_hand_over(struct server *server, struct parked *parked, void *work)
-{
-    struct connection *connection = (struct connection *)parked;
-    struct exchange *exchange = connection->exchange;
-    exchange->work = work;
-    if (server_enqueue(server, connection))
-        return;
-    /* No thread can be had: better that the others wait than that this is lost. */
-    server->options.resume(server->options.context, work, &exchange->reply);
-    connection_respond(server, connection);
-}
-
 static void dispatch(struct server *server, struct connection *connection, const struct hands *hands)
 {
     struct exchange *exchange = connection->exchange;
@@ -285,7 +282,7 @@ static void dispatch(struct server *server, struct connection *connection, const
         connection_move(server, connection, CONNECTION_RUNNING);
         options->handle(options->context, &exchange->message.request, &exchange->reply);
         connection_respond(server, connection);
-    } else if (!begin(server, connection) && !server_enqueue(server, connection))
+    } else if (!server_enqueue(server, connection))
         connection_refuse(server, connection, 503, "no thread can be started");
 }
 
@@ -338,9 +335,17 @@ static bool connection_feed(struct server *server, struct connection *connection
     if (message->state == MESSAGE_HEAD)
         exchange->begun_us = clock_monotonic_us();
     size_t used = message_feed(message, data, len);
-    charge(server, exchange);
+    if (exchange->marked_ms == 0 || message->body.len - exchange->marked >= WAITED_FOR_BYTES) {
+        exchange->marked = message->body.len;
+        exchange->marked_ms = clock_monotonic_ms();
+    }
+    bool fits = charge(server, connection);
     if (message->state == MESSAGE_REFUSED) {
         connection_refuse(server, connection, message->status, message->reason);
+        return false;
+    }
+    if (!fits) {
+        connection_refuse(server, connection, 503, SERVER_CROWDED);
         return false;
     }
     if (used < len && !keep_pending(connection, data + used, len - used)) {
@@ -359,15 +364,17 @@ static bool feed_pending(struct server *server, struct connection *connection, c
     return connection_feed(server, connection, hands, data, connection->pending_len);
 }
 
-/* May the body grow by `more`? When not, the connection waits for the memory of others. */
+/* May the body grow by `more`? Then it is counted already, before another asks. When not, the connection waits for the
+ * memory of others. */
 static bool may_grow(struct server *server, struct connection *connection, size_t more)
 {
+    size_t most = server_memory_for(server, size_of(&connection->exchange->message, more));
     server_lock(server);
-    bool fits = more <= server->options.memory_max && server->memory_used <= server->options.memory_max - more;
-    if (!fits && !server->privileged)
-        server->privileged = connection;
-    fits = fits || server->privileged == connection;
-    if (!fits) {
+    bool fits = more <= most && server->memory_used <= most - more;
+    if (fits) {
+        server->memory_used += server->privileged == connection ? 0 : more;
+        connection->exchange->charged += more;
+    } else if (!(fits = privilege_locked(server, connection))) {
         connection_move_locked(server, connection, CONNECTION_STARVED);
         connection->claimed = false;
     }
@@ -383,20 +390,15 @@ static bool make_room(struct server *server, struct connection *connection, size
     struct error err = { 0 };
     if (body->len + want < body->capacity)
         return true;
-    if (!may_grow(server, connection, body->len + want + 1 - body->capacity))
+    if (!may_grow(server, connection, bytes_capacity_for(body, want) - body->capacity))
         return false;
     spare_use(server, body, body->len + want);
     if (!bytes_reserve(body, want, &err)) {
         connection_refuse(server, connection, 503, "out of memory");
         return false;
     }
-    charge(server, exchange);
+    charge(server, connection);
     return true;
-}
-
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
 }
 
 /* Where the next bytes go: into the body itself when its length is known, else through the scratch buffer. */

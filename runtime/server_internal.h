@@ -6,9 +6,6 @@
  * every worker is inside a handler does it watch the connections too: health is answered, requests are read and
  * queued, and a worker that comes back takes from the queue first.
  *
- * With options.begin it is the other way round: handlers do not wait for anything, so the thread of server_run reads, handles and answers by
- * itself, and workers only take what it hands over (work_fd).
- *
  * A connection is touched by the thread that has claimed it, under the lock, by an event or because its time is up;
  * releasing it arms its descriptor again. Claimed or not it stands in exactly one list, the one of its state, oldest
  * first; since every state has one time limit, the head of a list is the first to run out. Everything marked [lock] is
@@ -30,7 +27,6 @@ enum connection_state {
     CONNECTION_STARVED, /* its body waits for memory; not armed */
     CONNECTION_QUEUED,  /* complete, waits for a worker; claimed for it */
     CONNECTION_RUNNING, /* in the handler */
-    CONNECTION_PARKED,  /* begun, its answer comes later */
     CONNECTION_WRITING, /* the peer does not take the answer as fast as it is given */
     CONNECTION_LINGER,  /* answered and half closed: what still comes is dropped, lest a reset overtake the answer */
     CONNECTION_STATES
@@ -47,7 +43,13 @@ enum {
     BODY_GRACE_MS = 10 * 1000, /* then a body must have come with at least: */
     BODY_BYTES_PER_SECOND = 1024,
     ACCEPT_PAUSE_MS = 100, /* when the system has no descriptor left */
-    SLOTS_BESIDE = 2,      /* a new connection stands beside the one that makes room for it */
+    /* While others wait for memory, a body larger than a small one must bring so much in so long. */
+    WAITED_FOR_MS = 2000,
+    WAITED_FOR_BYTES = 1024 * 1024,
+    SMALL_BODY = 256 * 1024,
+    SMALL_BODIES_SHARE = 8, /* one in so many of the memory */
+    HEAD_USUAL = 4 * 1024,  /* not counted */
+    SLOTS_BESIDE = 2,       /* a new connection stands beside the one that makes room for it */
 };
 
 /* A request in progress and its answer; idle connections have none. */
@@ -57,8 +59,9 @@ struct exchange {
     char head[SERVER_HEAD_ROOM]; /* status line and the fields of the server */
     size_t head_len, sent;
     int64_t begun_us;
-    size_t charged; /* memory of the body counted in server->memory_used */
-    void *work;     /* handed over to a worker; NULL: the request itself */
+    size_t charged; /* [lock] what its body and an unusual head hold */
+    size_t marked;  /* length of the body at marked_ms, moved on with every WAITED_FOR_BYTES */
+    int64_t marked_ms;
     bool close_after;
 };
 
@@ -88,22 +91,7 @@ struct slot {
     uint32_t generation;
     uint32_t next_free;
 };
-/* And what no slot stands for. */
-enum {
-    SLOT_WATCH = 0x80000000u, /* and the number of the watch */
-    SLOT_CONNECTIONS = UINT32_MAX - 3,
-    SLOT_LISTENER,
-    SLOT_WAKE,
-    SLOT_NONE,
-};
-
-/* A descriptor of others. */
-struct watch {
-    int fd; /* -1: free */
-    uint32_t generation;
-    void (*ready)(void *context);
-    void *context;
-};
+enum { SLOT_NONE = UINT32_MAX };
 
 struct spare {
     char *data;
@@ -118,8 +106,8 @@ struct server {
     struct slot *slots;                              /* [lock] connections_max + SLOTS_BESIDE */
     uint32_t slots_used, first_free;                 /* [lock] */
     unsigned connections;                            /* [lock] open ones */
-    size_t memory_used;                              /* [lock] */
-    struct connection *privileged; /* [lock] the one that may exceed memory_max, so that at least one body gets on */
+    size_t memory_used;                              /* [lock] what all hold but the privileged one */
+    struct connection *privileged; /* [lock] for it body_max is kept free, so that at least one body gets on */
     struct exchange *spare_exchanges[SERVER_SPARE_EXCHANGES]; /* [lock] */
     unsigned spare_exchange_count;                            /* [lock] */
     struct spare spares[SERVER_SPARES];                       /* [lock] */
@@ -132,18 +120,14 @@ struct server {
     bool quit;                              /* [lock] workers end */
     bool draining;                          /* [lock] */
     atomic_bool stopping;
-    int epoll_fd; /* the connections */
-    int work_fd;  /* what idle workers wait for: kick_fd and the connections; with options.begin only kick_fd */
+    int epoll_fd; /* the connections and kick_fd */
     int kick_fd;  /* wakes one idle worker for the queue; edge-triggered, never read */
-    int loop_fd;  /* what server_run waits for: the listener, wake_fd, and while covering epoll_fd; or all in one */
+    int loop_fd;  /* what server_run waits for: the listener, wake_fd, and while covering epoll_fd */
     int wake_fd;
     int listen_fd;
     bool listening;          /* the listener is registered */
     int64_t accept_again_ms; /* 0: not paused */
-    int64_t look_ms;         /* [lock] when time limits are looked at next */
-    int64_t alarm_ms;        /* of options.alarm */
-    struct watch watches[SERVER_WATCHES_MAX];
-    int64_t slow_check_ms; /* when bodies are looked at for their speed next */
+    int64_t slow_check_ms;   /* when bodies are looked at for their speed next */
     unsigned port;
     char *unix_path;
     char *scratch; /* of the thread of server_run */
@@ -154,6 +138,8 @@ struct hands {
     char *scratch;
     bool works;
 };
+
+#define SERVER_CROWDED "too many large requests at once"
 
 /* server_listen.c: bind as options.listen says; fills listen_fd, port and unix_path. */
 bool server_bind(struct server *server, struct error *err);
@@ -183,18 +169,14 @@ bool reply_headers_are_safe(struct span lines);
  * of these releases or closes it. */
 void connection_move_locked(struct server *server, struct connection *connection, enum connection_state state);
 bool connection_add(struct server *server, int fd); /* takes the descriptor */
+/* Above how much used memory a body of that size waits, the privileged one's apart. */
+size_t server_memory_for(const struct server *server, uint64_t size);
 struct connection *connection_claim(struct server *server, uint64_t event);
 void connection_react(struct server *server, struct connection *connection, const struct hands *hands);
 void connection_read(struct server *server, struct connection *connection, const struct hands *hands);
 void connection_respond(struct server *server, struct connection *connection);
 void connection_refuse(struct server *server, struct connection *connection, int status, const char *reason);
 void connection_close(struct server *server, struct connection *connection);
-
-/* server.c: how long a connection may be in a state; INT64_MAX: as long as it takes. */
-int64_t server_limit_ms(const struct server *server, enum connection_state state);
-
-/* server_watch.c */
-void server_react_to_watch(struct server *server, uint64_t event);
 
 /* Is a body of which `received` bytes came in `age_ms` slower than is allowed? */
 static inline bool body_is_too_slow(size_t received, int64_t age_ms)

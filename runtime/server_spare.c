@@ -57,8 +57,8 @@ struct exchange *exchange_new(struct server *server)
         message_init(&exchange->message, server->options.body_max);
     exchange->reply = (struct reply){ .body = BYTES(SERVER_REPLY_MAX), .headers = BYTES(REPLY_HEADERS_MAX) };
     exchange->head_len = exchange->sent = exchange->charged = 0;
-    exchange->begun_us = 0;
-    exchange->work = NULL;
+    exchange->begun_us = exchange->marked_ms = 0;
+    exchange->marked = 0;
     exchange->close_after = false;
     return exchange;
 }

@@ -65,12 +65,15 @@ suite_unit() {
     done
 }
 
-# Python programs of a folder, or the one that is named.
+# Python programs of a folder, or the one that is named, with those whose names begin so.
 suite_python() {
     local folder=$1 only=${2:-} program
     for program in tests/"$folder"/*_test.py; do
         [ -e "$program" ] || continue
-        [ -z "$only" ] || [ "$(basename "$program" _test.py)" = "$only" ] || continue
+        case $(basename "$program" _test.py) in
+            ${only:-*} | ${only:-*}_*) ;;
+            *) continue ;;
+        esac
         run_program "$folder/$(basename "$program" _test.py)" python3 "$program"
     done
 }
@@ -96,7 +99,7 @@ suite_conformance() {
 }
 
 prepare() {
-    need_packages python3 git curl docker-registry skopeo umoci podman uidmap apache2-utils openssl
+    need_packages python3 git curl docker-registry skopeo umoci podman uidmap apache2-utils openssl busybox-static zstd
     mkdir -p out
     make_variant musl
     [ "$failed" -gt 0 ] || ln -f out/musl/bin/* out/

@@ -217,30 +217,39 @@ static bool build_platforms(struct job *job, struct engine *engine, struct git_s
     return good;
 }
 
+/* A line of what RUN prints. */
+static void said(void *context, const char *line)
+{
+    const struct job *job = context;
+
+    call_log(job->call, "%s", line);
+}
+
 static bool build(struct job *job, struct error *err)
 {
     AUTO(git_snapshot_free) struct git_snapshot *snapshot = git_fetch(&job->remote, job->order.ref, job->commit, err);
     if (!snapshot)
         return false;
     snprintf(job->commit, sizeof(job->commit), "%s", git_snapshot_commit(snapshot));
-    struct engine_options options = { .snapshot = snapshot,
-                                      .dockerfile = job->rule->dockerfile,
-                                      .context = job->rule->context,
+    AUTO(context_release) struct context context = { 0 };
+    struct engine_options options = { .context = &context,
                                       .target = job->rule->target,
                                       .registries = &job->registries,
                                       .cache_directory = job->state->cache_directory,
                                       .allow_private = job->state->allow_private,
                                       .cancelled = cancelled,
-                                      .cancelled_context = job };
+                                      .cancelled_context = job,
+                                      .run = { .said = said, .said_context = job, .cache_scope = job->rule->name } };
 
     if (!order_tags(job->call, &job->order, job->rule, job->commit, &job->tags, err) ||
-        !order_arguments(job->call, &job->order, job->rule, job->commit, &options.args, err))
+        !order_arguments(job->call, &job->order, job->rule, job->commit, &options.args, err) ||
+        !context_of_commit(snapshot, job->rule->dockerfile, job->rule->context, &context, err))
         return false;
     AUTO(engine_free) struct engine *engine = engine_new(&options, err);
     if (!engine)
         return false;
-    if (engine_submodules(engine) > 0)
-        call_log(job->call, "%zu submodules of '%s' are left empty", engine_submodules(engine), job->rule->repository);
+    if (context.files->submodules > 0)
+        call_log(job->call, "%zu submodules of '%s' are left empty", context.files->submodules, job->rule->repository);
     return build_platforms(job, engine, snapshot, err);
 }
 
@@ -313,7 +322,8 @@ static bool handle(struct call *call, struct error *err)
     if (!job.rule->enabled)
         return call_skip(call, job.order.build, job.order.ref, err, "build '%s' is switched off", job.order.build);
     job.deadline_ms = job.started_ms + job.rule->timeout_s * 1000;
-    job.registries = registry_logins_options(job.state->logins, true);
+    job.registries = registry_logins_options(job.state->logins);
+    job.registries.cache_directory = job.state->cache_directory;
     return run(&job, err);
 }
 

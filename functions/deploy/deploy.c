@@ -51,7 +51,7 @@ static bool skip(struct call *call, const struct request_facts *request, const c
 static bool check_registry(struct call *call, const struct request_facts *request, const char **why, struct error *err)
 {
     const struct deploy_state *state = call_state(call);
-    struct registry_options options = registry_logins_options(state->logins, false);
+    struct registry_options options = registry_logins_options(state->logins);
     struct descriptor now;
     AUTO(store_free) struct store *store = store_open(&request->reference, &options, err);
     *why = NULL;

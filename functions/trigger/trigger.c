@@ -91,7 +91,7 @@ static bool check_tag(struct call *call, struct store *store, const struct publi
 static bool ask_registry(struct call *call, const struct publication *image, struct candidates *out, struct error *err)
 {
     const struct trigger_state *state = call_state(call);
-    struct registry_options options = registry_logins_options(state->logins, false);
+    struct registry_options options = registry_logins_options(state->logins);
     AUTO(store_free) struct store *store = store_open(&image->reference, &options, err);
     if (!store)
         return error_wrap(err, "check '%s'", image->name);

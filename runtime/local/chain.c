@@ -169,6 +169,7 @@ static bool is_inherited(const char *variable)
         "PUSHWRIGHT_SOURCE=",
         "PUSHWRIGHT_PLATFORM=",
         "PUSHWRIGHT_DRAIN_SECONDS=",
+        "PUSHWRIGHT_METRICS_LISTEN=",
         "PUSHWRIGHT_LOCAL_PLATFORM=",
         "PUSHWRIGHT_CACHE_DIR=",
     };
@@ -405,7 +406,7 @@ static bool open_platform(struct chain *chain, struct error *err)
         return false;
     const struct services_options options = {
         .state_dir = chain->options.state_dir,
-        .registry = registry_logins_options(chain->logins, false),
+        .registry = registry_logins_options(chain->logins),
         .say = service_says,
         .context = chain,
     };

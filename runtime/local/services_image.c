@@ -1,10 +1,10 @@
 #include "runtime/local/services_image.h"
 
-#include "runtime/local/services_layer.h"
 #include "shared/base/encode.h"
 #include "shared/base/file.h"
 #include "shared/base/json.h"
 #include "shared/base/random.h"
+#include "shared/rootfs/layers.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -192,30 +192,6 @@ void image_run_free(struct image_run *run)
 
 /* --- layers on disk ------------------------------------------------------------------------------------------------ */
 
-static void boot_id(char out[static 64])
-{
-    struct error ignored;
-    AUTO(bytes_release) struct bytes text = BYTES(63);
-    bool known = file_read(&text, "/proc/sys/kernel/random/boot_id", &ignored);
-    snprintf(out, 64, "%s", known ? bytes_text(&text) : "");
-}
-
-static bool layer_is_whole(const char *layer)
-{
-    char path[PATH_SIZE], now[64];
-    struct error ignored;
-    AUTO(bytes_release) struct bytes then = BYTES(64);
-    size_t base = strlen(layer) - strlen("fs");
-    if (access(layer, F_OK) < 0)
-        return false;
-    snprintf(path, sizeof path, "%.*ssynced", (int)base, layer);
-    if (access(path, F_OK) == 0)
-        return true;
-    snprintf(path, sizeof path, "%.*sboot", (int)base, layer);
-    boot_id(now);
-    return now[0] && file_read(&then, path, &ignored) && strcmp(bytes_text(&then), now) == 0;
-}
-
 static bool write_plain(const char *path, const char *text, struct error *err)
 {
     AUTO(close) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -235,57 +211,32 @@ static bool config_write(const char *path, struct span config, struct error *err
     return rename(beside, path) == 0 || error_set_errno(err, errno, "write '%s'", path);
 }
 
-/* A half-written one from before a crash of the machine, or one that somebody else has put there meanwhile. */
-static bool put_in_place(const char *temporary, const char *final, const char *fs, struct error *err)
-{
-    if (rename(temporary, final) == 0)
-        return true;
-    if (errno != EEXIST && errno != ENOTEMPTY)
-        return error_set_errno(err, errno, "put layer '%s' in place", final);
-    if (layer_is_whole(fs))
-        return true;
-    if (!sandbox_remove_tree(final, err))
-        return false;
-    return rename(temporary, final) == 0 || error_set_errno(err, errno, "put layer '%s' in place", final);
-}
-
-static bool fill_temporary(const struct image_shop *shop, struct store *store, const struct image_layer *layer,
-                           const char *temporary, struct error *err)
-{
-    char path[PATH_SIZE], boot[64];
-    boot_id(boot);
-    snprintf(path, sizeof path, "%s/boot", temporary);
-    if (mkdir(temporary, 0700) < 0 || !write_plain(path, boot, err))
-        return err->kind != ERROR_NONE ? false : error_set_errno(err, errno, "make '%s'", temporary);
-    snprintf(path, sizeof path, "%s/fs", temporary);
-    if (mkdir(path, 0755) < 0)
-        return error_set_errno(err, errno, "make '%s'", path);
-    return layer_unpack(store, layer, path, shop->mode, shop->cancelled, shop->context, err);
-}
-
-static bool layer_provide(const struct image_shop *shop, struct store *store, const struct image_layer *layer,
-                          const char *fs, struct error *err)
-{
-    char temporary[PATH_SIZE / 2], final[PATH_SIZE];
-    struct error ignored;
-    if (layer_is_whole(fs))
-        return true;
-    snprintf(temporary, sizeof temporary, "%s/layers/new-%016llx", shop->state_dir, (unsigned long long)random_u64());
-    snprintf(final, sizeof final, "%.*s", (int)(strlen(fs) - strlen("/fs")), fs);
-    bool done = fill_temporary(shop, store, layer, temporary, err) && put_in_place(temporary, final, fs, err);
-    if (access(temporary, F_OK) == 0)
-        sandbox_remove_tree(temporary, &ignored);
-    return done;
-}
-
 /* --- the whole ------------------------------------------------------------------------------------------------------ */
 
 static bool layers_are_whole(const struct image_run *run)
 {
     for (size_t i = 0; i < run->layer_count; i++)
-        if (!layer_is_whole(run->layers[i]))
+        if (!layers_is_whole(run->layers[i]))
             return false;
     return true;
+}
+
+/* They may be let go of again: only image_set_aside() takes a layer out of use, and it knows what is needed. */
+static bool unpack(const struct image_shop *shop, const struct reference *reference, const struct image *image,
+                   struct error *err)
+{
+    char directory[PATH_SIZE];
+    char *paths[IMAGE_LAYERS_MAX] = { NULL };
+    snprintf(directory, sizeof directory, "%s/layers", shop->state_dir);
+    const struct layers_options options = {
+        .directory = directory, .mode = shop->mode, .cancelled = shop->cancelled, .context = shop->context
+    };
+    AUTO(layers_free) struct layers *layers = layers_open(&options, err);
+    bool done =
+        layers && layers_get_all(layers, reference, &shop->registry, image->layers, image->layer_count, paths, err);
+    for (size_t i = 0; i < image->layer_count; i++)
+        free(paths[i]);
+    return done;
 }
 
 static struct image_run *pull(const struct image_shop *shop, const struct reference *reference, const char *config_path,
@@ -304,9 +255,8 @@ static struct image_run *pull(const struct image_shop *shop, const struct refere
                   run->layer_count);
         return NULL;
     }
-    for (size_t i = 0; i < image.layer_count; i++)
-        if (!layer_provide(shop, store, &image.layers[i], run->layers[i], err))
-            return NULL;
+    if (!unpack(shop, reference, &image, err))
+        return NULL;
     if (!config_write(config_path, bytes_span(&image.config), err))
         return NULL;
     return TAKE(run);
@@ -334,21 +284,7 @@ struct image_run *image_prepare(const struct image_shop *shop, const char *image
 
 void image_settle(const struct image_shop *shop, const struct image_run *run)
 {
-    char path[PATH_SIZE];
-    struct error ignored;
-    bool flushed = false;
-    for (size_t i = 0; i < run->layer_count; i++) {
-        snprintf(path, sizeof path, "%.*ssynced", (int)(strlen(run->layers[i]) - strlen("fs")), run->layers[i]);
-        if (access(path, F_OK) == 0)
-            continue;
-        if (!flushed) {
-            AUTO(close) int fd = open(shop->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-            if (fd < 0 || syncfs(fd) < 0)
-                return; /* it then counts until the machine is started again */
-            flushed = true;
-        }
-        write_plain(path, "", &ignored);
-    }
+    layers_settle(shop->state_dir, run->layers, run->layer_count);
 }
 
 static bool names_one_of(const char *name, const char *const *hexes, size_t count)

@@ -2,8 +2,7 @@
  *
  * Below the state directory:
  *   images/HEX.json   configuration of the image whose manifest (or index) has that digest
- *   layers/HEX/fs     content of the layer with that diff id; beside it "boot", the boot in which it was written, and later "synced":
- *                     a layer from before a crash of the machine counts only when it had reached the disk */
+ *   layers/           content of their layers, see layers.h */
 #ifndef PUSHWRIGHT_RUNTIME_LOCAL_SERVICES_IMAGE_H
 #define PUSHWRIGHT_RUNTIME_LOCAL_SERVICES_IMAGE_H
 

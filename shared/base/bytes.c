@@ -16,18 +16,31 @@ void bytes_release(struct bytes *bytes)
     *bytes = BYTES(bytes->max);
 }
 
+void bytes_wipe(struct bytes *bytes)
+{
+    if (bytes->data)
+        explicit_bzero(bytes->data, bytes->capacity);
+    bytes_release(bytes);
+}
+
+size_t bytes_capacity_for(const struct bytes *bytes, size_t more)
+{
+    size_t need = bytes->len + more + 1;
+    if (need <= bytes->capacity)
+        return bytes->capacity;
+    size_t capacity = bytes->capacity < 64 ? 64 : bytes->capacity;
+    while (capacity < need)
+        capacity = capacity > SIZE_MAX / 2 ? need : capacity * 2;
+    return capacity - 1 > bytes->max ? bytes->max + 1 : capacity;
+}
+
 bool bytes_reserve(struct bytes *bytes, size_t more, struct error *err)
 {
     if (more >= PTRDIFF_MAX || more > bytes->max || bytes->len > bytes->max - more)
         return error_set(err, ERROR_TOO_LARGE, "more than the %zu bytes allowed", bytes->max);
-    size_t need = bytes->len + more + 1;
-    if (need <= bytes->capacity)
+    size_t capacity = bytes_capacity_for(bytes, more);
+    if (capacity == bytes->capacity)
         return true;
-    size_t capacity = bytes->capacity < 64 ? 64 : bytes->capacity;
-    while (capacity < need)
-        capacity = capacity > SIZE_MAX / 2 ? need : capacity * 2;
-    if (capacity - 1 > bytes->max)
-        capacity = bytes->max + 1;
     char *data = realloc(bytes->data, capacity);
     if (!data)
         return error_set(err, ERROR_INTERNAL, "out of memory for %zu bytes", capacity);

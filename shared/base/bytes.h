@@ -19,6 +19,9 @@ struct bytes {
 void bytes_init(struct bytes *bytes, size_t max);
 void bytes_release(struct bytes *bytes);
 AUTO_RELEASE(struct bytes, bytes_release)
+/* The same for one that held a secret. */
+void bytes_wipe(struct bytes *bytes);
+AUTO_RELEASE(struct bytes, bytes_wipe)
 
 /* False with ERROR_TOO_LARGE over the ceiling, ERROR_INTERNAL when memory is out; the content stays as it was. */
 bool bytes_append(struct bytes *bytes, const void *data, size_t len, struct error *err);
@@ -30,6 +33,7 @@ __attribute__((format(printf, 3, 4))) bool bytes_printf(struct bytes *bytes, str
 
 /* Make room for `more` bytes behind len, to be written by the caller, who then adds to len. */
 bool bytes_reserve(struct bytes *bytes, size_t more, struct error *err);
+size_t bytes_capacity_for(const struct bytes *bytes, size_t more); /* what bytes_reserve would make it */
 
 /* Forget the content, keep the memory. */
 void bytes_clear(struct bytes *bytes);

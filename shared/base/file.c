@@ -11,11 +11,14 @@
 
 enum { READ_CHUNK = 64 * 1024 };
 
-/* Read until the end; one byte of room beyond the ceiling's is not there, so a last read into nowhere tells "too large". */
+/* Read until the end, into the room that is there as long as there is some: a file of known size fills no more pages than it
+ * needs. One byte of room beyond the ceiling's is not there, so a last read into nowhere tells "too large". */
 static bool read_to_end(struct bytes *out, int fd, struct error *err)
 {
     for (;;) {
-        size_t room = out->max - out->len < READ_CHUNK ? out->max - out->len : READ_CHUNK;
+        size_t room = out->capacity > out->len + 1 ? out->capacity - out->len - 1 : READ_CHUNK;
+        if (room > out->max - out->len)
+            room = out->max - out->len;
         if (room > 0 && !bytes_reserve(out, room, err))
             return false;
         char beyond;
@@ -42,7 +45,7 @@ bool file_read(struct bytes *out, const char *path, struct error *err)
     size_t before = out->len;
     struct stat st;
     if (opened >= 0 && fstat(opened, &st) == 0 && st.st_size > 0 && (uint64_t)st.st_size < out->max - out->len &&
-        !bytes_reserve(out, (size_t)st.st_size, err))
+        !bytes_reserve(out, (size_t)st.st_size + 1, err)) /* one more, so that its end is seen without growing */
         return error_wrap(err, "read '%s'", path);
     if (read_to_end(out, standard_input ? STDIN_FILENO : opened, err))
         return true;

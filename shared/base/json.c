@@ -12,7 +12,7 @@
 
 static_assert(JSON_NUMBER_MAX < 64, "older cJSON reads no more of a number");
 
-enum { SMALL_OBJECT = 8 }; /* members up to which comparing each with each is the fastest */
+enum { SMALL_OBJECT = 16 }; /* members up to which comparing each with each is the fastest */
 
 static const double whole_number_max = 9007199254740992.0; /* 2^53: beyond it a double skips whole numbers */
 

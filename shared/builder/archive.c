@@ -33,7 +33,7 @@ static bool resolve_parent(struct unpacking *unpacking, const char *path, struct
     *(slash ? slash : folder) = '\0';
     if (!tree_resolve(unpacking->copy->to, unpacking->root, folder, true, &place, err))
         return false;
-    *parent = tree_make_directories(unpacking->copy->to, &place, &made, unpacking->copy->layer, err);
+    *parent = tree_make_directories(unpacking->copy->to, &place, &made, true, unpacking->copy->layer, err);
     return *parent != NULL;
 }
 
@@ -60,22 +60,25 @@ static void fill_plain(const struct unpacking *unpacking, const struct tar_entry
     is->mode = entry->mode;
     is->uid = copy->has_owner ? copy->uid : entry->uid;
     is->gid = copy->has_owner ? copy->gid : entry->gid;
-    is->mtime_s = entry->mtime_s < copy->time_s ? entry->mtime_s : copy->time_s;
+    is->mtime_s = entry->mtime_s < copy->newest_s ? entry->mtime_s : copy->newest_s;
 }
 
 static bool fill_link(struct unpacking *unpacking, const struct tar_entry *entry, struct attributes *is,
                       struct error *err)
 {
+    AUTO(bytes_release) struct bytes target = BYTES(2 * TAR_PATH_MAX);
     struct tree_place place;
 
-    if (!tree_resolve(unpacking->copy->to, unpacking->root, entry->link, false, &place, err))
+    if (!copy_clean(entry->link, &target, err) ||
+        !tree_resolve(unpacking->copy->to, unpacking->root, entry->link, false, &place, err))
         return false;
     if (place.missing[0] || tree_is_directory(place.node))
-        return error_set(err, ERROR_INVALID, "a hard link to '%s', which is not there", entry->link);
+        return error_set(err, ERROR_INVALID, "link /%s /%s: no such file or directory", bytes_text(&target),
+                         entry->path + strspn(entry->path, "/"));
     /* One file: what the entry says about it goes for all its names. */
     struct attributes *file = &place.node->is;
     if (file->file == 0)
-        file->file = (UINT64_C(1) << 63) | ++*unpacking->options->file_number;
+        file->file = ++*unpacking->options->file_number;
     fill_plain(unpacking, entry, file);
     tree_touch(place.node, unpacking->copy->layer);
     *is = *file;
@@ -167,7 +170,9 @@ static bool read_archive(struct unpacking *unpacking, const struct content *cont
 
     unpacking->tar = tar;
     unpacking->inflater = inflater;
-    return content_read(content, on_packed, unpacking, err) && inflater_end(inflater, err) && tar_reader_end(tar, err);
+    if (!content_read(content, on_packed, unpacking, err))
+        return false;
+    return (inflater_end(inflater, err) && tar_reader_end(tar, err)) || error_wrap(err, "unexpected EOF");
 }
 
 /* ---- what is it? ---- */

@@ -26,7 +26,7 @@ static bool load(struct base *base, const char *image, const char *platform, con
                  struct error *err)
 {
     if (!reference_parse(span_of(image), &base->reference, err))
-        return false;
+        return error_wrap(err, "failed to parse stage name \"%s\": invalid reference format", image);
     const struct reference *reference = &base->reference;
     const char *wanted = reference->digest ? reference->digest : reference->tag ? reference->tag : "latest";
 

@@ -1,6 +1,25 @@
 #include "shared/builder/content.h"
 
+#include "shared/builder/folder.h"
+
+#include "shared/base/digest.h"
+
 #include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef SYS_openat2
+#define SYS_openat2 437
+#endif
+
+/* linux/openat2.h */
+struct open_how_v0 {
+    uint64_t flags, mode, resolve;
+};
+enum { RESOLVE_WITHOUT_LINKS = 0x04, RESOLVE_BELOW = 0x08, PIECE = 64 * 1024 };
 
 bool content_size(struct content *content, struct error *err)
 {
@@ -15,6 +34,40 @@ bool content_size(struct content *content, struct error *err)
     return true;
 }
 
+static int disk_open(const char *root, const char *path)
+{
+    struct open_how_v0 how = { .flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+                               .resolve = RESOLVE_WITHOUT_LINKS | RESOLVE_BELOW };
+    AUTO(close) int directory = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    if (directory < 0)
+        return -1;
+    return (int)syscall(SYS_openat2, directory, path, &how, sizeof(how));
+}
+
+static bool disk_read(const struct content *content, http_body_fn *on_data, void *context, struct error *err)
+{
+    AUTO(close) int fd = disk_open(content->disk.root, content->disk.path);
+    AUTO(free) char *piece = malloc(PIECE);
+
+    if (fd < 0)
+        return error_set_errno(err, errno, "open '/%s'", content->disk.path);
+    if (!piece)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    for (int64_t left = content->size; left > 0;) {
+        ssize_t n = read(fd, piece, left < PIECE ? (size_t)left : PIECE);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return error_set_errno(err, n < 0 ? errno : ENODATA, "read '/%s'", content->disk.path);
+        if (!on_data(context, piece, (size_t)n, err))
+            return false;
+        left -= n;
+    }
+    return true;
+}
+
 bool content_read(const struct content *content, http_body_fn *on_data, void *context, struct error *err)
 {
     switch (content->kind) {
@@ -24,11 +77,33 @@ bool content_read(const struct content *content, http_body_fn *on_data, void *co
         return on_data(context, content->memory, (size_t)content->size, err);
     case CONTENT_GIT:
         return git_snapshot_blob_each(content->git.snapshot, content->git.oid, on_data, context, err);
+    case CONTENT_FOLDER:
+        return folder_read(content->folder.folder, content->folder.node, on_data, context, err);
     case CONTENT_SPOOL:
         return spool_read(content->spool.spool, content->spool.offset, content->size, on_data, context, err);
+    case CONTENT_DISK:
+        return disk_read(content, on_data, context, err);
     case CONTENT_BASE:
         break;
     }
     assert(false && "content of a base is extracted before it is read");
     return false;
+}
+
+static bool on_piece(void *context, const void *data, size_t len, struct error *err)
+{
+    (void)err;
+    sha256_update(context, data, len);
+    return true;
+}
+
+bool content_digest(const struct content *content, uint8_t sha256[static 32], struct error *err)
+{
+    struct sha256 sha;
+
+    sha256_init(&sha);
+    if (!content_read(content, on_piece, &sha, err))
+        return false;
+    sha256_final(&sha, sha256);
+    return true;
 }

@@ -6,12 +6,16 @@
 #include "shared/git/git.h"
 
 struct base;
+struct folder;
+struct tree_node;
 
 enum content_kind {
     CONTENT_EMPTY,
     CONTENT_MEMORY, /* a heredoc */
     CONTENT_GIT,    /* a blob of the commit */
+    CONTENT_FOLDER, /* a file of this machine */
     CONTENT_SPOOL,  /* a download, or taken out of an archive or base */
+    CONTENT_DISK,   /* what RUN has written; read as it lies there */
     CONTENT_BASE,   /* still in a layer of a base image: base_extract() makes it a spooled one */
 };
 
@@ -25,9 +29,16 @@ struct content {
             const char *oid;
         } git;
         struct {
+            struct folder *folder;
+            const struct tree_node *node; /* that was made of the file */
+        } folder;
+        struct {
             const struct spool *spool;
             int64_t offset;
         } spool;
+        struct {
+            const char *root, *path; /* no link on the path is followed */
+        } disk;
         struct {
             struct base *base;
             uint32_t layer, ordinal; /* the layer's number in the image, the entry's number in the layer */
@@ -39,6 +50,7 @@ enum { CONTENT_MAX = 512 * 1024 * 1024 }; /* of one file of the context */
 
 /* Over CONTENT_MAX is ERROR_TOO_LARGE. */
 bool content_size(struct content *content, struct error *err);
+bool content_digest(const struct content *content, uint8_t sha256[static 32], struct error *err);
 bool content_read(const struct content *content, http_body_fn *on_data, void *context, struct error *err);
 
 #endif

@@ -1,5 +1,7 @@
 #include "shared/builder/copy.h"
 
+#include "shared/base/digest.h"
+#include "shared/builder/base.h"
 #include "shared/dockerfile/gomatch.h"
 
 #include <stdlib.h>
@@ -43,7 +45,7 @@ static struct attributes made_directory(const struct copy *copy)
     return made;
 }
 
-static struct attributes copied(const struct copy *copy, const struct attributes *source)
+static bool copied(const struct copy *copy, const struct attributes *source, struct attributes *out, struct error *err)
 {
     struct attributes is = *source;
 
@@ -53,12 +55,14 @@ static struct attributes copied(const struct copy *copy, const struct attributes
     }
     if (copy->chmod && is.type != TAR_SYMLINK)
         is.mode = dockerfile_chmod_apply(copy->chmod, is.mode, is.type == TAR_DIRECTORY);
-    if (is.mtime_s > copy->time_s)
-        is.mtime_s = copy->time_s;
-    /* Hard links of the source become hard links of this layer, apart from those of other layers. */
-    if (is.file)
-        is.file ^= (uint64_t)copy->layer << 48;
-    return is;
+    if (is.mtime_s > copy->newest_s)
+        is.mtime_s = copy->newest_s;
+    /* Names of one file within a copied directory stay that, apart from every other copy. */
+    is.file = 0;
+    if (source->file && copy->links && !numbering_get(copy->links, source->file, 0, &is.file, err))
+        return false;
+    *out = is;
+    return true;
 }
 
 static bool cannot(const struct tree_node *node, const char *what, struct error *err)
@@ -68,35 +72,59 @@ static bool cannot(const struct tree_node *node, const char *what, struct error 
     return tree_path(node, &path, err) && error_set(err, ERROR_INVALID, "%s: %s", what, bytes_text(&path));
 }
 
-static bool same_content(const struct content *a, const struct content *b)
+static bool cannot_replace(const struct tree_node *node, struct error *err)
 {
-    if (a == b)
+    AUTO(bytes_release) struct bytes path = BYTES(2 * TAR_PATH_MAX);
+
+    return tree_path(node, &path, err) &&
+           error_set(err, ERROR_INVALID, "cannot replace to directory %s with file", bytes_text(&path));
+}
+
+/* Of files that agree in everything else, times included. */
+static bool same_content(struct content *a, struct content *b, bool *same, struct error *err)
+{
+    uint8_t digests[2][SHA256_SIZE];
+
+    *same = a == b;
+    if (a == b || !a || !b)
         return true;
-    if (!a || !b || a->kind != b->kind)
+    if (!content_size(a, err) || !content_size(b, err))
         return false;
-    if (a->kind == CONTENT_GIT)
-        return a->git.snapshot == b->git.snapshot && strcmp(a->git.oid, b->git.oid) == 0;
-    return a->kind == CONTENT_EMPTY;
+    if (a->size != b->size)
+        return true;
+    if (!base_extract((struct content *[]){ a, b }, 2, err) || !content_digest(a, digests[0], err) ||
+        !content_digest(b, digests[1], err))
+        return false;
+    *same = memcmp(digests[0], digests[1], SHA256_SIZE) == 0;
+    return true;
 }
 
 /* Would writing it change nothing? Then it is not part of the layer. */
-static bool is_same(const struct tree_node *node, const struct attributes *is)
+static bool is_same(const struct tree_node *node, const struct attributes *is, bool *same, struct error *err)
 {
     const struct attributes *was = &node->is;
 
-    return was->type == is->type && was->mode == is->mode && was->uid == is->uid && was->gid == is->gid &&
-           (was->mtime_s == is->mtime_s || is->type == TAR_DIRECTORY) && was->device_major == is->device_major &&
-           was->device_minor == is->device_minor && !was->file && !is->file &&
-           span_equal(was->capability, is->capability) && same_content(was->content, is->content) &&
-           (is->type != TAR_SYMLINK || strcmp(was->target, is->target) == 0);
+    *same = was->type == is->type && was->mode == is->mode && was->uid == is->uid && was->gid == is->gid &&
+            (was->mtime_s == is->mtime_s || is->type == TAR_DIRECTORY) && was->device_major == is->device_major &&
+            was->device_minor == is->device_minor && span_equal(was->capability, is->capability) &&
+            (is->type != TAR_SYMLINK || strcmp(was->target, is->target) == 0);
+    return !*same || same_content(was->content, is->content, same, err);
 }
 
-static void write_node(const struct copy *copy, struct tree_node *node, const struct attributes *is, bool is_new)
+static bool write_node(const struct copy *copy, struct tree_node *node, const struct attributes *is, bool is_new,
+                       struct error *err)
 {
-    if (!is_new && is_same(node, is))
-        return;
+    bool same = false;
+
+    if (!is_new && !is_same(node, is, &same, err))
+        return false;
+    if (same) {
+        node->is.mtime_s = is->mtime_s; /* of a directory, told when something in it changes */
+        return true;
+    }
     node->is = *is;
     tree_touch(node, copy->layer);
+    return true;
 }
 
 /* The file takes the name in the directory; what stood there gives way unless it is a directory. */
@@ -106,14 +134,13 @@ static bool put(const struct copy *copy, struct tree_node *directory, struct spa
     struct tree_node *node = tree_child(copy->to, directory, name);
 
     if (node && tree_is_directory(node))
-        return cannot(node, "cannot replace a directory with a file", err);
+        return cannot_replace(node, err);
     bool is_new = !node;
     if (is_new)
         node = tree_add(copy->to, directory, name, err);
     if (!node)
         return false;
-    write_node(copy, node, is, is_new);
-    return true;
+    return write_node(copy, node, is, is_new, err);
 }
 
 /* The last part of a place that does not exist yet is split off: what is left is where it belongs. */
@@ -130,15 +157,16 @@ static struct span split_missing(struct tree_place *place)
 bool copy_file(const struct copy *copy, const char *name, const struct attributes *is, struct error *err)
 {
     AUTO(bytes_release) struct bytes path = BYTES(3 * TAR_PATH_MAX);
-    struct attributes made = made_directory(copy), own = copied(copy, is);
+    struct attributes made = made_directory(copy), own;
     struct tree_place place;
     char own_name[TAR_PATH_MAX];
 
-    if (!dest_path(copy, "", &path, err) || !tree_resolve(copy->to, tree_root(copy->to), path.data, true, &place, err))
+    if (!copied(copy, is, &own, err) || !dest_path(copy, "", &path, err) ||
+        !tree_resolve(copy->to, tree_root(copy->to), path.data, true, &place, err))
         return false;
     bool exists = !place.missing[0];
     if (ends_as_directory(copy->dest) || (exists && tree_is_directory(place.node))) {
-        struct tree_node *directory = tree_make_directories(copy->to, &place, &made, copy->layer, err);
+        struct tree_node *directory = tree_make_directories(copy->to, &place, &made, copy->has_owner, copy->layer, err);
         return directory && put(copy, directory, span_of(name), &own, err);
     }
     if (exists)
@@ -148,7 +176,7 @@ bool copy_file(const struct copy *copy, const char *name, const struct attribute
     memcpy(own_name, last.data, last.len + 1);
     if (last.data == place.missing)
         place.missing[0] = '\0';
-    struct tree_node *directory = tree_make_directories(copy->to, &place, &made, copy->layer, err);
+    struct tree_node *directory = tree_make_directories(copy->to, &place, &made, copy->has_owner, copy->layer, err);
     return directory && put(copy, directory, span_of(own_name), &own, err);
 }
 
@@ -160,7 +188,7 @@ struct tree_node *copy_directory(const struct copy *copy, struct error *err)
 
     if (!dest_path(copy, "", &path, err) || !tree_resolve(copy->to, tree_root(copy->to), path.data, true, &place, err))
         return NULL;
-    return tree_make_directories(copy->to, &place, &made, copy->layer, err);
+    return tree_make_directories(copy->to, &place, &made, copy->has_owner, copy->layer, err);
 }
 
 /* The same for the content of a directory, which says it in other words when there is something else. */
@@ -191,17 +219,18 @@ static bool copy_subdirectory(struct directory_copy *work, const struct tree_nod
 {
     const struct copy *copy = work->copy;
     struct tree_node *node = tree_child(copy->to, into, span_of(source->name));
-    struct attributes is = copied(copy, &source->is);
+    struct attributes is;
     bool is_new = !node;
 
+    if (!copied(copy, &source->is, &is, err))
+        return false;
     if (node && !tree_is_directory(node))
         return cannot(node, "cannot copy to non-directory", err);
     if (is_new)
         node = tree_add(copy->to, into, span_of(source->name), err);
     if (!node)
         return false;
-    write_node(copy, node, &is, is_new);
-    return copy_below(work, source, node, err);
+    return write_node(copy, node, &is, is_new, err) && copy_below(work, source, node, err);
 }
 
 static bool is_excluded(const struct directory_copy *work, const struct tree_node *node)
@@ -216,12 +245,13 @@ static bool is_excluded(const struct directory_copy *work, const struct tree_nod
 static bool copy_child(struct directory_copy *work, const struct tree_node *child, struct tree_node *into,
                        struct error *err)
 {
-    struct attributes is = copied(work->copy, &child->is);
+    struct attributes is;
 
     if (is_excluded(work, child))
         return true;
-    return tree_is_directory(child) ? copy_subdirectory(work, child, into, err)
-                                    : put(work->copy, into, span_of(child->name), &is, err);
+    if (tree_is_directory(child))
+        return copy_subdirectory(work, child, into, err);
+    return copied(work->copy, &child->is, &is, err) && put(work->copy, into, span_of(child->name), &is, err);
 }
 
 static bool copy_below(struct directory_copy *work, const struct tree_node *from, struct tree_node *into,
@@ -242,11 +272,16 @@ static bool copy_below(struct directory_copy *work, const struct tree_node *from
     return true;
 }
 
-static bool copy_found(const struct copy *copy, const struct tree_node *source, const char *name, struct error *err)
+/* keep_time: an existing or new destination gets the time of the directory whose content it gets. */
+static bool copy_found(const struct copy *copy, const struct tree_node *source, const char *name, bool keep_time,
+                       struct error *err)
 {
-    struct directory_copy work = { .copy = copy, .path = BYTES(2 * TAR_PATH_MAX) };
+    AUTO(numbering_release) struct numbering links = { .last = copy->file_number };
+    struct copy linking = *copy;
+    struct directory_copy work = { .copy = &linking, .path = BYTES(2 * TAR_PATH_MAX) };
     bool unpacked = false;
 
+    linking.links = &links;
     if (copy->unpack && source->is.type == TAR_FILE &&
         !copy->unpack(copy->unpack_context, copy, source, &unpacked, err))
         return false;
@@ -254,12 +289,13 @@ static bool copy_found(const struct copy *copy, const struct tree_node *source, 
         return unpacked || copy_file(copy, name, &source->is, err);
     struct tree_node *into = copy_into(copy, err);
     bool done = into && copy_below(&work, source, into, err);
+    if (done && keep_time)
+        into->is.mtime_s = source->is.mtime_s < copy->newest_s ? source->is.mtime_s : copy->newest_s;
     bytes_release(&work.path);
     return done;
 }
 
-/* "a/b" of "./a/../a//b/", clamped at the root; "" for the root itself. */
-static bool clean(const char *source, struct bytes *out, struct error *err)
+bool copy_clean(const char *source, struct bytes *out, struct error *err)
 {
     struct span rest = span_of(source);
 
@@ -291,7 +327,7 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
-static bool copy_path(const struct copy *copy, const char *path, struct error *err)
+static bool copy_path(const struct copy *copy, const char *path, bool keep_time, struct error *err)
 {
     struct tree_place place;
 
@@ -299,7 +335,7 @@ static bool copy_path(const struct copy *copy, const char *path, struct error *e
         return false;
     if (place.missing[0])
         return not_found(copy, path, err);
-    return copy_found(copy, place.node, base_name(path), err);
+    return copy_found(copy, place.node, base_name(path), keep_time, err);
 }
 
 /* ---- --parents: the source's own directories go along ---- */
@@ -309,7 +345,7 @@ static struct tree_node *along(const struct copy *copy, struct tree_node *into, 
                                struct error *err)
 {
     struct tree_node *node = tree_child(copy->to, into, span_of(source->name));
-    struct attributes is = copied(copy, &source->is);
+    struct attributes is;
 
     if (node && !tree_is_directory(node)) {
         cannot(node, "cannot copy to non-directory", err);
@@ -317,21 +353,24 @@ static struct tree_node *along(const struct copy *copy, struct tree_node *into, 
     }
     if (node)
         return node;
+    if (!copied(copy, &source->is, &is, err))
+        return NULL;
     node = tree_add(copy->to, into, span_of(source->name), err);
-    if (node)
-        write_node(copy, node, &is, true);
-    return node;
+    return node && write_node(copy, node, &is, true, err) ? node : NULL;
 }
 
 /* path: of the source, no link on the way; strip: how much of it, the pivot, does not go along. */
 static bool copy_along(const struct copy *copy, const char *path, size_t strip, struct error *err)
 {
-    struct directory_copy work = { .copy = copy, .path = BYTES(2 * TAR_PATH_MAX) };
+    AUTO(numbering_release) struct numbering links = { .last = copy->file_number };
+    struct copy linking = *copy;
+    struct directory_copy work = { .copy = &linking, .path = BYTES(2 * TAR_PATH_MAX) };
     const struct tree_node *source = copy->from_root;
     struct span rest = span_of(path);
     struct tree_node *into = NULL;
     bool done = bytes_append_text(&work.path, path + strip, err);
 
+    linking.links = &links;
     for (struct span part = span_cut(&rest, '/'); done && part.data; part = span_cut(&rest, '/')) {
         source = tree_child(copy->from, source, part);
         if (!source || (rest.data && !tree_is_directory(source)))
@@ -365,11 +404,29 @@ static bool copy_match(struct matching *matching, struct error *err)
     if (++matching->matches > PATTERN_MATCHES_MAX)
         return error_set(err, ERROR_TOO_LARGE, "a pattern matches more than %d files", PATTERN_MATCHES_MAX);
     return matching->copy->parents ? copy_along(matching->copy, matching->path.data, matching->strip, err)
-                                   : copy_path(matching->copy, matching->path.data, err);
+                                   : copy_path(matching->copy, matching->path.data, false, err);
 }
 
 static bool match_below(struct matching *matching, const struct tree_node *directory, struct span pattern,
                         struct error *err);
+
+/* As BuildKit, which looks for what may match with patterns whose classes know no wildcard: "qu[?].txt" matches nothing. */
+static bool class_holds_wildcard(struct span segment)
+{
+    bool in_class = false;
+
+    for (size_t i = 0; i < segment.len; i++) {
+        char c = segment.data[i];
+
+        if (c == '\\')
+            i++;
+        else if (in_class && (c == '*' || c == '?'))
+            return true;
+        else
+            in_class = c == '[' || (in_class && c != ']');
+    }
+    return false;
+}
 
 /* One child against the first segment; what is behind that is matched below the child. */
 static bool match_child(struct matching *matching, const struct tree_node *child, struct span pattern,
@@ -379,6 +436,8 @@ static bool match_child(struct matching *matching, const struct tree_node *child
     bool any_depth = matching->copy->parents && span_is(segment, "**");
     enum gomatch match = any_depth ? GOMATCH_YES : gomatch(segment, span_of(child->name));
 
+    if (match == GOMATCH_YES && !any_depth && class_holds_wildcard(segment))
+        match = GOMATCH_NO;
     if (match == GOMATCH_BAD_PATTERN)
         return error_set(err, ERROR_INVALID, "syntax error in pattern '%.*s'", SPAN_ARGS(pattern));
     if (match == GOMATCH_NO)
@@ -424,10 +483,20 @@ static bool pivot_of(const char *source, size_t *strip, struct error *err)
     if (!pivot)
         return true;
     *pivot = '\0';
-    if (!clean(copy, &before, err))
+    if (!copy_clean(copy, &before, err))
         return false;
     *strip = before.len > 0 ? before.len + 1 : 0;
     return true;
+}
+
+/* "dir/." means what is in it, not the directory. */
+static bool ends_in_dot(const char *source)
+{
+    size_t len = strlen(source);
+
+    while (len > 0 && source[len - 1] == '/')
+        len--;
+    return len > 1 && source[len - 1] == '.' && source[len - 2] == '/';
 }
 
 bool copy_source(const struct copy *copy, const char *source, struct error *err)
@@ -435,7 +504,7 @@ bool copy_source(const struct copy *copy, const char *source, struct error *err)
     AUTO(bytes_release) struct bytes path = BYTES(TAR_PATH_MAX);
     struct matching matching = { .copy = copy, .path = BYTES(2 * TAR_PATH_MAX) };
 
-    if (!clean(source, &path, err) || (copy->parents && !pivot_of(source, &matching.strip, err)))
+    if (!copy_clean(source, &path, err) || (copy->parents && !pivot_of(source, &matching.strip, err)))
         return false;
     if (gomatch_has_wildcard(bytes_span(&path))) {
         bool done = match_below(&matching, copy->from_root, bytes_span(&path), err);
@@ -444,5 +513,5 @@ bool copy_source(const struct copy *copy, const char *source, struct error *err)
     }
     if (copy->parents && path.len > matching.strip)
         return copy_along(copy, path.data, matching.strip, err);
-    return copy_path(copy, bytes_text(&path), err);
+    return copy_path(copy, bytes_text(&path), path.len > 0 && !ends_in_dot(source), err);
 }

@@ -7,6 +7,7 @@
 #ifndef PUSHWRIGHT_SHARED_BUILDER_COPY_H
 #define PUSHWRIGHT_SHARED_BUILDER_COPY_H
 
+#include "shared/builder/numbering.h"
 #include "shared/builder/tree.h"
 #include "shared/dockerfile/dockerfile.h"
 #include "shared/dockerfile/ignore.h"
@@ -26,6 +27,9 @@ struct copy {
     const struct ignore *excludes; /* NULL: none */
     bool parents;                  /* --parents */
     int64_t time_s;                /* of everything that is made */
+    int64_t newest_s;              /* nothing that is copied gets a later time */
+    uint64_t *file_number;         /* counted up for hard links */
+    struct numbering *links;       /* of the source at hand; the caller leaves it NULL */
     /* ADD: may take a file over that would be copied (*done); NULL: not. */
     bool (*unpack)(void *context, const struct copy *copy, const struct tree_node *source, bool *done,
                    struct error *err);
@@ -34,6 +38,9 @@ struct copy {
 
 /* One source as written: a path or pattern. ERROR_INVALID: not found, or a conflict of types. */
 bool copy_source(const struct copy *copy, const char *source, struct error *err);
+
+/* "a/b" of "./a/../a//b/", clamped at the root; "" for the root itself. Appended to *out, which is empty. */
+bool copy_clean(const char *source, struct bytes *out, struct error *err);
 
 /* A file of its own, such as a heredoc or download. `is` tells its mode, time and content. */
 bool copy_file(const struct copy *copy, const char *name, const struct attributes *is, struct error *err);

@@ -1,5 +1,6 @@
 #include "shared/builder/engine.h"
 
+#include "shared/builder/run.h"
 #include "shared/builder/stage.h"
 
 #include <stdlib.h>
@@ -10,7 +11,6 @@ static const int64_t spool_bytes_max = INT64_C(16) << 30;
 
 struct engine {
     struct engine_options options;
-    struct context context;
     struct dockerfile *dockerfile;
 };
 
@@ -19,7 +19,6 @@ void engine_free(struct engine *engine)
     if (!engine)
         return;
     dockerfile_free(engine->dockerfile);
-    context_release(&engine->context);
     free(engine);
 }
 
@@ -32,15 +31,8 @@ struct engine *engine_new(const struct engine_options *options, struct error *er
         return NULL;
     }
     engine->options = *options;
-    if (!context_load(options->snapshot, options->dockerfile, options->context, &engine->context, err))
-        return NULL;
-    engine->dockerfile = dockerfile_parse(bytes_span(&engine->context.dockerfile), err);
+    engine->dockerfile = dockerfile_parse(bytes_span(&options->context->dockerfile), err);
     return engine->dockerfile ? TAKE(engine) : NULL;
-}
-
-size_t engine_submodules(const struct engine *engine)
-{
-    return engine->context.submodules;
 }
 
 /* ---- memory of a build ---- */
@@ -72,6 +64,7 @@ static void build_free(struct build *build)
     dockerfile_plan_free(build->plan);
     dockerfile_scope_free(build->global);
     tree_free(build->nothing);
+    runner_free(build->runner);
     spool_free(build->spool);
     arena_free(build->arena);
     free(build);
@@ -315,10 +308,12 @@ bool engine_build(struct engine *engine, const char *platform, struct built *out
     if (!build || !build->arena)
         return error_set(err, ERROR_INTERNAL, "out of memory");
     build->options = &engine->options;
-    build->context = &engine->context;
+    build->context = engine->options.context;
     build->dockerfile = engine->dockerfile;
     build->platform = platform;
-    build->time_s = git_snapshot_time_s(engine->options.snapshot);
+    build->time_s = engine->options.context->files->time_s;
+    build->newest_s = INT64_MAX;
+    build->file_number = UINT64_C(1) << 63; /* apart from those of base images */
     if (!prepare(build, err))
         return false;
     for (size_t i = 0; i <= dockerfile_plan_target(build->plan); i++) {

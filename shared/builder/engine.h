@@ -1,5 +1,5 @@
-/* The builder: a commit and a Dockerfile in, the configuration and layers of an image out. Nothing of a base image is unpacked,
- * its layers are told by digest; there is no daemon and no privilege. RUN is refused by line.
+/* The builder: files and a Dockerfile in, the configuration and layers of an image out. Nothing of a base image is unpacked,
+ * its layers are told by digest, unless there is a RUN: it needs a sandbox (sandbox.h). There is no daemon.
  *
  * The same commit, arguments and digests of base images give the same bytes: every time is the commit's. */
 #ifndef PUSHWRIGHT_SHARED_BUILDER_ENGINE_H
@@ -10,16 +10,36 @@
 #include "shared/builder/layer.h"
 #include "shared/dockerfile/scope.h"
 
+/* What RUN --mount=type=secret and type=ssh may be given. */
+struct engine_secret {
+    const char *id;
+    struct span value;
+};
+struct engine_agent {
+    const char *id, *socket; /* path */
+};
+
+struct engine_run {
+    void (*said)(void *context, const char *line); /* a line of output, or about the run; NULL: thrown away */
+    void *said_context;
+    const char *cache_scope; /* cache mounts are shared within it only: the name of the rule, say; NULL: one for all */
+    const struct engine_secret *secrets;
+    size_t secret_count;
+    const struct engine_agent *agents;
+    size_t agent_count;
+    int64_t layers_max; /* bytes of unpacked layers that are kept; 0: 20 GB */
+};
+
 struct engine_options {
-    struct git_snapshot *snapshot;
-    const char *dockerfile, *context; /* paths in the commit */
-    const char *target;               /* stage; NULL: the last */
+    const struct context *context; /* borrowed */
+    const char *target;            /* stage; NULL: the last */
     struct dockerfile_pairs args;
     const struct registry_options *registries;
     const char *cache_directory;      /* NULL: no cache */
     bool allow_private;               /* ADD may download from addresses of the own network */
     bool (*cancelled)(void *context); /* NULL: never */
     void *cancelled_context;
+    struct engine_run run;
 };
 
 struct built_layer {
@@ -37,13 +57,12 @@ struct built {
     struct build *owner;     /* of all of it */
 };
 
-struct engine; /* one commit, its Dockerfile parsed */
+struct engine; /* one context, its Dockerfile parsed */
 
-/* ERROR_INVALID: the commit or Dockerfile is wrong, with the line. */
+/* ERROR_INVALID: the Dockerfile is wrong, with the line. */
 struct engine *engine_new(const struct engine_options *options, struct error *err);
 void engine_free(struct engine *engine);
 AUTO_FREE(struct engine, engine_free)
-size_t engine_submodules(const struct engine *engine); /* that were left empty */
 
 /* The image for one platform. Errors name the line of the instruction: ERROR_INVALID, ERROR_UNSUPPORTED; those of registries and downloads;
  * ERROR_UNAVAILABLE "cancelled". The result borrows from the engine. */

@@ -165,9 +165,6 @@ static bool write_node(struct writing *writing, const struct tree_node *node, st
                                .mtime_s = is->mtime_s,
                                .capability = is->capability };
 
-    /* In a layer such a name is an order to delete. */
-    if (strncmp(node->name, ".wh.", 4) == 0)
-        return error_set(err, ERROR_INVALID, "a name that begins with .wh. would delete files of the layers below");
     if (writing->cancelled && writing->cancelled(writing->cancelled_context))
         return error_set(err, ERROR_UNAVAILABLE, "cancelled");
     if (!first && is->file && !remember_name(writing, is->file, path, err))

@@ -17,7 +17,8 @@ void layer_free(struct layer *layer);
 AUTO_FREE(struct layer, layer_free)
 
 /* Everything in the tree that was touched by layer `number`, sorted by path, parents first; hard links among it stay hard links. Contents
- * that still lie in base images are fetched. A name that begins with ".wh." is ERROR_INVALID: in a layer it would delete. cancelled (may be NULL) is asked before each file: ERROR_UNAVAILABLE "cancelled". */
+ * that still lie in base images are fetched. A name that begins with ".wh." is written as it stands, as BuildKit does: who unpacks
+ * the image will take it for an order to delete. cancelled (may be NULL) is asked before each file: ERROR_UNAVAILABLE "cancelled". */
 struct layer *layer_write(const struct tree *tree, uint32_t number, bool (*cancelled)(void *), void *cancelled_context,
                           struct error *err);
 

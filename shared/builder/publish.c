@@ -3,6 +3,7 @@
 #include "shared/base/clock.h"
 #include "shared/base/digest.h"
 #include "shared/base/json.h"
+#include "shared/base/parallel.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,9 @@ struct publication {
     struct descriptor *described;
     struct bytes index; /* of several platforms */
     struct descriptor top;
-    bool stands; /* the first tag names it already */
+    bool stands; /* the registry has it already */
+    struct registry_options registries;
+    struct registry_session *session; /* our own, when the options bring none */
 };
 
 void publication_free(struct publication *publication)
@@ -30,6 +33,7 @@ void publication_free(struct publication *publication)
     free(publication->described);
     bytes_release(&publication->index);
     store_free(publication->store);
+    registry_session_free(publication->session);
     reference_release(&publication->reference);
     free(publication);
 }
@@ -183,6 +187,18 @@ static bool write_manifests(struct publication *publication, struct error *err)
     return write_index(publication, err);
 }
 
+/* For pushing from the first request on, with a session that all the workers share. */
+static bool set_registries(struct publication *publication, struct error *err)
+{
+    if (publication->options.registries)
+        publication->registries = *publication->options.registries;
+    publication->registries.push = true;
+    if (publication->registries.session)
+        return true;
+    publication->registries.session = publication->session = registry_session_new(err);
+    return publication->session != NULL;
+}
+
 struct publication *publication_new(const struct publish_options *options, struct error *err)
 {
     AUTO(publication_free) struct publication *publication = calloc(1, sizeof(*publication));
@@ -192,57 +208,163 @@ struct publication *publication_new(const struct publish_options *options, struc
         return NULL;
     }
     publication->options = *options;
-    if (!write_manifests(publication, err) || !reference_parse(span_of(options->image), &publication->reference, err))
+    if (!set_registries(publication, err) || !write_manifests(publication, err) ||
+        !reference_parse(span_of(options->image), &publication->reference, err))
         return NULL;
-    publication->store = store_open(&publication->reference, options->registries, err);
+    publication->store = store_open(&publication->reference, &publication->registries, err);
     return publication->store ? TAKE(publication) : NULL;
 }
 
 /* ---- sending ---- */
+
+/* Workers of an upload, each with a connection of its own; as many as other clients open to one registry. */
+enum { WORKERS = 4 };
+
+/* What can be sent independently: an own layer, a configuration, a layer of a base. */
+struct shipment {
+    const struct built_layer *layer; /* NULL: a configuration */
+    const struct built *built;
+};
+
+struct shipping {
+    struct publication *publication;
+    struct shipment *shipments;
+    size_t count;
+    struct store *stores[WORKERS]; /* the first is the publication's */
+};
+
+static void shipping_release(struct shipping *shipping)
+{
+    for (size_t i = 1; i < WORKERS; i++)
+        store_free(shipping->stores[i]);
+    free(shipping->shipments);
+}
+AUTO_RELEASE(struct shipping, shipping_release)
 
 static bool to_spool(void *context, const void *data, size_t len, struct error *err)
 {
     return spool_append(context, data, len, err);
 }
 
-static bool send_base_layer(struct publication *publication, const struct built_layer *layer, struct error *err)
+/* A base's store is for one thread, and several layers may come from it: a store for this copy alone. */
+static bool copy_base_layer(struct publication *publication, struct store *store, const struct built_layer *layer,
+                            struct error *err)
+{
+    struct registry_options options = publication->registries;
+    options.push = false;
+    AUTO(store_free) struct store *from = store_open(&layer->base->reference, &options, err);
+    AUTO(spool_free) struct spool *spool = from ? spool_new(copied_layer_max, err) : NULL;
+
+    return spool && store_get_blob(from, &layer->blob, to_spool, spool, err) &&
+           store_put_blob_file(store, &layer->blob, spool_fd(spool), err);
+}
+
+static bool send_base_layer(struct publication *publication, struct store *store, const struct built_layer *layer,
+                            struct error *err)
 {
     bool done = false;
 
-    if (!store_mount_blob(publication->store, &layer->blob, &layer->base->reference, &done, err))
-        return false;
-    if (done)
-        return true;
-    AUTO(spool_free) struct spool *spool = spool_new(copied_layer_max, err);
-    return spool && store_get_blob(layer->base->store, &layer->blob, to_spool, spool, err) &&
-           store_put_blob_file(publication->store, &layer->blob, spool_fd(spool), err);
+    return store_mount_blob(store, &layer->blob, &layer->base->reference, &done, err) &&
+           (done || copy_base_layer(publication, store, layer, err));
 }
 
-static bool send_image(struct publication *publication, size_t i, struct error *err)
+static bool send_config(struct store *store, const struct built *built, struct error *err)
 {
-    const struct built *built = &publication->options.built[i];
     struct descriptor config = describe(MEDIA_OCI_CONFIG, bytes_span(&built->config));
 
+    return store_put_blob(store, &config, bytes_span(&built->config), err);
+}
+
+static bool ship(void *context, size_t worker, size_t job, struct error *err)
+{
+    struct shipping *shipping = context;
+    struct publication *publication = shipping->publication;
+    const struct built_layer *layer = shipping->shipments[job].layer;
+
+    if (!shipping->stores[worker])
+        shipping->stores[worker] = store_open(&publication->reference, &publication->registries, err);
+    struct store *store = shipping->stores[worker];
+    if (!store)
+        return false;
+    if (!layer)
+        return send_config(store, shipping->shipments[job].built, err);
+    return layer->base ? send_base_layer(publication, store, layer, err)
+                       : store_put_blob_file(store, &layer->blob, spool_fd(layer->layer->spool), err);
+}
+
+static bool is_listed(const struct shipping *shipping, const struct built_layer *layer)
+{
+    for (size_t i = 0; i < shipping->count; i++) {
+        const struct built_layer *other = shipping->shipments[i].layer;
+
+        if (other && strcmp(other->blob.digest, layer->blob.digest) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void list_layers(struct shipping *shipping, const struct built *built, bool of_base)
+{
     for (size_t k = 0; k < built->layer_count; k++) {
         const struct built_layer *layer = &built->layers[k];
 
-        if (!(layer->base ? send_base_layer(publication, layer, err)
-                          : store_put_blob_file(publication->store, &layer->blob, spool_fd(layer->layer->spool), err)))
-            return false;
+        if ((layer->base != NULL) == of_base && !is_listed(shipping, layer))
+            shipping->shipments[shipping->count++] = (struct shipment){ layer, built };
     }
-    return store_put_blob(publication->store, &config, bytes_span(&built->config), err);
 }
 
+/* What takes longest first: own layers, then configurations, then what is only mounted. Platforms often share layers. */
+static bool list_shipments(struct shipping *shipping, struct error *err)
+{
+    const struct publish_options *options = &shipping->publication->options;
+    size_t most = options->count;
+
+    for (size_t i = 0; i < options->count; i++)
+        most += options->built[i].layer_count;
+    shipping->shipments = calloc(most, sizeof(shipping->shipments[0]));
+    if (!shipping->shipments)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    for (size_t i = 0; i < options->count; i++)
+        list_layers(shipping, &options->built[i], false);
+    for (size_t i = 0; i < options->count; i++)
+        shipping->shipments[shipping->count++] = (struct shipment){ NULL, &options->built[i] };
+    for (size_t i = 0; i < options->count; i++)
+        list_layers(shipping, &options->built[i], true);
+    return true;
+}
+
+static bool send_blobs(struct publication *publication, struct error *err)
+{
+    AUTO(shipping_release)
+    struct shipping shipping = { .publication = publication, .stores = { publication->store } };
+
+    return list_shipments(&shipping, err) && parallel_run(shipping.count, WORKERS, ship, &shipping, err);
+}
+
+/* One token for all that is to come, where tokens are asked for. */
+static bool announce_mounts(struct publication *publication, struct error *err)
+{
+    for (size_t i = 0; i < publication->options.count; i++) {
+        const struct built *built = &publication->options.built[i];
+
+        for (size_t k = 0; k < built->layer_count; k++) {
+            const struct base *base = built->layers[k].base;
+
+            if (base && !store_will_mount(publication->store, &base->reference, err))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* Does the registry know this image, under whatever name? */
 static bool look(struct publication *publication, struct error *err)
 {
     struct error failed = { 0 };
     struct descriptor there;
 
-    if (store_resolve(publication->store, publication->options.tags[0], &there, &failed)) {
-        publication->stands = strcmp(there.digest, publication->top.digest) == 0;
-        return true;
-    }
-    if (failed.kind == ERROR_NOT_FOUND)
+    publication->stands = store_resolve(publication->store, publication->top.digest, &there, &failed);
+    if (publication->stands || failed.kind == ERROR_NOT_FOUND)
         return true;
     *err = failed;
     return false;
@@ -253,18 +375,27 @@ bool publication_upload(struct publication *publication, struct error *err)
     size_t count = publication->options.count;
     struct descriptor ignored;
 
-    if (!look(publication, err))
+    if (!announce_mounts(publication, err) || !look(publication, err))
         return false;
     if (publication->stands)
         return true;
-    for (size_t i = 0; i < count; i++) {
-        if (!send_image(publication, i, err))
-            return false;
-        if (count > 1 && !store_put_manifest(publication->store, NULL, MEDIA_OCI_MANIFEST,
-                                             bytes_span(&publication->manifests[i]), &ignored, err))
+    if (!send_blobs(publication, err))
+        return false;
+    for (size_t i = 0; count > 1 && i < count; i++) {
+        if (!store_put_manifest(publication->store, NULL, MEDIA_OCI_MANIFEST, bytes_span(&publication->manifests[i]),
+                                &ignored, err))
             return false;
     }
     return true;
+}
+
+static bool is_tagged(struct publication *publication, const char *tag)
+{
+    struct error ignored = { 0 };
+    struct descriptor there;
+
+    return publication->stands && store_resolve(publication->store, tag, &there, &ignored) &&
+           strcmp(there.digest, publication->top.digest) == 0;
 }
 
 bool publication_tag(struct publication *publication, struct error *err)
@@ -273,8 +404,9 @@ bool publication_tag(struct publication *publication, struct error *err)
     struct span body = bytes_span(options->count > 1 ? &publication->index : &publication->manifests[0]);
     struct descriptor ignored;
 
-    for (size_t i = publication->stands ? 1 : 0; i < options->tag_count; i++) {
-        if (!store_put_manifest(publication->store, options->tags[i], publication->top.media_type, body, &ignored, err))
+    for (size_t i = 0; i < options->tag_count; i++) {
+        if (!is_tagged(publication, options->tags[i]) &&
+            !store_put_manifest(publication->store, options->tags[i], publication->top.media_type, body, &ignored, err))
             return error_wrap(err, "tag '%s'", options->tags[i]);
     }
     return true;

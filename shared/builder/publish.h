@@ -11,7 +11,7 @@ struct publish_options {
     const struct built *built; /* one for each platform */
     const char *const *platforms;
     size_t count;
-    const char *const *tags; /* the first is the one that is looked at: does this image stand there? */
+    const char *const *tags;
     size_t tag_count;
     const char *commit, *source; /* annotations; source NULL: not told */
     int64_t time_s;
@@ -27,7 +27,7 @@ AUTO_FREE(struct publication, publication_free)
 const struct reference *publication_reference(const struct publication *publication);
 const struct descriptor *publication_descriptor(const struct publication *publication);
 
-/* Everything but the tags; nothing when the first tag names this very image. */
+/* Everything but the tags, several blobs at a time; nothing when the registry has this very image. */
 bool publication_upload(struct publication *publication, struct error *err);
 bool publication_tag(struct publication *publication, struct error *err);
 

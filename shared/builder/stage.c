@@ -204,6 +204,13 @@ static bool apply_entrypoint(struct stage *stage, const struct dockerfile_instru
            (stage->cmd_set || imageconfig_set(stage->config, "Cmd", (struct span){ 0 }, err));
 }
 
+static bool apply_run(struct stage *stage, const struct dockerfile_instruction *in, struct error *err)
+{
+    struct dockerfile_words words;
+
+    return command_words(stage, &in->run.command, NULL, &words, err) && stage_run(stage, &in->run, words, err);
+}
+
 static void add_nanoseconds(struct json_writer *w, const char *key, int64_t value)
 {
     if (value != 0)
@@ -233,10 +240,12 @@ static bool apply_healthcheck(struct stage *stage, const struct dockerfile_instr
 
 /* ---- WORKDIR ---- */
 
-static bool owner_of_workdir(struct stage *stage, const struct tree *tree, struct attributes *made, struct error *err)
+static bool owner_of_workdir(struct stage *stage, const struct tree *tree, struct attributes *made, bool *owned,
+                             struct error *err)
 {
     const char *user = imageconfig_text(stage->config, "User");
 
+    *owned = user != NULL;
     return !user || accounts_owner(tree, user, &made->uid, &made->gid, err);
 }
 
@@ -244,6 +253,7 @@ static bool apply_workdir(struct stage *stage, const struct dockerfile_instructi
 {
     struct attributes made = { .type = TAR_DIRECTORY, .mode = 0755, .mtime_s = stage->build->time_s };
     struct tree_place place;
+    bool owned;
 
     if (!imageconfig_set_text(stage->config, "WorkingDir", in->value, err))
         return false;
@@ -251,10 +261,10 @@ static bool apply_workdir(struct stage *stage, const struct dockerfile_instructi
         return true;
     struct tree *tree = stage_tree(stage, err);
     if (!tree || !tree_resolve(tree, tree_root(tree), in->value, true, &place, err) ||
-        !owner_of_workdir(stage, tree, &made, err))
+        !owner_of_workdir(stage, tree, &made, &owned, err))
         return false;
     uint32_t number = ++stage->build->layer_number;
-    return tree_make_directories(tree, &place, &made, number, err) && stage_add_layer(stage, tree, number, err);
+    return tree_make_directories(tree, &place, &made, owned, number, err) && stage_add_layer(stage, tree, number, err);
 }
 
 /* ---- the table: what stands in none of its rows is refused by name and line ---- */
@@ -271,6 +281,7 @@ static bool (*const apply[DOCKERFILE_OPS])(struct stage *, const struct dockerfi
     [DOCKERFILE_LABEL] = apply_label,
     [DOCKERFILE_MAINTAINER] = apply_maintainer,
     [DOCKERFILE_ONBUILD] = apply_onbuild,
+    [DOCKERFILE_RUN] = apply_run,
     [DOCKERFILE_SHELL] = apply_shell,
     [DOCKERFILE_STOPSIGNAL] = apply_stopsignal,
     [DOCKERFILE_USER] = apply_user,

@@ -14,6 +14,13 @@ struct linked { /* a layer made without looking (COPY --link), for when the tree
     uint32_t number;
 };
 
+/* What the next RUN stands on: layers as directories, in the build's arena. */
+struct run_root {
+    const char **lowers; /* lowest first; NULL until the first RUN */
+    size_t lower_count;
+    uint32_t placed; /* what layers up to this number hold is in them */
+};
+
 struct stage {
     struct build *build;
     size_t index;
@@ -26,6 +33,7 @@ struct stage {
     size_t layer_count;
     struct linked *linked; /* of this stage */
     size_t linked_count;
+    struct run_root root;
     bool cmd_set;
     bool layer_made; /* by the instruction at hand */
 };
@@ -47,8 +55,10 @@ struct build {
     struct tree *nothing;  /* an empty tree, for COPY --from=scratch */
     int64_t layers_size;   /* of the new layers */
     uint32_t layer_number; /* of the last new layer */
-    uint64_t file_number;  /* of the last hard-linked file of an archive */
-    int64_t time_s;
+    uint64_t file_number;  /* of the last hard-linked file */
+    int64_t time_s;        /* of what is made */
+    int64_t newest_s;      /* what is copied has no later time */
+    struct runner *runner; /* NULL until the first RUN */
 };
 
 /* What the stage holds now. */
@@ -67,6 +77,9 @@ bool stage_can(const struct dockerfile_instruction *instruction, struct error *e
 
 /* One instruction, expanded, takes effect. Errors begin with its line and name. */
 bool stage_apply(struct stage *stage, const struct dockerfile_instruction *instruction, struct error *err);
+
+/* RUN. words: what is executed. */
+bool stage_run(struct stage *stage, const struct dockerfile_run *run, struct dockerfile_words words, struct error *err);
 
 /* COPY and ADD. */
 bool stage_copy(struct stage *stage, const struct dockerfile_instruction *instruction, struct error *err);

@@ -24,7 +24,7 @@ static bool source_of(struct stage *stage, const struct dockerfile_copy *in, str
     copy->from_name = source.kind == DOCKERFILE_CONTEXT ? "the context" : in->from;
     switch (source.kind) {
     case DOCKERFILE_CONTEXT:
-        copy->from = build->context->tree;
+        copy->from = build->context->files->tree;
         copy->from_root = build->context->root;
         return true;
     case DOCKERFILE_STAGE:
@@ -164,7 +164,9 @@ bool stage_copy(struct stage *stage, const struct dockerfile_instruction *instru
                          .dest = in->dest,
                          .chmod = in->chmod,
                          .parents = in->parents,
-                         .time_s = stage->build->time_s };
+                         .time_s = stage->build->time_s,
+                         .newest_s = stage->build->newest_s,
+                         .file_number = &stage->build->file_number };
 
     if (in->excludes.count > 0) {
         excludes = ignore_new(in->excludes.items, in->excludes.count, err);

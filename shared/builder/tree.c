@@ -10,6 +10,8 @@ struct tree {
     size_t bucket_count, node_count;
 };
 
+enum { SETGID = 02000 };
+
 static uint32_t hash_of(const struct tree_node *parent, struct span name)
 {
     uint64_t hash = 14695981039346656037U ^ (uintptr_t)parent; /* FNV-1a */
@@ -333,7 +335,8 @@ static bool not_a_directory(const struct tree_node *node, struct error *err)
 }
 
 struct tree_node *tree_make_directories(struct tree *tree, const struct tree_place *place,
-                                        const struct attributes *made, uint32_t layer, struct error *err)
+                                        const struct attributes *made, bool owner_said, uint32_t layer,
+                                        struct error *err)
 {
     struct tree_node *node = place->node;
     struct span rest = place->missing[0] ? span_of(place->missing) : (struct span){ 0 };
@@ -343,11 +346,16 @@ struct tree_node *tree_make_directories(struct tree *tree, const struct tree_pla
         return NULL;
     }
     for (struct span part = span_cut(&rest, '/'); part.data; part = span_cut(&rest, '/')) {
+        const struct attributes *parent = &node->is;
+
         node = tree_add(tree, node, part, err);
         if (!node)
             return NULL;
         node->is = *made;
         node->is.type = TAR_DIRECTORY;
+        node->is.mode |= parent->mode & SETGID;
+        if (parent->mode & SETGID && !owner_said)
+            node->is.gid = parent->gid;
         tree_touch(node, layer);
     }
     return node;

@@ -31,6 +31,7 @@ struct tree_node {
     struct tree_node *same_hash;
     struct attributes is;
     uint32_t hash;
+    bool whiteout;  /* no file, but ".wh.NAME": in the layer at hand NAME is deleted; gone when the layer is written */
     uint32_t layer; /* that touched it last: 0 is the base, a new layer has the next number */
 };
 
@@ -68,10 +69,11 @@ struct tree_place {
 bool tree_resolve(const struct tree *tree, struct tree_node *root, const char *path, bool follow_last,
                   struct tree_place *place, struct error *err);
 
-/* The directory of a place, its missing part made with these attributes (type is set). ERROR_INVALID "mkdir /etc/passwd: not a
- * directory". */
+/* The directory of a place, its missing part made with these attributes (type is set). Below a directory with the setgid bit they have
+ * it too, and its group unless the owner was said. ERROR_INVALID "mkdir /etc/passwd: not a directory". */
 struct tree_node *tree_make_directories(struct tree *tree, const struct tree_place *place,
-                                        const struct attributes *made, uint32_t layer, struct error *err);
+                                        const struct attributes *made, bool owner_said, uint32_t layer,
+                                        struct error *err);
 
 static inline bool tree_is_directory(const struct tree_node *node)
 {

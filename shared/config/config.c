@@ -5,14 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shared/base/digest.h"
 #include "shared/base/file.h"
 #include "shared/config/settings.h"
 
 enum {
     CONFIG_ARENA_MAX = 64 * 1024 * 1024,
     TREE_ARENA_MAX = 256 * 1024 * 1024, /* the most values that CONFIG_MAX bytes can be */
-    PATH_MAX_LENGTH = 4096,
 };
 
 static const char default_path[] = "/etc/pushwright/pushwright.json";
@@ -123,9 +121,8 @@ struct config *config_parse(struct span text, struct config_mistakes *mistakes, 
     AUTO(loaded_free) struct loaded *loaded = loaded_new(err);
     if (!loaded)
         return NULL;
-    struct reading r = { .text = text, .into = loaded, .mistakes = mistakes, .path = BYTES(PATH_MAX_LENGTH) };
+    struct reading r = { .text = text, .into = loaded, .mistakes = mistakes };
     bool read = read_root(&r, err);
-    bytes_release(&r.path);
     if (!read && mistakes->count == 0)
         return NULL;
     if (mistakes->count > 0) {
@@ -134,7 +131,6 @@ struct config *config_parse(struct span text, struct config_mistakes *mistakes, 
         error_set(err, ERROR_INVALID, "line %zu column %zu: %s", first->line, first->column, first->text);
         return NULL;
     }
-    sha256_hex_of(text, loaded->config.digest);
     return &TAKE(loaded)->config;
 }
 

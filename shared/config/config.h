@@ -97,7 +97,6 @@ struct config {
     const struct secret_reference *chain_keys; /* "chain": {"keys": [...]}: the first signs, all verify */
     size_t chain_key_count;
     struct secret_reference api_token; /* "api": {"token": ...}: who may POST /builds/NAME */
-    char digest[65];                   /* of the file: tells two configurations apart in logs */
 };
 
 struct config_registry {
@@ -139,6 +138,6 @@ struct registry_logins;
 struct registry_logins *config_registry_logins(const struct config *config, struct error *err);
 void registry_logins_free(struct registry_logins *logins);
 AUTO_FREE(struct registry_logins, registry_logins_free)
-struct registry_options registry_logins_options(const struct registry_logins *logins, bool push);
+struct registry_options registry_logins_options(const struct registry_logins *logins);
 
 #endif

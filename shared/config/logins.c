@@ -6,6 +6,7 @@ struct registry_logins {
     struct registry_login *logins;
     struct secret **secrets; /* that the logins borrow: two places a login */
     size_t count;
+    struct registry_session *session;
 };
 
 void registry_logins_free(struct registry_logins *logins)
@@ -14,6 +15,7 @@ void registry_logins_free(struct registry_logins *logins)
         return;
     for (size_t i = 0; logins->secrets && i < 2 * logins->count; i++)
         secret_free(logins->secrets[i]);
+    registry_session_free(logins->session);
     free(logins->secrets);
     free(logins->logins);
     free(logins);
@@ -31,7 +33,8 @@ static struct registry_logins *logins_new(size_t count, struct error *err)
         error_set(err, ERROR_INTERNAL, "out of memory");
         return NULL;
     }
-    return TAKE(logins);
+    logins->session = registry_session_new(err);
+    return logins->session ? TAKE(logins) : NULL;
 }
 
 static bool load(const struct secret_reference *reference, struct secret **secret, struct error *err)
@@ -67,7 +70,8 @@ struct registry_logins *config_registry_logins(const struct config *config, stru
     return TAKE(logins);
 }
 
-struct registry_options registry_logins_options(const struct registry_logins *logins, bool push)
+struct registry_options registry_logins_options(const struct registry_logins *logins)
 {
-    return (struct registry_options){ .logins = logins->logins, .login_count = logins->count, .push = push };
+    return (
+        struct registry_options){ .logins = logins->logins, .login_count = logins->count, .session = logins->session };
 }

@@ -9,7 +9,7 @@
 #include "shared/base/json_scan.h"
 #include "shared/config/suggest.h"
 
-enum { MISTAKES_MAX = 100, KNOWN_MAX = 24, MISTAKES_ARENA_MAX = 1024 * 1024 };
+enum { MISTAKES_MAX = 100, SETTINGS_MAX = 24, MISTAKES_ARENA_MAX = 1024 * 1024, PATH_MAX_LENGTH = 4096 };
 
 static void give_up(struct reading *r)
 {
@@ -33,33 +33,49 @@ const char *keep_text(struct reading *r, struct span text)
     return kept;
 }
 
+static size_t enter(struct reading *r, const char *member, size_t index)
+{
+    assert(r->depth < PATH_STEPS_MAX);
+    r->steps[r->depth] = (struct path_step){ member, index };
+    return r->depth++;
+}
+
 size_t path_enter(struct reading *r, const char *member)
 {
-    size_t mark = r->path.len;
-    struct error err = { 0 };
-    bool fits = mark == 0 || bytes_append_char(&r->path, '.', &err);
-    for (; fits && *member; member++) {
-        if (strchr(".[\\", *member))
-            fits = bytes_append_char(&r->path, '\\', &err);
-        fits = fits && bytes_append_char(&r->path, *member, &err);
-    }
-    return mark;
+    return enter(r, member, 0);
 }
 
 size_t path_enter_element(struct reading *r, size_t index)
 {
-    size_t mark = r->path.len;
-    struct error err = { 0 };
-    (void)bytes_printf(&r->path, &err, "[%zu]", index); /* a path cut short still leads near the place */
-    return mark;
+    return enter(r, NULL, index);
 }
 
 void path_leave(struct reading *r, size_t mark)
 {
-    bytes_truncate(&r->path, mark);
+    r->depth = mark;
 }
 
-static void add_mistake(struct reading *r, size_t offset, const char *sentence)
+static bool write_key(struct bytes *out, const char *key, struct error *err)
+{
+    bool fits = out->len == 0 || bytes_append_char(out, '.', err);
+    for (; fits && *key; key++) {
+        if (strchr(".[\\", *key))
+            fits = bytes_append_char(out, '\\', err);
+        fits = fits && bytes_append_char(out, *key, err);
+    }
+    return fits;
+}
+
+/* As json_locate() takes it. Only mistakes need it as text; one cut short still leads near the place. */
+static void write_path(const struct reading *r, struct bytes *out)
+{
+    struct error err = { 0 };
+    bool fits = true;
+    for (const struct path_step *step = r->steps; fits && step < r->steps + r->depth; step++)
+        fits = step->member ? write_key(out, step->member, &err) : bytes_printf(out, &err, "[%zu]", step->index);
+}
+
+static void add_mistake(struct reading *r, const char *path, size_t offset, const char *sentence)
 {
     struct config_mistakes *mistakes = r->mistakes;
     if (!mistakes->arena)
@@ -68,7 +84,6 @@ static void add_mistake(struct reading *r, size_t offset, const char *sentence)
         mistakes->items = arena_take(mistakes->arena, MISTAKES_MAX * sizeof *mistakes->items);
     if (mistakes->count == MISTAKES_MAX)
         return;
-    const char *path = bytes_text(&r->path);
     const char *text =
         mistakes->items ? arena_printf(mistakes->arena, "%s%s%s", path, *path ? ": " : "", sentence) : NULL;
     if (!text) {
@@ -87,11 +102,11 @@ void mistake(struct reading *r, const char *member, const char *format, ...)
     va_start(args, format);
     vsnprintf(sentence, sizeof sentence, format, args);
     va_end(args);
-    size_t mark = member ? path_enter(r, member) : r->path.len;
-    size_t offset =
-        member ? json_locate_key(r->text, bytes_text(&r->path)) : json_locate(r->text, bytes_text(&r->path));
-    add_mistake(r, offset, sentence);
+    AUTO(bytes_release) struct bytes path = BYTES(PATH_MAX_LENGTH);
+    size_t mark = member ? path_enter(r, member) : r->depth;
+    write_path(r, &path);
     path_leave(r, mark);
+    add_mistake(r, bytes_text(&path), (member ? json_locate_key : json_locate)(r->text, bytes_text(&path)), sentence);
 }
 
 static const struct setting *find_setting(const struct shape *shape, const char *name)
@@ -116,8 +131,7 @@ static void list_names(const struct shape *shape, struct bytes *out)
 
 static void unknown_member(struct reading *r, const struct shape *shape, const char *name)
 {
-    const char *known[KNOWN_MAX];
-    assert(shape->count <= KNOWN_MAX);
+    const char *known[SETTINGS_MAX];
     for (size_t i = 0; i < shape->count; i++)
         known[i] = shape->settings[i].name;
     const char *meant = suggest(span_of(name), known, shape->count);
@@ -151,14 +165,19 @@ static void read_member(struct reading *r, const struct setting *setting, const 
 
 void read_members(struct reading *r, const struct shape *shape, const struct json *object, void *item)
 {
-    for (const struct json *member = json_first(object); member; member = json_next(member))
-        if (!find_setting(shape, json_key(member)))
+    const struct json *values[SETTINGS_MAX] = { NULL };
+    assert(shape->count <= SETTINGS_MAX);
+    for (const struct json *member = json_first(object); member; member = json_next(member)) {
+        const struct setting *setting = find_setting(shape, json_key(member));
+        if (setting)
+            values[setting - shape->settings] = member;
+        else
             unknown_member(r, shape, json_key(member));
+    }
     for (size_t i = 0; i < shape->count && !r->out_of_memory.kind; i++) {
         const struct setting *setting = &shape->settings[i];
-        const struct json *value = json_get(object, setting->name);
-        if (value)
-            read_member(r, setting, value, item);
+        if (values[i])
+            read_member(r, setting, values[i], item);
         else if (setting->flags & REQUIRED)
             mistake(r, NULL, "'%s' is missing: %s needs it", setting->name, shape->what);
     }

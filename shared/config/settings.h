@@ -21,12 +21,20 @@ struct loaded {
     struct kept *kept;
 };
 
+/* A member, or an element where that is NULL. */
+struct path_step {
+    const char *member;
+    size_t index;
+};
+enum { PATH_STEPS_MAX = 16 }; /* more than the tables are deep */
+
 /* One run over a file. */
 struct reading {
     struct span text;
     struct loaded *into;
     struct config_mistakes *mistakes;
-    struct bytes path;          /* of the present value, as json_locate() takes it */
+    struct path_step steps[PATH_STEPS_MAX]; /* to the present value */
+    size_t depth;
     struct error out_of_memory; /* or another end of it all; kind NONE while all is well */
 };
 

@@ -100,7 +100,7 @@ struct dockerfile_command {
 
 /* COPY and ADD. Absent flags are NULL. */
 struct dockerfile_copy {
-    struct dockerfile_words sources;     /* paths, wildcards, URLs (ADD); heredocs are not among them */
+    struct dockerfile_words sources;     /* paths, wildcards; ADD: also git sources (gitref.h), else http(s) URLs */
     struct dockerfile_heredocs heredocs; /* files of their own, written after the sources */
     const char *dest;
     const char *from;  /* COPY: see dockerfile_plan_source() */
@@ -110,19 +110,53 @@ struct dockerfile_copy {
     struct dockerfile_words excludes; /* patterns of ignore.h */
     bool link;
     bool parents;
-    bool keep_git_dir;
-    bool unpack;     /* ADD --unpack=..., meaningful when unpack_set */
-    bool unpack_set; /* without it: local archives are unpacked, downloads are not */
+    bool keep_git_dir,
+        keep_git_dir_set; /* ADD of a git source (gitref.h), whose own word counts where this is not set */
+    bool unpack;          /* ADD --unpack=..., meaningful when unpack_set */
+    bool unpack_set;      /* without it: local archives are unpacked, downloads are not */
+};
+
+enum dockerfile_mount_type {
+    DOCKERFILE_MOUNT_BIND,
+    DOCKERFILE_MOUNT_CACHE,
+    DOCKERFILE_MOUNT_TMPFS,
+    DOCKERFILE_MOUNT_SECRET,
+    DOCKERFILE_MOUNT_SSH
+};
+
+enum dockerfile_sharing { DOCKERFILE_SHARED, DOCKERFILE_PRIVATE, DOCKERFILE_LOCKED };
+
+/* One --mount of RUN. As parsed only text and from are there; as expanded everything is, defaults put in. */
+struct dockerfile_mount {
+    const char *text; /* the flag's value as written */
+    const char *from; /* bind, cache: a stage, image or named context (dockerfile_plan_mount_source()); NULL: bind takes
+                         from the build context, a new cache is empty */
+    enum dockerfile_mount_type type;
+    const char *target; /* absolute and clean, never "/"; NULL: a secret that only becomes a variable */
+    const char *source; /* bind, cache: the path within `from`, absolute and clean, "/" the whole; otherwise NULL */
+    const char *id;     /* cache, secret, ssh: by which name it is known outside */
+    const char *env;    /* secret: the variable that it becomes, or NULL */
+    enum dockerfile_sharing sharing; /* cache */
+    int64_t size;                    /* tmpfs: bytes at most; 0: not limited */
+    uint32_t uid, gid, mode;         /* cache: of the directory when it is new; secret, ssh: of the file */
+    bool owner_set;                  /* one of the three was said */
+    bool readonly;                   /* bind: what is written to one that is not read-only is thrown away */
+    bool required;                   /* secret, ssh: an error when it is missing, otherwise the mount is left out */
+};
+
+struct dockerfile_mounts {
+    const struct dockerfile_mount *items;
+    size_t count;
 };
 
 struct dockerfile_run {
     struct dockerfile_command command; /* once expanded with the text that the shell gets, heredocs put in */
     struct dockerfile_heredocs heredocs;
-    const char *script;             /* once expanded: the body of a lone heredoc that begins "#!", to stand at the path
+    const char *script;              /* once expanded: the body of a lone heredoc that begins "#!", to stand at the path
                                        that command.args then names; NULL otherwise */
-    struct dockerfile_words mounts; /* the value of each --mount */
-    const char *network;            /* "default", "none", "host" */
-    const char *security;           /* "sandbox", "insecure" */
+    struct dockerfile_mounts mounts; /* in the order of the flags */
+    const char *network;             /* "default", "none", "host" */
+    const char *security;            /* "sandbox", "insecure" */
 };
 
 struct dockerfile_health {

@@ -1,5 +1,8 @@
 /* An instruction with its variables replaced, and what it changes for those behind it. */
+#include "shared/dockerfile/gitref.h"
 #include "shared/dockerfile/lex.h"
+#include "shared/dockerfile/mount.h"
+#include "shared/dockerfile/path.h"
 #include "shared/dockerfile/port.h"
 #include "shared/dockerfile/scope_private.h"
 
@@ -131,21 +134,62 @@ static bool expand_heredocs(struct job *job, struct dockerfile_heredocs *heredoc
     return true;
 }
 
-static bool check_sources(const struct dockerfile_instruction *it, struct error *err)
+/* What a source is that is no path. */
+struct remote {
+    bool is_git, is_http;
+    struct git_ref git;
+};
+
+static bool remote_of(struct job *job, const char *source, struct remote *out)
+{
+    struct error why = { 0 };
+    bool is_git = false, read = git_ref_parse(job->arena, source, &out->git, &is_git, &why);
+    if (!read && (is_git || why.kind != ERROR_INVALID)) {
+        *job->err = why;
+        return false;
+    }
+    out->is_git = read;
+    out->is_http = !read && (!strncmp(source, "http://", 7) || !strncmp(source, "https://", 8));
+    return true;
+}
+
+static bool check_git(const struct dockerfile_copy *copy, const struct git_ref *ref, struct error *err)
+{
+    bool said = copy->keep_git_dir_set && ref->keep_git_dir != GIT_REF_UNSAID;
+    AUTO(free) char *flag = quote(span_of(copy->checksum)), *query = quote(span_of(ref->checksum));
+    if (said && copy->keep_git_dir != (ref->keep_git_dir == GIT_REF_YES))
+        return error_set(err, ERROR_INVALID, "inconsistent keep-git-dir configuration");
+    if (copy->checksum && *ref->checksum && strcmp(copy->checksum, ref->checksum) != 0)
+        return error_set(err, ERROR_INVALID, "checksum mismatch %s != %s", flag ? flag : "", query ? query : "");
+    return true;
+}
+
+static bool check_source(struct job *job, const struct dockerfile_instruction *it, const char *source)
+{
+    struct remote remote = { 0 };
+    if (!remote_of(job, source, &remote))
+        return false;
+    bool is_git = remote.is_git && !remote.git.looks_like_a_path;
+    if (it->op == DOCKERFILE_COPY && (is_git || remote.is_http))
+        return error_set(job->err, ERROR_INVALID, "source can't be a %s for COPY", is_git ? "git ref" : "URL");
+    if (is_git)
+        return check_git(&it->copy, &remote.git, job->err);
+    return !remote.is_http || !it->copy.checksum || digest_check(it->copy.checksum, job->err);
+}
+
+static bool check_sources(struct job *job, const struct dockerfile_instruction *it)
 {
     const struct dockerfile_copy *copy = &it->copy;
-    for (size_t i = 0; it->op == DOCKERFILE_COPY && i < copy->sources.count; i++) {
-        if (is_git_source(copy->sources.items[i]))
-            return error_set(err, ERROR_INVALID, "source can't be a git ref for COPY");
-        if (is_http_source(copy->sources.items[i]))
-            return error_set(err, ERROR_INVALID, "source can't be a URL for COPY");
-    }
-    if (!copy->checksum || !*copy->checksum)
-        return true;
-    if (copy->sources.count != 1)
-        return error_set(err, ERROR_INVALID, "checksum can't be specified for multiple sources");
-    if (!is_git_source(copy->sources.items[0]) && !is_http_source(copy->sources.items[0]))
-        return error_set(err, ERROR_INVALID, "checksum requires HTTP(S) or Git sources");
+    struct remote only = { 0 };
+    if (copy->checksum && copy->sources.count != 1)
+        return error_set(job->err, ERROR_INVALID, "checksum can't be specified for multiple sources");
+    if (copy->checksum && !remote_of(job, copy->sources.items[0], &only))
+        return false;
+    if (copy->checksum && !only.is_git && !only.is_http)
+        return error_set(job->err, ERROR_INVALID, "checksum requires HTTP(S) or Git sources");
+    for (size_t i = 0; i < copy->sources.count; i++)
+        if (!check_source(job, it, copy->sources.items[i]))
+            return false;
     return true;
 }
 
@@ -163,7 +207,7 @@ static bool expand_copy(struct job *job, struct dockerfile_instruction *it)
             *flags[i] = NULL;
     if (copy->chmod && !dockerfile_chmod_check(copy->chmod, job->err))
         return false;
-    return check_sources(it, job->err);
+    return check_sources(job, it);
 }
 
 static bool expand_expose(struct job *job, struct dockerfile_instruction *it)
@@ -202,38 +246,12 @@ static bool expand_signal(struct job *job, struct dockerfile_instruction *it)
     return expand_value(job, it) && signal_check(it->value, job->err);
 }
 
-/* Go's path.Join of two paths of which the first is absolute. */
-static char *join_path(struct arena *arena, const char *base, const char *relative)
-{
-    char *joined = arena_printf(arena, "%s/%s", base, relative),
-         *out = arena_take(arena, strlen(base) + strlen(relative) + 3);
-    if (!joined || !out)
-        return NULL;
-    size_t length = 0;
-    for (char *rest = joined, *part; (part = strsep(&rest, "/"));) {
-        if (!*part || !strcmp(part, "."))
-            continue;
-        if (!strcmp(part, "..")) {
-            while (length && out[--length] != '/')
-                ;
-            continue;
-        }
-        out[length++] = '/';
-        memcpy(out + length, part, strlen(part));
-        length += strlen(part);
-    }
-    if (!length)
-        out[length++] = '/';
-    out[length] = 0;
-    return out;
-}
-
 static bool expand_workdir(struct job *job, struct dockerfile_instruction *it)
 {
     if (!expand_value(job, it))
         return false;
     if (*it->value != '/')
-        it->value = join_path(job->arena, job->scope->workdir, it->value);
+        it->value = path_join(job->arena, job->scope->workdir, it->value);
     if (!it->value)
         return no_memory(job->err);
     const char *kept = arena_dup(job->scope->arena, span_of(it->value));
@@ -281,11 +299,37 @@ static bool run_text(struct job *job, struct dockerfile_run *run, const char **o
     return *out || no_memory(job->err);
 }
 
+static bool expand_value_of_mount(void *context, const char *value, const char **out, struct error *err)
+{
+    (void)err; /* the job has it */
+    return expand_text(context, value, out);
+}
+
+static bool expand_mounts(struct job *job, struct dockerfile_mounts *mounts)
+{
+    const struct mount_expander expander = { expand_value_of_mount, job };
+    struct dockerfile_mount *made = arena_take(job->arena, (mounts->count + 1) * sizeof *made);
+    unsigned agents = 0;
+    if (!made)
+        return no_memory(job->err);
+    for (size_t i = 0; i < mounts->count; i++) {
+        struct mount_fields fields;
+        made[i] = mounts->items[i];
+        if (!mount_parse(job->arena, made[i].text, &expander, &fields, job->err) ||
+            !mount_finish(job->arena, &fields, job->scope->workdir, &agents, &made[i], job->err))
+            return false;
+    }
+    mounts->items = made;
+    return true;
+}
+
 static bool expand_run(struct job *job, struct dockerfile_instruction *it)
 {
     struct dockerfile_run *run = &it->run;
     if (!run->command.shell && !run->command.args.count)
         return error_set(job->err, ERROR_INVALID, "arguments are required");
+    if (!expand_mounts(job, &run->mounts))
+        return false;
     if (!run->heredocs.count)
         return true;
     if (!run->command.shell || run->command.args.count != 1)

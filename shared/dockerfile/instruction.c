@@ -1,5 +1,6 @@
 /* From the words of an instruction to its meaning: a row and a function for each. */
 #include "shared/dockerfile/flag.h"
+#include "shared/dockerfile/mount.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -133,7 +134,7 @@ static bool parse_copy(struct arena *arena, const struct node *node, struct dock
         { "exclude", FLAG_LIST, .list = &excludes },
         { "link", FLAG_BOOLEAN, .boolean = &copy->link },
         { "checksum", FLAG_TEXT, .text = &copy->checksum },
-        { "keep-git-dir", FLAG_BOOLEAN, .boolean = &copy->keep_git_dir },
+        { "keep-git-dir", FLAG_BOOLEAN, .boolean = &copy->keep_git_dir, .used = &copy->keep_git_dir_set },
         { "unpack", FLAG_BOOLEAN, .boolean = &copy->unpack, .used = &copy->unpack_set },
     };
     if (node->args.count < 2)
@@ -154,21 +155,12 @@ static bool stage_name_valid(const char *name)
     return name[0] >= 'a' && name[0] <= 'z' && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_.") == length;
 }
 
-static char *lower(struct arena *arena, const char *text)
-{
-    char *out = arena_dup(arena, span_of(text));
-    for (char *p = out; p && *p; p++)
-        if (*p >= 'A' && *p <= 'Z')
-            *p = (char)(*p + 32);
-    return out;
-}
-
 static bool parse_from(struct arena *arena, const struct node *node, struct dockerfile_instruction *out,
                        struct error *err)
 {
     const char *const *args = node->args.items;
     if (node->args.count == 3 && !strcasecmp(args[1], "as")) {
-        out->from.name = lower(arena, args[2]);
+        out->from.name = text_lower(arena, span_of(args[2]));
         if (!out->from.name)
             return no_memory(err);
         if (!stage_name_valid(out->from.name)) {
@@ -241,18 +233,6 @@ static bool parse_shell(struct arena *arena, const struct node *node, struct doc
     return node->json || error_set(err, ERROR_INVALID, "SHELL requires the arguments to be in JSON form");
 }
 
-/* Is `from` of a --mount, whose fields are separated by commas, a variable? */
-static bool mount_from_is_variable(const char *mount)
-{
-    struct span rest = span_of(mount);
-    while (rest.data) {
-        struct span value = span_cut(&rest, ','), key = span_cut(&value, '=');
-        if (key.len == 4 && !strncasecmp(key.data, "from", 4) && value.data && span_find(value, '$') >= 0)
-            return true;
-    }
-    return false;
-}
-
 static bool is_one_of(const char *text, const char *const *words)
 {
     while (*words && strcmp(*words, text) != 0)
@@ -265,14 +245,25 @@ static bool check_run(const struct dockerfile_run *run, struct error *err)
     static const char *const networks[] = { "default", "none", "host", NULL };
     static const char *const securities[] = { "sandbox", "insecure", NULL };
     AUTO(free) char *network = quote(span_of(run->network)), *security = quote(span_of(run->security));
-    for (size_t i = 0; i < run->mounts.count; i++)
-        if (mount_from_is_variable(run->mounts.items[i]))
-            return error_set(err, ERROR_INVALID,
-                             "'from' doesn't support variable expansion, define alias stage instead");
     if (!is_one_of(run->network, networks))
         return error_set(err, ERROR_INVALID, "invalid network mode %s", network ? network : "");
     if (!is_one_of(run->security, securities))
         return error_set(err, ERROR_INVALID, "security %s is not valid", security ? security : "");
+    return true;
+}
+
+static bool parse_mounts(struct arena *arena, const struct word_list *texts, struct dockerfile_mounts *out,
+                         struct error *err)
+{
+    struct dockerfile_mount *mounts = arena_take(arena, (texts->count + 1) * sizeof *mounts);
+    if (!mounts)
+        return no_memory(err);
+    for (size_t i = 0; i < texts->count; i++) {
+        mounts[i].text = texts->items[i];
+        if (!mount_check(arena, texts->items[i], &mounts[i].from, err))
+            return false;
+    }
+    *out = (struct dockerfile_mounts){ mounts, texts->count };
     return true;
 }
 
@@ -293,7 +284,8 @@ static bool parse_run(struct arena *arena, const struct node *node, struct docke
         return false;
     run->command = command_of(node, 0);
     run->heredocs = (struct dockerfile_heredocs){ node->heredocs, node->heredoc_count };
-    run->mounts = words_of(&mounts);
+    if (!parse_mounts(arena, &mounts, &run->mounts, err))
+        return false;
     if (devices.count)
         return error_set(err, ERROR_INVALID,
                          "device feature is only supported in Dockerfile frontend 1.14.0-labs or later");

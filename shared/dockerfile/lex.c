@@ -39,17 +39,6 @@ static bool set_escape(struct lexer *lexer, struct span value, struct error *err
     return true;
 }
 
-static bool is_boolean(struct span value)
-{
-    static const char *const words[] = {
-        "1", "t", "T", "true", "TRUE", "True", "0", "f", "F", "false", "FALSE", "False"
-    };
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (span_is(value, words[i]))
-            return true;
-    return false;
-}
-
 /* skip=A,B|all;error=true|false;experimental=A|all: only its form matters here. */
 static bool check_options(struct span value, struct error *err)
 {
@@ -59,7 +48,8 @@ static bool check_options(struct span value, struct error *err)
         bool known = span_is(key, "skip") || span_is(key, "experimental") || span_is(key, "error");
         if (!rest.data || !known)
             return error_set(err, ERROR_INVALID, "invalid check option \"%.*s\"", SPAN_ARGS(option));
-        if (span_is(key, "error") && !is_boolean(text_trim(rest)))
+        bool ignored = false;
+        if (span_is(key, "error") && !bool_parse(text_trim(rest), &ignored))
             return error_set(err, ERROR_INVALID, "failed to parse check option \"error\": invalid syntax");
     }
     return true;

@@ -107,15 +107,6 @@ static void normalize_arch(const char **arch, const char **variant)
     }
 }
 
-static const char *lowered(struct arena *arena, struct span s)
-{
-    char *out = arena_dup(arena, s);
-    for (char *p = out; p && *p; p++)
-        if (*p >= 'A' && *p <= 'Z')
-            *p = (char)(*p + 32);
-    return out;
-}
-
 /* "os", "arch", "os/arch" or "os/arch/variant" */
 static const char *parse_platform(struct dockerfile_plan *plan, const char *written, const char *value,
                                   struct error *err)
@@ -135,7 +126,7 @@ static const char *parse_platform(struct dockerfile_plan *plan, const char *writ
             bad_platform(written, value, part, err);
             return NULL;
         }
-        parts[count] = lowered(plan->arena, part);
+        parts[count] = text_lower(plan->arena, part);
         if (!parts[count]) {
             no_memory(err);
             return NULL;
@@ -246,18 +237,16 @@ bool dockerfile_plan_source(const struct dockerfile_plan *plan, size_t stage, co
     return true;
 }
 
-/* The stage that a --mount takes from; not by number. */
-static bool mount_source(const struct dockerfile_plan *plan, const char *mount, size_t *out)
+void dockerfile_plan_mount_source(const struct dockerfile_plan *plan, const char *from, struct dockerfile_source *out)
 {
-    for (struct span rest = span_of(mount); rest.data;) {
-        struct span value = span_cut(&rest, ','), key = span_cut(&value, '=');
-        if (key.len != 4 || strncasecmp(key.data, "from", 4) != 0 || !value.data)
-            continue;
-        const char *name = arena_dup(plan->arena, value);
-        *out = name ? stage_named(plan->dockerfile, plan->dockerfile->stage_count, name, true) : 0;
-        return name && *out < plan->dockerfile->stage_count;
-    }
-    return false;
+    size_t count = plan->dockerfile->stage_count,
+           named = from ? stage_named(plan->dockerfile, count, from, true) : count;
+    if (!from)
+        *out = (struct dockerfile_source){ .kind = DOCKERFILE_CONTEXT };
+    else if (named < count)
+        *out = (struct dockerfile_source){ .kind = DOCKERFILE_STAGE, .stage = named };
+    else
+        *out = (struct dockerfile_source){ .kind = DOCKERFILE_IMAGE, .image = from };
 }
 
 /* Calls visit for every stage that the instruction takes from. */
@@ -267,15 +256,16 @@ static bool visit_sources(struct dockerfile_plan *plan, size_t stage, const stru
                           visit_fn *visit, struct error *err)
 {
     struct dockerfile_source source = { 0 };
-    size_t named = 0;
     if (it->op == DOCKERFILE_COPY) {
         if (!dockerfile_plan_source(plan, stage, it->copy.from, &source, err))
             return error_wrap(err, "dockerfile line %u", it->line);
         return source.kind != DOCKERFILE_STAGE || visit(plan, stage, source.stage, it->copy.from, err);
     }
-    for (size_t i = 0; it->op == DOCKERFILE_RUN && i < it->run.mounts.count; i++)
-        if (mount_source(plan, it->run.mounts.items[i], &named) && !visit(plan, stage, named, NULL, err))
+    for (size_t i = 0; it->op == DOCKERFILE_RUN && i < it->run.mounts.count; i++) {
+        dockerfile_plan_mount_source(plan, it->run.mounts.items[i].from, &source);
+        if (source.kind == DOCKERFILE_STAGE && !visit(plan, stage, source.stage, NULL, err))
             return false;
+    }
     return true;
 }
 

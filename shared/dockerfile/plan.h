@@ -44,4 +44,7 @@ bool dockerfile_plan_triggers(struct dockerfile_plan *plan, size_t index, struct
 bool dockerfile_plan_source(const struct dockerfile_plan *plan, size_t stage, const char *from,
                             struct dockerfile_source *out, struct error *err);
 
+/* The same for `from` of a mount, where a number is no index. */
+void dockerfile_plan_mount_source(const struct dockerfile_plan *plan, const char *from, struct dockerfile_source *out);
+
 #endif

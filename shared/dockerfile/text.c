@@ -98,6 +98,15 @@ struct span text_trim(struct span s)
     return s;
 }
 
+char *text_lower(struct arena *arena, struct span s)
+{
+    char *out = arena_dup(arena, s);
+    for (char *p = out; p && *p; p++)
+        if (*p >= 'A' && *p <= 'Z')
+            *p = (char)(*p + 32);
+    return out;
+}
+
 static bool is_separator(char c)
 {
     return c == ' ' || c == '\t' || c == '\v' || c == '\f' || c == '\r';
@@ -241,30 +250,4 @@ const char *suggest(const char *wrong, const char *const *names, size_t count, b
         }
     }
     return best;
-}
-
-bool is_http_source(const char *source)
-{
-    return !strncmp(source, "http://", 7) || !strncmp(source, "https://", 8);
-}
-
-/* user@host:path, as ssh's tools take it */
-static bool is_scp_like(const char *source)
-{
-    size_t user = strcspn(source, "@:/ ");
-    if (!user || source[user] != '@')
-        return false;
-    const char *host = source + user + 1;
-    size_t length = strcspn(host, ":/ @");
-    return length && host[length] == ':' && host[length + 1];
-}
-
-bool is_git_source(const char *source)
-{
-    if (!strncmp(source, "git://", 6) || !strncmp(source, "ssh://", 6))
-        return true;
-    if (!is_http_source(source))
-        return is_scp_like(source);
-    size_t path = strcspn(source, "?#");
-    return path > 4 && !strncmp(source + path - 4, ".git", 4);
 }

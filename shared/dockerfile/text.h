@@ -21,6 +21,8 @@ struct span text_trim_left(struct span s); /* of Unicode's blanks */
 struct span text_trim(struct span s);
 struct span text_skip(struct span s, size_t count);
 
+char *text_lower(struct arena *arena, struct span s); /* of ASCII; NULL when memory is out */
+
 /* Offset behind the run of separators [\t\v\f\r ]+ at `at`, and of the next one at or behind `at`. */
 size_t separator_end(struct span s, size_t at);
 size_t separator_find(struct span s, size_t at);
@@ -74,11 +76,15 @@ enum json_words { JSON_WORDS, JSON_NOT_ARRAY, JSON_NOT_STRINGS, JSON_FAILED };
 enum json_words json_words_parse(struct arena *arena, struct span text, struct word_list *out, bool *has_nul,
                                  struct error *err);
 
+/* Go's strconv.ParseBool; go-units' RAMInBytes ("128m", "1.5 GiB"). False for what is none. */
+bool bool_parse(struct span text, bool *out);
+bool size_parse(const char *text, int64_t *out);
+
 /* Go's time.ParseDuration and Duration.String. */
 bool duration_parse(const char *text, int64_t *out_ns, struct error *err);
 bool duration_append(struct bytes *out, int64_t ns, struct error *err);
 
-bool is_http_source(const char *source);
-bool is_git_source(const char *source);
+/* Is it "algorithm:hexadecimal" with an algorithm that downloads can be checked with? Sentences of go-digest. */
+bool digest_check(const char *digest, struct error *err);
 
 #endif

@@ -472,10 +472,12 @@ static bool replace_index(const struct layout *layout, const char *tag, const st
            file_write_atomic(path.text, bytes_span(&text), 0644, err);
 }
 
-static bool put_manifest(void *self, const char *tag, struct span body, const struct descriptor *out, struct error *err)
+static bool put_manifest(void *self, const char *tag, struct span body, const struct descriptor *out, bool *listed,
+                         struct error *err)
 {
     struct layout *layout = self;
     const struct blob_source source = { .data = body, .fd = -1 };
+    (void)listed;
     if (!put_blob(self, out, &source, err))
         return false;
     if (!tag)

@@ -235,7 +235,9 @@ const struct store_backend registry_backend = {
     .get_manifest = get_manifest,
     .get_blob = get_blob,
     .has_blob = has_blob,
+    .will_mount = registry_will_mount,
     .mount_blob = registry_mount_blob,
     .put_blob = registry_put_blob,
     .put_manifest = registry_put_manifest,
+    .list_referrers = registry_list_referrers,
 };

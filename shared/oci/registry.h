@@ -14,10 +14,13 @@ bool registry_has_blob(struct registry *registry, const char *digest, bool *has,
 /* False when the header is missing or no number. */
 bool registry_content_length(const struct http_response *response, int64_t *out);
 
+bool registry_will_mount(void *self, const struct reference *from, struct error *err);
 bool registry_mount_blob(void *self, const struct descriptor *blob, const struct reference *from, bool *done,
                          struct error *err);
 bool registry_put_blob(void *self, const struct descriptor *blob, const struct blob_source *source, struct error *err);
-bool registry_put_manifest(void *self, const char *tag, struct span body, const struct descriptor *out,
+bool registry_put_manifest(void *self, const char *tag, struct span body, const struct descriptor *out, bool *listed,
                            struct error *err);
+bool registry_list_referrers(void *self, const char *subject, const char *artifact_type, referrers_page_fn *on_page,
+                             void *context, bool *known, struct error *err);
 
 #endif

@@ -6,14 +6,13 @@
 #include <string.h>
 #include <strings.h>
 
-enum { ARENA_MAX = 4 * 1024 * 1024, PARAMETER_MAX = 8192, KEY_MAX = 1024 };
-
-void bytes_wipe(struct bytes *bytes)
-{
-    if (bytes->data)
-        explicit_bzero(bytes->data, bytes->capacity);
-    bytes_release(bytes);
-}
+enum {
+    ARENA_MAX = 4 * 1024 * 1024,
+    PARAMETER_MAX = 8192,
+    KEY_MAX = 1024,
+    LIFETIME_S_DEFAULT = 60,
+    LIFETIME_S_MAX = 24 * 60 * 60,
+};
 
 void credentials_release(struct credentials *credentials)
 {
@@ -272,22 +271,41 @@ static bool add_scope(struct bytes *out, struct span scope, struct error *err)
     return bytes_append_text(out, "&scope=", err) && percent_encode(out, scope, ":/,", err);
 }
 
-bool token_query(struct bytes *out, const struct challenge *challenge, const char *repository, bool push,
-                 const char *mount_from, struct error *err)
+static bool add_pull_scope(struct bytes *out, struct span repository, struct span asked, bool *same, struct error *err)
 {
-    AUTO(bytes_release) struct bytes own = BYTES(KEY_MAX);
-    AUTO(bytes_release) struct bytes source = BYTES(KEY_MAX);
-    if (!bytes_printf(&own, err, "repository:%s:%s", repository, push ? "pull,push" : "pull") ||
-        (mount_from && !bytes_printf(&source, err, "repository:%s:pull", mount_from)))
+    AUTO(bytes_release) struct bytes scope = BYTES(KEY_MAX);
+    if (!bytes_printf(&scope, err, "repository:%.*s:pull", SPAN_ARGS(repository)))
         return false;
-    struct span asked = bytes_span(&challenge->scope);
-    bool more = asked.len > 0 && !span_equal(asked, bytes_span(&own)) && !span_equal(asked, bytes_span(&source));
-    return bytes_append_text(out, "service=", err) && percent_encode(out, bytes_span(&challenge->service), "", err) &&
-           add_scope(out, bytes_span(&own), err) && (!mount_from || add_scope(out, bytes_span(&source), err)) &&
-           (!more || add_scope(out, asked, err));
+    *same = *same || span_equal(asked, bytes_span(&scope));
+    return add_scope(out, bytes_span(&scope), err);
 }
 
-struct secret *bearer_authorization(struct span answer, struct error *err)
+bool token_query(struct bytes *out, const struct challenge *challenge, const char *repository, bool push,
+                 struct span mounts, struct error *err)
+{
+    AUTO(bytes_release) struct bytes own = BYTES(KEY_MAX);
+    struct span asked = bytes_span(&challenge->scope);
+    if (!bytes_printf(&own, err, "repository:%s:%s", repository, push ? "pull,push" : "pull") ||
+        !bytes_append_text(out, "service=", err) || !percent_encode(out, bytes_span(&challenge->service), "", err) ||
+        !add_scope(out, bytes_span(&own), err))
+        return false;
+    bool same = asked.len == 0 || span_equal(asked, bytes_span(&own));
+    while (mounts.len > 0)
+        if (!add_pull_scope(out, span_cut(&mounts, '\n'), asked, &same, err))
+            return false;
+    return same || add_scope(out, asked, err);
+}
+
+/* The token specification's default is 60 seconds. */
+static int64_t lifetime_of(const struct json *answer)
+{
+    int64_t seconds = 0;
+    return json_integer(json_get(answer, "expires_in"), &seconds) && seconds > 0 && seconds < LIFETIME_S_MAX
+               ? seconds
+               : LIFETIME_S_DEFAULT;
+}
+
+struct secret *bearer_authorization(struct span answer, int64_t *lifetime_s, struct error *err)
 {
     AUTO(arena_free) struct arena *arena = arena_new(ARENA_MAX);
     const struct json *json = arena ? json_parse(arena, answer, err) : NULL;
@@ -301,5 +319,6 @@ struct secret *bearer_authorization(struct span answer, struct error *err)
     }
     if (!bytes_printf(&value, err, "Bearer %s", token))
         return NULL;
+    *lifetime_s = lifetime_of(json);
     return secret_new(bytes_span(&value), err);
 }

@@ -32,15 +32,12 @@ AUTO_RELEASE(struct challenge, challenge_release)
 /* Value of the Authorization header for basic credentials; the caller frees it. NULL with *err filled. */
 struct secret *basic_authorization(const struct credentials *credentials, struct error *err);
 
-/* The scopes to ask for, in form encoding: "service=..&scope=..&scope=..". mount_from may be NULL. */
+/* The scopes to ask for, in form encoding: "service=..&scope=..&scope=..". mounts: repositories to pull from as well,
+ * each with a newline behind it. */
 bool token_query(struct bytes *out, const struct challenge *challenge, const char *repository, bool push,
-                 const char *mount_from, struct error *err);
+                 struct span mounts, struct error *err);
 
-/* "Bearer TOKEN" from the token service's answer. NULL with *err filled. */
-struct secret *bearer_authorization(struct span answer, struct error *err);
-
-/* Release a buffer that held a secret, wiping it. */
-void bytes_wipe(struct bytes *bytes);
-AUTO_RELEASE(struct bytes, bytes_wipe)
+/* "Bearer TOKEN" from the token service's answer, and how long it is good. NULL with *err filled. */
+struct secret *bearer_authorization(struct span answer, int64_t *lifetime_s, struct error *err);
 
 #endif

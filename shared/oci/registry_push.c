@@ -1,6 +1,7 @@
 /* Writing to a registry: OCI distribution-spec 1.1, "Push". A blob is one POST, which says where to, and one PUT
  * with all of it. */
 #include "shared/oci/registry.h"
+#include "shared/oci/registry_token.h"
 
 #include <errno.h>
 #include <string.h>
@@ -71,7 +72,7 @@ static bool try_mount(struct registry *registry, void *context, bool *final, str
     struct mount_attempt *a = context;
     AUTO(http_response_release) struct http_response response = { .status = 0 };
     struct error why = { .kind = ERROR_NONE };
-    bool answered = wire_want_mount_from(registry, a->from, &why) &&
+    bool answered = token_want_mount(registry, a->from, &why) && !registry->mounts_refused &&
                     post_mount(registry, a->blob->digest, a->from, &response, &why);
     if (!answered && error_is_temporary(&why)) {
         *err = why;
@@ -83,6 +84,13 @@ static bool try_mount(struct registry *registry, void *context, bool *final, str
     return true;
 }
 
+bool registry_will_mount(void *self, const struct reference *from, struct error *err)
+{
+    const struct registry *registry = self;
+    bool same = !reference_is_layout(from) && strcmp(from->registry, registry->host) == 0;
+    return !same || token_want_mount(self, from->repository, err);
+}
+
 bool registry_mount_blob(void *self, const struct descriptor *blob, const struct reference *from, bool *done,
                          struct error *err)
 {
@@ -91,7 +99,7 @@ bool registry_mount_blob(void *self, const struct descriptor *blob, const struct
         *done = false;
         return registry_backend.has_blob(self, blob->digest, done, err);
     }
-    wire_want_push(registry);
+    token_want_push(registry);
     struct mount_attempt attempt = { .blob = blob, .from = from->repository };
     if (!wire_retry(registry, try_mount, &attempt, err))
         return false;
@@ -190,7 +198,7 @@ static bool check_file(const struct descriptor *blob, const struct blob_source *
 bool registry_put_blob(void *self, const struct descriptor *blob, const struct blob_source *source, struct error *err)
 {
     struct upload_attempt attempt = { .blob = blob, .source = source };
-    wire_want_push(self);
+    token_want_push(self);
     return check_file(blob, source, err) && wire_retry(self, try_upload, &attempt, err);
 }
 
@@ -200,6 +208,7 @@ struct put_attempt {
     const char *name;
     struct span body;
     const struct descriptor *out;
+    bool *listed; /* NULL: nobody asks */
 };
 
 static bool try_put(struct registry *registry, void *context, bool *final, struct error *err)
@@ -222,6 +231,8 @@ static bool try_put(struct registry *registry, void *context, bool *final, struc
         return false;
     if (response.status != 201)
         return wire_status_error(&request, &response, err);
+    if (a->listed)
+        *a->listed = http_response_header(&response, "OCI-Subject").len > 0;
     struct span digest = http_response_header(&response, "Docker-Content-Digest");
     *final = digest.len > 0 && !span_is(digest, a->out->digest);
     if (digest.len >= DIGEST_TEXT_SIZE)
@@ -230,14 +241,10 @@ static bool try_put(struct registry *registry, void *context, bool *final, struc
                                 registry->host, a->out->digest, SPAN_ARGS(digest));
 }
 
-bool registry_put_manifest(void *self, const char *tag, struct span body, const struct descriptor *out,
+bool registry_put_manifest(void *self, const char *tag, struct span body, const struct descriptor *out, bool *listed,
                            struct error *err)
 {
-    struct put_attempt attempt = { tag ? tag : out->digest, body, out };
-    struct descriptor there = { .size = 0 };
-    struct error ignored;
-    wire_want_push(self);
-    if (registry_head_manifest(self, attempt.name, &there, &ignored) && strcmp(there.digest, out->digest) == 0)
-        return true;
+    struct put_attempt attempt = { tag ? tag : out->digest, body, out, listed };
+    token_want_push(self);
     return wire_retry(self, try_put, &attempt, err);
 }

@@ -5,7 +5,7 @@
 #include "shared/base/json.h"
 #include "shared/base/random.h"
 #include "shared/http/address.h"
-#include "shared/http/url.h"
+#include "shared/oci/registry_token.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -20,7 +20,6 @@ enum {
     PAUSES_MAX_MS = 30 * 1000, /* all pauses of one call together */
     FIRST_PAUSE_MS = 250,
     HEADERS_MAX = 8,
-    TOKEN_ANSWER_MAX = 1024 * 1024,
     TRUST_MAX = 4 * 1024 * 1024,
     DETAIL_MAX = 240,
     DETAIL_ARENA_MAX = 1024 * 1024,
@@ -61,6 +60,16 @@ static bool set_origin(struct registry *registry, struct error *err)
     return registry->origin || error_set(err, ERROR_INTERNAL, "out of memory for a registry");
 }
 
+/* That of the options, or one of our own. */
+static bool set_session(struct registry *registry, struct error *err)
+{
+    registry->session = registry->options ? registry->options->session : NULL;
+    if (registry->session)
+        return true;
+    registry->session = registry->own_session = registry_session_new(err);
+    return registry->session != NULL;
+}
+
 bool wire_init(struct registry *registry, const struct reference *reference, const struct registry_options *options,
                struct error *err)
 {
@@ -71,23 +80,24 @@ bool wire_init(struct registry *registry, const struct reference *reference, con
     registry->repository = strdup(reference->repository);
     if (!registry->host || !registry->repository)
         return error_set(err, ERROR_INTERNAL, "out of memory for a registry");
+    bytes_init(&registry->mounts, WIRE_URL_MAX);
     const struct http_client_options http = { .ca_file = registry->login ? registry->login->ca_file : NULL };
-    registry->client = http_client_new(&http, err);
-    return registry->client && set_origin(registry, err) &&
-           credentials_for(registry->login, registry->host, registry->repository, &registry->credentials, err);
+    return set_session(registry, err) && set_origin(registry, err) &&
+           (registry->client = session_borrow(registry->session, &http, err)) != NULL;
 }
 
 void wire_release(struct registry *registry)
 {
-    http_client_free(registry->client);
-    http_client_free(registry->guarded);
-    credentials_release(&registry->credentials);
+    if (registry->session) {
+        session_return(registry->session, registry->client);
+        session_return(registry->session, registry->guarded);
+        token_release(registry);
+    }
     challenge_release(&registry->challenge);
-    secret_free(registry->authorization);
+    registry_session_free(registry->own_session);
     free(registry->host);
     free(registry->repository);
     free(registry->origin);
-    free(registry->mount_from);
 }
 
 bool wire_url(const struct registry *registry, struct bytes *url, struct error *err, const char *kind, const char *rest)
@@ -118,7 +128,7 @@ static bool ready_guarded(struct registry *registry, struct error *err)
         .extra_ca_pem = ca_file ? bytes_text(&trust) : NULL,
         .refuse_private = !is_private_registry(registry),
     };
-    registry->guarded = http_client_new(&options, err);
+    registry->guarded = session_borrow(registry->session, &options, err);
     return registry->guarded != NULL;
 }
 
@@ -127,7 +137,7 @@ static unsigned port_of(const struct url *url, bool https)
     return url->port > 0 ? url->port : https ? 443 : 80;
 }
 
-static bool is_https(const struct url *url)
+bool wire_is_https(const struct url *url)
 {
     return url->scheme.len == 5;
 }
@@ -139,15 +149,25 @@ static bool same_host(struct span a, struct span b)
 
 /* A registry behind a proxy that ends TLS often calls itself http in its Locations: on its own host that means
  * itself. */
-static bool is_own(const struct registry *registry, const struct url *url)
+bool wire_is_own(const struct registry *registry, const struct url *url)
 {
     struct url own;
     struct error ignored;
     if (!url_parse(span_of(registry->origin), &own, &ignored) || !same_host(own.host, url->host))
         return false;
-    unsigned port = port_of(&own, is_https(&own));
-    bool downgraded = is_https(&own) && !is_https(url) && (url->port == 0 || url->port == 80 || url->port == port);
-    return downgraded || (is_https(url) == is_https(&own) && port_of(url, is_https(url)) == port);
+    unsigned port = port_of(&own, wire_is_https(&own));
+    bool downgraded =
+        wire_is_https(&own) && !wire_is_https(url) && (url->port == 0 || url->port == 80 || url->port == port);
+    return downgraded || (wire_is_https(url) == wire_is_https(&own) && port_of(url, wire_is_https(url)) == port);
+}
+
+bool wire_client_for(struct registry *registry, const struct url *url, struct http_client **out, struct error *err)
+{
+    bool own = wire_is_own(registry, url);
+    if (!own && !ready_guarded(registry, err))
+        return false;
+    *out = own ? registry->client : registry->guarded;
+    return true;
 }
 
 static bool append_path_and_query(struct bytes *out, const struct url *url, struct error *err)
@@ -170,142 +190,30 @@ static bool make_absolute(const struct registry *registry, struct span location,
 bool wire_location(const struct registry *registry, const struct http_response *response, struct bytes *url,
                    bool *foreign, struct error *err)
 {
-    AUTO(bytes_release) struct bytes absolute = BYTES(WIRE_URL_MAX);
     struct span location = http_response_header(response, "Location");
-    struct url parsed;
     if (location.len == 0)
         return error_set(err, ERROR_UNAVAILABLE, "answer %d without a Location", response->status);
+    return wire_resolve(registry, location, url, foreign, err) || error_wrap(err, "answer %d", response->status);
+}
+
+bool wire_resolve(const struct registry *registry, struct span location, struct bytes *url, bool *foreign,
+                  struct error *err)
+{
+    AUTO(bytes_release) struct bytes absolute = BYTES(WIRE_URL_MAX);
+    struct url parsed;
     if (!make_absolute(registry, location, &absolute, err) || !url_parse(bytes_span(&absolute), &parsed, err)) {
         err->kind = ERROR_UNAVAILABLE;
-        return error_wrap(err, "answer %d with a malformed Location", response->status);
+        return error_wrap(err, "malformed Location");
     }
-    *foreign = !is_own(registry, &parsed);
+    *foreign = !wire_is_own(registry, &parsed);
     bytes_clear(url);
     if (!*foreign)
         return bytes_append_text(url, registry->origin, err) && append_path_and_query(url, &parsed, err);
-    if (!is_https(&parsed) && !registry->plain_http)
-        return error_set(err, ERROR_DENIED, "answer %d leads from https to http at '%.*s'", response->status,
-                         SPAN_ARGS(parsed.host));
+    if (!wire_is_https(&parsed) && !registry->plain_http)
+        return error_set(err, ERROR_DENIED, "leads from https to http at '%.*s'", SPAN_ARGS(parsed.host));
     if (parsed.userinfo.data)
-        return error_set(err, ERROR_DENIED, "answer %d with a Location that holds credentials", response->status);
+        return error_set(err, ERROR_DENIED, "a Location that holds credentials");
     return bytes_append_span(url, bytes_span(&absolute), err);
-}
-
-/* ---- tokens ---- */
-
-static bool check_realm(const struct registry *registry, struct url *realm, struct error *err)
-{
-    if (!url_parse(bytes_span(&registry->challenge.realm), realm, err))
-        return error_wrap(err, "the token service's address");
-    if (!is_https(realm) && !registry->plain_http)
-        return error_set(err, ERROR_DENIED, "the token service '%.*s' is not asked: it is not https",
-                         SPAN_ARGS(realm->host));
-    return true;
-}
-
-static struct http_client *client_for(struct registry *registry, const struct url *url, struct error *err)
-{
-    if (is_own(registry, url))
-        return registry->client;
-    return ready_guarded(registry, err) ? registry->guarded : NULL;
-}
-
-/* GET with the scopes in the query, or for an OAuth2 refresh token POST with them in the body. */
-static bool ask_token(struct registry *registry, struct http_client *client, struct http_response *response,
-                      struct error *err)
-{
-    const struct credentials *c = &registry->credentials;
-    AUTO(bytes_release) struct bytes url = BYTES(WIRE_URL_MAX);
-    AUTO(bytes_wipe) struct bytes form = BYTES(WIRE_URL_MAX + 3 * SECRET_MAX);
-    AUTO(secret_free) struct secret *basic = c->basic ? basic_authorization(c, err) : NULL;
-    struct span realm = bytes_span(&registry->challenge.realm);
-    if ((c->basic && !basic) || !bytes_append_span(&url, realm, err) ||
-        !token_query(&form, &registry->challenge, registry->repository, registry->push, registry->mount_from, err))
-        return false;
-    if (c->identity &&
-        (!bytes_append_text(&form, "&grant_type=refresh_token&client_id=pushwright&refresh_token=", err) ||
-         !percent_encode(&form, secret_reveal(c->identity), "", err)))
-        return false;
-    if (!c->identity && (!bytes_append_char(&url, span_find(realm, '?') < 0 ? '?' : '&', err) ||
-                         !bytes_append_span(&url, bytes_span(&form), err)))
-        return false;
-    const struct http_header authorization = { "Authorization", basic ? secret_reveal(basic).data : "" };
-    const struct http_header form_type = { "Content-Type", "application/x-www-form-urlencoded" };
-    const struct http_request request = {
-        .method = c->identity ? "POST" : "GET",
-        .url = bytes_text(&url),
-        .headers = c->identity ? &form_type : &authorization,
-        .header_count = c->identity || basic ? 1 : 0,
-        .body = c->identity ? bytes_span(&form) : (struct span){ NULL, 0 },
-        .body_max = TOKEN_ANSWER_MAX,
-        .timeout_ms = wire_short_ms(registry),
-    };
-    if (!http_call(client, &request, response, err))
-        return false;
-    return response->status == 200 || wire_status_error(&request, response, err);
-}
-
-static bool fetch_token(struct registry *registry, struct error *err)
-{
-    AUTO(http_response_release) struct http_response response = { .status = 0 };
-    struct url realm;
-    if (!check_realm(registry, &realm, err))
-        return false;
-    struct http_client *client = client_for(registry, &realm, err);
-    if (!client || !ask_token(registry, client, &response, err))
-        return error_wrap(err, "token for '%s'", registry->repository);
-    struct secret *value = bearer_authorization(bytes_span(&response.body), err);
-    if (response.body.data)
-        explicit_bzero(response.body.data, response.body.capacity);
-    if (!value)
-        return error_wrap(err, "token for '%s'", registry->repository);
-    secret_free(registry->authorization);
-    registry->authorization = value;
-    return true;
-}
-
-/* Find the answer to a 401. A refused answer is for good: the same one is not given twice. */
-static bool answer_challenge(struct registry *registry, const struct http_response *response, struct error *err)
-{
-    if (!challenge_parse(response, &registry->challenge, err))
-        return false;
-    if (registry->challenge.bearer && registry->challenge.realm.len > 0)
-        return fetch_token(registry, err);
-    if (!registry->challenge.basic)
-        return error_set(err, ERROR_DENIED, "401 without a challenge that is understood");
-    if (!registry->credentials.basic)
-        return error_set(err, ERROR_DENIED, "a user name and password are wanted, and none are configured for '%s'",
-                         registry->host);
-    if (registry->authorization)
-        return error_set(err, ERROR_DENIED, "user name or password refused");
-    registry->authorization = basic_authorization(&registry->credentials, err);
-    return registry->authorization != NULL;
-}
-
-bool wire_want_mount_from(struct registry *registry, const char *repository, struct error *err)
-{
-    if (registry->mount_from && strcmp(registry->mount_from, repository) == 0)
-        return true;
-    char *copy = strdup(repository);
-    if (!copy)
-        return error_set(err, ERROR_INTERNAL, "out of memory for a registry");
-    free(registry->mount_from);
-    registry->mount_from = copy;
-    if (!registry->challenge.bearer || fetch_token(registry, err))
-        return true;
-    free(TAKE(registry->mount_from)); /* a scope that is refused must not spoil the tokens that follow */
-    return false;
-}
-
-void wire_want_push(struct registry *registry)
-{
-    if (registry->push)
-        return;
-    registry->push = true;
-    if (!registry->challenge.bearer)
-        return;
-    secret_free(registry->authorization); /* good for pulling only; the next 401 brings a better one */
-    registry->authorization = NULL;
 }
 
 /* ---- requests ---- */
@@ -336,6 +244,8 @@ static bool send_once(struct registry *registry, const struct http_request *requ
     struct http_header headers[HEADERS_MAX];
     struct http_request with = *request;
     assert(request->header_count < HEADERS_MAX);
+    if (!token_ready(registry, err))
+        return false;
     for (size_t i = 0; i < request->header_count; i++)
         headers[i] = request->headers[i];
     if (registry->authorization)
@@ -354,7 +264,7 @@ bool wire_send(struct registry *registry, const struct http_request *request, st
         return false;
     if (response->status != 401)
         return true;
-    return answer_challenge(registry, response, err) && send_once(registry, request, response, err);
+    return token_answer(registry, response, err) && send_once(registry, request, response, err);
 }
 
 bool wire_send_to(struct registry *registry, const struct http_request *request, bool foreign,

@@ -2,7 +2,9 @@
 #ifndef PUSHWRIGHT_OCI_REGISTRY_WIRE_H
 #define PUSHWRIGHT_OCI_REGISTRY_WIRE_H
 
+#include "shared/http/url.h"
 #include "shared/oci/registry_auth.h"
+#include "shared/oci/session.h"
 #include "shared/oci/store_backend.h"
 
 #include <sys/types.h>
@@ -16,12 +18,16 @@ struct registry {
     char *repository;
     char *origin; /* "https://registry-1.docker.io" */
     bool plain_http, push;
-    struct http_client *client;  /* for the origin */
-    struct http_client *guarded; /* for other hosts; made when one is met */
-    struct credentials credentials;
-    struct challenge challenge;   /* of the last 401 */
-    struct secret *authorization; /* header value that answers it; NULL: none yet */
-    char *mount_from;             /* repository that the token must be good for, too */
+    struct registry_session *session;     /* the options', or */
+    struct registry_session *own_session; /* ours alone */
+    struct http_client *client;           /* for the origin */
+    struct http_client *guarded;          /* for other hosts; made when one is met */
+    struct challenge challenge;           /* of the last 401 */
+    struct session_slot *slot;            /* where the session keeps what authorizes us; NULL: not looked for yet */
+    struct secret *authorization;         /* header value, our copy of the slot's; NULL: none yet */
+    unsigned generation;                  /* of the slot when it was copied */
+    struct bytes mounts; /* repositories that the token must be good for, too, each with a newline behind it */
+    bool mounts_refused; /* the token service does not give such a token */
 };
 
 bool wire_init(struct registry *registry, const struct reference *reference, const struct registry_options *options,
@@ -55,14 +61,18 @@ bool wire_send_to(struct registry *registry, const struct http_request *request,
 bool wire_location(const struct registry *registry, const struct http_response *response, struct bytes *url,
                    bool *foreign, struct error *err);
 
+/* The same for a location that is known. */
+bool wire_resolve(const struct registry *registry, struct span location, struct bytes *url, bool *foreign,
+                  struct error *err);
+
 /* "ORIGIN/v2/REPOSITORY/REST". */
 bool wire_url(const struct registry *registry, struct bytes *url, struct error *err, const char *kind,
               const char *rest);
 
-/* Get a token that is good for pulling from that repository, too, if tokens are what the registry wants. */
-bool wire_want_mount_from(struct registry *registry, const char *repository, struct error *err);
-/* And one that may push. */
-void wire_want_push(struct registry *registry);
+/* The client for such a URL: with credentials allowed for the origin, guarded for all else. */
+bool wire_client_for(struct registry *registry, const struct url *url, struct http_client **out, struct error *err);
+bool wire_is_own(const struct registry *registry, const struct url *url);
+bool wire_is_https(const struct url *url);
 
 /* The error of an answer, with what the registry says in its body. */
 bool wire_status_error(const struct http_request *request, const struct http_response *response, struct error *err);

@@ -2,12 +2,18 @@
 
 #include "shared/base/digest.h"
 #include "shared/base/encode.h"
+#include "shared/base/file.h"
 #include "shared/base/json.h"
 #include "shared/oci/store_backend.h"
 
 #include <string.h>
 
-enum { MANIFEST_ARENA_MAX = 16 * STORE_MANIFEST_MAX, PATH_LENGTH_MAX = 8192 };
+enum {
+    MANIFEST_ARENA_MAX = 16 * STORE_MANIFEST_MAX,
+    PATH_LENGTH_MAX = 8192,
+    CACHED_BLOB_MAX = 256 * 1024,
+    CACHED_BLOBS_MAX = 256,
+};
 
 /* ---- which place ---- */
 
@@ -63,6 +69,11 @@ struct store *store_open(const struct reference *reference, const struct registr
     if (!layout_directory(reference, options, &directory, err) ||
         !set_name(store, directory ? "layout" : "registry", directory ? directory : reference->registry, err))
         return NULL;
+    if (!directory && options && options->cache_directory &&
+        !(store->cache_directory = strdup(options->cache_directory))) {
+        error_set(err, ERROR_INTERNAL, "out of memory for a store");
+        return NULL;
+    }
     void *self = directory ? layout_new(directory, options, err) : registry_new(reference, options, err);
     if (!self)
         return NULL;
@@ -77,6 +88,7 @@ void store_free(struct store *store)
         return;
     if (store->backend)
         store->backend->free(store->self);
+    free(store->cache_directory);
     free(store->name);
     free(store);
 }
@@ -209,7 +221,7 @@ bool store_put_manifest(struct store *store, const char *tag, const char *media_
         return error_set(err, ERROR_INVALID, "media type is too long");
     memcpy(made.media_type, media_type, strlen(media_type) + 1);
     digest_text(made.digest, body);
-    if (!store->backend->put_manifest(store->self, tag, body, &made, err))
+    if (!store->backend->put_manifest(store->self, tag, body, &made, NULL, err))
         return error_wrap(err, "%s: put manifest '%s'", store->name, tag ? tag : made.digest);
     *out = made;
     return true;
@@ -267,14 +279,61 @@ static bool append_piece(void *context, const void *data, size_t len, struct err
     return bytes_append(context, data, len, err);
 }
 
+/* Kept blobs: small, read over and over (a base's configuration), named by what they must hold. */
+
+static bool cached_path(const struct store *store, const struct descriptor *blob, struct bytes *path)
+{
+    struct error ignored;
+    return store->cache_directory && is_digest(blob->digest) && blob->size > 0 && blob->size <= CACHED_BLOB_MAX &&
+           bytes_printf(path, &ignored, "%s/blobs/%s", store->cache_directory, blob->digest + strlen("sha256:"));
+}
+
+static bool read_cached(const char *path, const struct descriptor *blob, struct bytes *out)
+{
+    struct error ignored;
+    char have[DIGEST_TEXT_SIZE];
+    if (!file_read(out, path, &ignored))
+        return false;
+    digest_text(have, bytes_span(out));
+    if ((int64_t)out->len == blob->size && strcmp(have, blob->digest) == 0)
+        return true;
+    bytes_clear(out);
+    return false;
+}
+
+/* The folder is emptied when it is full: what is still in use comes back at the price of a request each. */
+static void write_cached(const struct store *store, const char *path, struct span content)
+{
+    AUTO(bytes_release) struct bytes folder = BYTES(PATH_LENGTH_MAX);
+    struct error ignored;
+    size_t count = 0;
+    if (!bytes_printf(&folder, &ignored, "%s/blobs", store->cache_directory) ||
+        !directory_make(bytes_text(&folder), 0700, &ignored))
+        return;
+    AUTO(closedir) DIR *dir = opendir(bytes_text(&folder));
+    while (dir && readdir(dir))
+        count++;
+    if (count > CACHED_BLOBS_MAX &&
+        (!directory_remove(bytes_text(&folder), &ignored) || !directory_make(bytes_text(&folder), 0700, &ignored)))
+        return;
+    (void)file_write_atomic(path, content, 0600, &ignored);
+}
+
 bool store_read_blob(struct store *store, const struct descriptor *blob, struct bytes *body, struct error *err)
 {
+    AUTO(bytes_release) struct bytes path = BYTES(PATH_LENGTH_MAX);
     size_t room = body->max - body->len;
+    bool may_keep = cached_path(store, blob, &path);
     if (blob->size > 0 && (uint64_t)blob->size > room)
         return error_set(err, ERROR_TOO_LARGE, "%s: blob '%s' of %lld bytes exceeds the %zu allowed", store->name,
                          blob->digest, (long long)blob->size, room);
     AUTO(bytes_release) struct bytes got = BYTES(room);
-    return store_get_blob(store, blob, append_piece, &got, err) && bytes_append_span(body, bytes_span(&got), err);
+    bool kept = may_keep && read_cached(bytes_text(&path), blob, &got);
+    if (!kept && !store_get_blob(store, blob, append_piece, &got, err))
+        return false;
+    if (may_keep && !kept)
+        write_cached(store, bytes_text(&path), bytes_span(&got));
+    return bytes_append_span(body, bytes_span(&got), err);
 }
 
 bool store_has_blob(struct store *store, const char *digest, bool *has, struct error *err)
@@ -283,6 +342,11 @@ bool store_has_blob(struct store *store, const char *digest, bool *has, struct e
         return error_set(err, ERROR_INVALID, "digest of a blob is malformed");
     return store->backend->has_blob(store->self, digest, has, err) ||
            error_wrap(err, "%s: look for blob '%s'", store->name, digest);
+}
+
+bool store_will_mount(struct store *store, const struct reference *from, struct error *err)
+{
+    return !store->backend->will_mount || store->backend->will_mount(store->self, from, err);
 }
 
 bool store_mount_blob(struct store *store, const struct descriptor *blob, const struct reference *from, bool *done,

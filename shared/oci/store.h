@@ -5,6 +5,7 @@
 #define PUSHWRIGHT_OCI_STORE_H
 
 #include "shared/http/client.h"
+#include "shared/oci/cloud.h"
 #include "shared/oci/reference.h"
 #include "shared/secrets/secret.h"
 
@@ -29,6 +30,7 @@ struct registry_login {
     const char *username;
     const struct secret *password;      /* with username: basic, or exchanged for a bearer token */
     const struct secret *docker_config; /* a config.json / auth.json instead: "auths" by host or host/path prefix */
+    enum cloud cloud;                   /* instead of both: its short-lived credentials */
     bool plain_http;
     const char *ca_file;
     const char *layout; /* a directory stands for the registry: its repositories are OCI layouts below it; NULL: not */
@@ -37,8 +39,10 @@ struct registry_login {
 struct registry_options {
     const struct registry_login *logins;
     size_t login_count;
-    bool push;       /* ask for push scope from the start */
-    long timeout_ms; /* 0: 10 minutes a transfer */
+    bool push;                        /* ask for push scope from the start */
+    long timeout_ms;                  /* 0: 10 minutes a transfer */
+    struct registry_session *session; /* connections and tokens shared with other stores; NULL: none are */
+    const char *cache_directory;      /* small blobs are kept here, by digest; NULL: nowhere */
 };
 
 struct store; /* one thread at a time */
@@ -70,6 +74,10 @@ bool store_read_blob(struct store *store, const struct descriptor *blob, struct 
 
 bool store_has_blob(struct store *store, const char *digest, bool *has, struct error *err);
 
+/* Blobs are going to be mounted from there: asked for in the same token as the rest, when this comes before the first
+ * request. */
+bool store_will_mount(struct store *store, const struct reference *from, struct error *err);
+
 /* Make the blob available here without moving it: already here, or mounted from another repository of the same registry
  * (for a layout: hard-linked from another layout). *done false: it must be uploaded. */
 bool store_mount_blob(struct store *store, const struct descriptor *blob, const struct reference *from, bool *done,
@@ -80,7 +88,7 @@ bool store_put_blob(struct store *store, const struct descriptor *blob, struct s
 /* The same from a file opened for reading (from offset 0), streamed. */
 bool store_put_blob_file(struct store *store, const struct descriptor *blob, int fd, struct error *err);
 
-/* tag NULL: by digest only. Fills *out. Writing what is there already under this tag sends nothing. */
+/* tag NULL: by digest only. Fills *out. */
 bool store_put_manifest(struct store *store, const char *tag, const char *media_type, struct span body,
                         struct descriptor *out, struct error *err);
 

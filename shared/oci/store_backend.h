@@ -11,6 +11,9 @@ struct blob_source {
     int fd;
 };
 
+/* A part of a list of referrers: an index. */
+typedef bool referrers_page_fn(void *context, struct span index, struct error *err);
+
 /* Each takes the backend's own state; tags and digests were checked, errors are those of store.h. */
 struct store_backend {
     void (*free)(void *self);
@@ -24,18 +27,24 @@ struct store_backend {
     bool (*get_blob)(void *self, const struct descriptor *blob, http_body_fn *on_data, void *context,
                      struct error *err);
     bool (*has_blob)(void *self, const char *digest, bool *has, struct error *err);
+    bool (*will_mount)(void *self, const struct reference *from, struct error *err); /* NULL: it does not matter */
     bool (*mount_blob)(void *self, const struct descriptor *blob, const struct reference *from, bool *done,
                        struct error *err);
     bool (*put_blob)(void *self, const struct descriptor *blob, const struct blob_source *source, struct error *err);
-    /* out is complete already; tag NULL: by digest. */
-    bool (*put_manifest)(void *self, const char *tag, struct span body, const struct descriptor *out,
+    /* out is complete already; tag NULL: by digest. *listed (may be NULL): the place lists it as a referrer of its
+     * subject. */
+    bool (*put_manifest)(void *self, const char *tag, struct span body, const struct descriptor *out, bool *listed,
                          struct error *err);
+    /* *known false: the place keeps no such lists (NULL: it never does). */
+    bool (*list_referrers)(void *self, const char *subject, const char *artifact_type, referrers_page_fn *on_page,
+                           void *context, bool *known, struct error *err);
 };
 
 struct store {
     const struct store_backend *backend;
     void *self;
-    char *name; /* "registry 'host'" or "layout 'directory'", for messages */
+    char *cache_directory; /* NULL: none */
+    char *name;            /* "registry 'host'" or "layout 'directory'", for messages */
 };
 
 /* NULL with *err filled. The options are borrowed until the store is freed. */

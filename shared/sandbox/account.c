@@ -34,7 +34,7 @@ static void fields_cut(struct span line, struct span *fields, size_t count)
 }
 
 /* The first line of passwd whose name or uid is `who`. */
-static bool passwd_find(struct span passwd, struct span who, struct account *account)
+static bool passwd_find(struct span passwd, struct span who, struct account *account, struct span *name)
 {
     uint32_t number = 0;
     bool numeric = id_parse(who, &number);
@@ -48,6 +48,7 @@ static bool passwd_find(struct span passwd, struct span who, struct account *acc
             continue;
         account->uid = uid;
         account->gid = gid;
+        *name = field[PASSWD_NAME];
         struct span home = field[PASSWD_HOME];
         if (home.len > 0 && home.len < ACCOUNT_HOME_MAX) {
             memcpy(account->home, home.data, home.len);
@@ -96,18 +97,26 @@ bool account_resolve(const char *user, struct span passwd, struct span group, st
     struct account found = { .home = "/" };
     struct span rest = span_of(user && user[0] ? user : "0");
     struct span who = span_cut(&rest, ':');
-    bool known = passwd_find(passwd, who, &found);
+    struct span name = { NULL, 0 };
+    bool known = passwd_find(passwd, who, &found, &name);
     if (!known && who.len > 0 && who.data[0] >= '0' && who.data[0] <= '9' && !id_parse(who, &found.uid))
         return error_set(err, ERROR_INVALID, "user '%s' is no name and no number below 4294967295", user);
     if (!known && !id_parse(who, &found.uid))
-        return error_set(err, ERROR_NOT_FOUND, "user '%.*s' is not in the image's /etc/passwd", SPAN_ARGS(who));
-    if (!known && found.uid == 0)
-        memcpy(found.home, "/root", sizeof "/root");
+        return error_set(err, ERROR_NOT_FOUND, "unable to find user %.*s: no matching entries in passwd file",
+                         SPAN_ARGS(who));
     if (rest.data && rest.len > 0) {
-        if (!id_parse(rest, &found.gid) && !group_find(group, rest, &found.gid))
-            return error_set(err, ERROR_NOT_FOUND, "group '%.*s' is not in the image's /etc/group", SPAN_ARGS(rest));
-    } else if (known) {
-        memberships(group, who, &found);
+        uint32_t named;
+        bool listed = group_find(group, rest, &named);
+        if (!id_parse(rest, &found.gid) && !listed)
+            return error_set(err, ERROR_NOT_FOUND, "unable to find group %.*s: no matching entries in group file",
+                             SPAN_ARGS(rest));
+        if (listed && !id_parse(rest, &found.gid))
+            found.gid = named;
+        found.groups[found.group_count++] = listed ? named : found.gid;
+    } else {
+        found.groups[found.group_count++] = found.gid;
+        if (known)
+            memberships(group, name, &found);
     }
     *account = found;
     return true;

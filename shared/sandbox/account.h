@@ -11,8 +11,9 @@ enum { ACCOUNT_GROUPS_MAX = 64, ACCOUNT_HOME_MAX = 4096 };
 
 struct account {
     uint32_t uid, gid;
-    uint32_t
-        groups[ACCOUNT_GROUPS_MAX]; /* supplementary ones, of a user known by name or uid when no group was asked for */
+    uint32_t groups
+        [ACCOUNT_GROUPS_MAX]; /* supplementary ones: its own first, then those that list the user; alone the group that was
+                                            asked for, by its line when a line has that name */
     size_t group_count;
     char home[ACCOUNT_HOME_MAX]; /* "/" for a user who is not in passwd */
 };

@@ -13,15 +13,27 @@
 #ifndef SYS_move_mount
 #define SYS_move_mount 429
 #endif
+#ifndef SYS_mount_setattr
+#define SYS_mount_setattr 442
+#endif
 #ifndef SYS_close_range
 #define SYS_close_range 436
 #endif
 
 enum {
     OPEN_TREE_CLONE_FLAG = 1,
+    OPEN_TREE_EMPTY_PATH = 0x1000,
     MOVE_MOUNT_FROM_EMPTY_PATH = 4,
+    MOVE_MOUNT_FOLLOW_TARGET = 0x10,
+    MOUNT_ATTRIBUTE_READ_ONLY = 1,
+    MOUNT_ATTRIBUTE_NO_DEVICES = 4,
     CLONE_PIDFD_FLAG = 0x1000,
     P_PIDFD_TYPE = 3,
+};
+
+/* linux/mount.h */
+struct mount_attributes {
+    uint64_t set, clear, propagation, user_namespace;
 };
 
 /* linux/capability.h, version 3 */

@@ -106,7 +106,8 @@ static bool lay_out(const struct plan *plan, struct error *err)
         return error_set_errno(err, errno, "become root of the user namespace");
     if (sethostname(name, strlen(name)) < 0)
         return error_set_errno(err, errno, "set host name '%s'", name);
-    if (!loopback_up(err) || !root_enter(plan, err))
+    const struct sandbox_step *step = plan->spec->step;
+    if ((!(step && step->network) && !loopback_up(err)) || !root_enter(plan, err))
         return false;
     close_from(FIRST_OTHER); /* what was opened on the way shows the outside */
     return unshare(CLONE_NEWPID) == 0 || error_set_errno(err, errno, "make a process namespace");
@@ -167,9 +168,9 @@ static pid_t start_child(const struct plan *plan, bool first, struct error *err)
  * namespace; as an ordinary user there is little to give up anyway. */
 static bool give_up_privileges(const struct plan *plan, struct error *err)
 {
-    if (!privilege_bound(err) || !privilege_hold(true, err))
+    if (!privilege_bound(false, err) || !privilege_hold(true, err))
         return false;
-    return plan->spec->mode == SANDBOX_AS_USER || privilege_filter(false, err);
+    return plan->spec->mode == SANDBOX_AS_USER || privilege_filter(&(struct privilege_filter){ 0 }, err);
 }
 
 static const struct source channel_source = { SOURCE_CHANNEL }, signal_source = { SOURCE_CHILDREN };

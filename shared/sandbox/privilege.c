@@ -5,21 +5,23 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
-/* Docker's default set without CAP_MKNOD: there is no device cgroup here that would make new device nodes harmless. */
+/* Docker's default set. CAP_MKNOD only goes to steps of a build, whose mounts take no devices; there is no device cgroup here that would
+ * make them harmless for services. */
+enum { MKNOD = 27 };
 static const uint8_t kept_capabilities[] = {
-    0,  /* CHOWN */
-    1,  /* DAC_OVERRIDE */
-    3,  /* FOWNER */
-    4,  /* FSETID */
-    5,  /* KILL */
-    6,  /* SETGID */
-    7,  /* SETUID */
-    8,  /* SETPCAP */
-    10, /* NET_BIND_SERVICE */
-    13, /* NET_RAW */
-    18, /* SYS_CHROOT */
-    29, /* AUDIT_WRITE */
-    31, /* SETFCAP */
+    0,         /* CHOWN */
+    1,         /* DAC_OVERRIDE */
+    3,         /* FOWNER */
+    4,         /* FSETID */
+    5,         /* KILL */
+    6,         /* SETGID */
+    7,         /* SETUID */
+    8,         /* SETPCAP */
+    10,        /* NET_BIND_SERVICE */
+    13,        /* NET_RAW */
+    18,        /* SYS_CHROOT */
+    MKNOD, 29, /* AUDIT_WRITE */
+    31,        /* SETFCAP */
 };
 
 static uint64_t kept_mask(void)
@@ -30,9 +32,9 @@ static uint64_t kept_mask(void)
     return mask;
 }
 
-bool privilege_bound(struct error *err)
+bool privilege_bound(bool devices, struct error *err)
 {
-    uint64_t kept = kept_mask();
+    uint64_t kept = kept_mask() & ~(devices ? 0 : UINT64_C(1) << MKNOD);
     for (unsigned long capability = 0; capability < 64; capability++) {
         if (prctl(PR_CAPBSET_READ, capability, 0, 0, 0) < 0)
             break; /* beyond the last one that this kernel knows */
@@ -47,10 +49,13 @@ bool privilege_hold(bool keep, struct error *err)
 {
     struct capability_header header = { CAPABILITY_VERSION_3, 0 };
     struct capability_data data[2] = { { 0, 0, 0 }, { 0, 0, 0 } };
+    uint64_t kept = kept_mask();
+    if (prctl(PR_CAPBSET_READ, MKNOD, 0, 0, 0) != 1)
+        kept &= ~(UINT64_C(1) << MKNOD);
     if (keep && syscall(SYS_capget, &header, data) < 0)
         return error_set_errno(err, errno, "read capabilities");
     for (unsigned i = 0; i < 2; i++) {
-        data[i].permitted &= (uint32_t)(kept_mask() >> (32 * i)); /* one that was not had before cannot be gained */
+        data[i].permitted &= (uint32_t)(kept >> (32 * i)); /* one that was not had before cannot be gained */
         data[i].effective = data[i].permitted;
         data[i].inheritable = 0;
     }

@@ -4,16 +4,23 @@
 
 #include "shared/base/error.h"
 
-/* Take every capability out of the bounding and ambient sets but Docker's default ones. Needs CAP_SETPCAP. */
-bool privilege_bound(struct error *err);
+/* Take every capability out of the bounding and ambient sets but Docker's default ones, CAP_MKNOD only when it is asked for. Needs
+ * CAP_SETPCAP. */
+bool privilege_bound(bool devices, struct error *err);
 
 /* Make the default set all that is permitted and effective (keep), or nothing at all. */
 bool privilege_hold(bool keep, struct error *err);
 
 bool privilege_limits(struct error *err);
 
-/* No new privileges, then the table of refused system calls. pretend: calls that change identity are answered with success
- * and do nothing, for user namespaces in which one user is mapped. */
-bool privilege_filter(bool pretend, struct error *err);
+struct privilege_filter {
+    bool
+        pretend; /* calls that change identity are answered with success and do nothing, for user namespaces in which one user is
+                       mapped */
+    bool set_user; /* set-user-id programs go on to work; needs CAP_SYS_ADMIN */
+};
+
+/* No new privileges (unless set_user), then the table of refused system calls. */
+bool privilege_filter(const struct privilege_filter *how, struct error *err);
 
 #endif

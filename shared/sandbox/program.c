@@ -83,9 +83,14 @@ static bool become(const struct account *account, struct error *err)
 static bool take_identity(const struct sandbox_spec *spec, const struct account *account, struct error *err)
 {
     bool as_user = spec->mode == SANDBOX_AS_USER;
-    if (!privilege_bound(err) || !(as_user ? appear_as(account, err) : become(account, err)))
+    /* A step as root may use set-user-id programs, as it may with BuildKit: the filter then has to come before the change of user. */
+    const struct privilege_filter filter = { .pretend = as_user, .set_user = spec->step && !as_user };
+    if (!privilege_bound(filter.set_user, err) || (filter.set_user && !privilege_filter(&filter, err)))
         return false;
-    return privilege_hold(account->uid == 0, err) && privilege_limits(err) && privilege_filter(as_user, err);
+    if (!(as_user ? appear_as(account, err) : become(account, err)))
+        return false;
+    return privilege_hold(account->uid == 0, err) && privilege_limits(err) &&
+           (filter.set_user || privilege_filter(&filter, err));
 }
 
 static bool enter_directory(const char *cwd, struct error *err)
@@ -169,7 +174,8 @@ void program_run(const struct plan *plan, const char *const *argv, int output, s
     snprintf(host, sizeof host, "HOSTNAME=%s", spec->hostname);
     snprintf(home, sizeof home, "HOME=%s", account.home);
     size_t count = add_missing(plan->env, plan->env_count, "PATH", path);
-    count = add_missing(plan->env, count, "HOSTNAME", host);
+    if (!spec->step)
+        count = add_missing(plan->env, count, "HOSTNAME", host);
     count = add_missing(plan->env, count, "HOME", home);
     plan->env[count] = NULL;
 
@@ -185,6 +191,8 @@ void program_run(const struct plan *plan, const char *const *argv, int output, s
 
 void program_first(const struct plan *plan, int machine, int output, struct error *err)
 {
-    if (root_mount_proc(err) && root_forget_machine(machine, err) && root_write_names(plan->spec->hostname, err))
+    bool named = plan->spec->step != NULL; /* it is given the files of its builder */
+    if (root_mount_proc(err) && root_forget_machine(machine, err) &&
+        (named || root_write_names(plan->spec->hostname, err)))
         program_run(plan, plan->argv, output, err);
 }

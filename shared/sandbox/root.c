@@ -51,19 +51,30 @@ static bool lower_option(const struct sandbox_spec *spec, char *out, size_t size
     return true;
 }
 
-static bool overlay_mount(const char *lower, int scratch, const char *target, bool as_user, struct error *err)
+/* A step's changes are read from the upper directory, which must say all by itself: no redirects, no contents left below. Written
+ * they need not be ("volatile", 5.10): a crash of the machine ends the build anyway. */
+static const char *const step_options[] = { ",redirect_dir=nofollow,metacopy=off,index=off,volatile",
+                                            ",redirect_dir=nofollow,metacopy=off,index=off" };
+
+static bool overlay_mount(const struct sandbox_spec *spec, const char *lower, int scratch, const char *target,
+                          struct error *err)
 {
     char options[4096]; /* a page is what mount(2) takes */
     int upper = -1, work = -1;
+    bool as_user = spec->mode == SANDBOX_AS_USER;
+    unsigned long flags = MS_NODEV | (spec->step ? 0 : MS_NOSUID);
+    size_t ways = spec->step ? 2 : 1;
     if (!scratch_directory(scratch, "upper", &upper, err) || !scratch_directory(scratch, "work", &work, err))
         return false;
-    int n = snprintf(options, sizeof options, "%s,upperdir=/proc/self/fd/%d,workdir=/proc/self/fd/%d%s", lower, upper,
-                     work, as_user ? ",userxattr" : "");
-    if (n < 0 || (size_t)n >= sizeof options)
-        return error_set(err, ERROR_TOO_LARGE, "the layers are too many for one mount");
-    if (mount("overlay", target, "overlay", MS_NODEV | MS_NOSUID, options) < 0)
-        return error_set_errno(err, errno, "mount the layers");
-    return true;
+    for (size_t i = 0; i < ways; i++) {
+        int n = snprintf(options, sizeof options, "%s,upperdir=/proc/self/fd/%d,workdir=/proc/self/fd/%d%s%s", lower,
+                         upper, work, as_user ? ",userxattr" : "", spec->step ? step_options[i] : "");
+        if (n < 0 || (size_t)n >= sizeof options)
+            return error_set(err, ERROR_TOO_LARGE, "the layers are too many for one mount");
+        if (mount("overlay", target, "overlay", flags, options) == 0)
+            return true;
+    }
+    return error_set_errno(err, errno, "mount the layers");
 }
 
 /* On the scratch directory's file system; where that can't be written through overlayfs (a container's own overlay, some
@@ -76,9 +87,10 @@ static bool stack_layers(const struct sandbox_spec *spec, char *target, size_t t
         !scratch_directory(scratch, "root", &root, err))
         return false;
     snprintf(target, target_size, "/proc/self/fd/%d", root);
-    bool as_user = spec->mode == SANDBOX_AS_USER;
-    if (overlay_mount(lower, scratch, target, as_user, err))
+    if (overlay_mount(spec, lower, scratch, target, err))
         return true;
+    if (spec->step)
+        return false; /* what is written there would be lost */
     char memory[64];
     int in_memory;
     if (!scratch_directory(scratch, "memory", &in_memory, err))
@@ -88,7 +100,7 @@ static bool stack_layers(const struct sandbox_spec *spec, char *target, size_t t
     if (mount("tmpfs", memory, "tmpfs", TMPFS_FLAGS, "mode=755") < 0)
         return false; /* with the first error, which is the one that helps */
     int top = openat(scratch, "memory", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return top >= 0 && overlay_mount(lower, top, target, as_user, &ignored);
+    return top >= 0 && overlay_mount(spec, lower, top, target, &ignored);
 }
 
 bool root_make_directory(const char *path, struct error *err)
@@ -171,7 +183,7 @@ static void mask(const char *path)
 static bool furnish(const int *trees, struct error *err)
 {
     static const struct inside_mount rows[] = {
-        { "tmpfs", "/dev", "mode=755,size=65536k", MS_NOSUID, false },
+        { "tmpfs", "/dev", "mode=755,size=65536k", TMPFS_FLAGS, false },
         { "devpts", "/dev/pts", "newinstance,ptmxmode=0666,mode=0620", MS_NOSUID | MS_NOEXEC, true },
         { "tmpfs", "/dev/shm", "mode=1777,size=65536k", TMPFS_FLAGS | MS_NOEXEC, true },
         { "mqueue", "/dev/mqueue", NULL, TMPFS_FLAGS | MS_NOEXEC, true },
@@ -184,15 +196,126 @@ static bool furnish(const int *trees, struct error *err)
     return true;
 }
 
+/* ---- what a step is given ---- */
+
+enum { STEP_MOUNTS_MAX = 256 };
+
+/* Detached copies of what is laid in, taken while the outside is still seen. -1: made inside. */
+static bool take_trees(const struct sandbox_step *step, int *trees, struct error *err)
+{
+    if (step->mount_count > STEP_MOUNTS_MAX)
+        return error_set(err, ERROR_TOO_LARGE, "more than %d mounts", STEP_MOUNTS_MAX);
+    for (size_t i = 0; i < step->mount_count; i++) {
+        const struct sandbox_mount *row = &step->mounts[i];
+        struct mount_attributes attributes = { .set = MOUNT_ATTRIBUTE_NO_DEVICES |
+                                                      (row->read_only ? MOUNT_ATTRIBUTE_READ_ONLY : 0) };
+        trees[i] = -1;
+        if (!row->source)
+            continue;
+        int fd = open(row->source, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        trees[i] = fd < 0 ? -1
+                          : (int)syscall(SYS_open_tree, fd, "",
+                                         OPEN_TREE_CLONE_FLAG | OPEN_TREE_EMPTY_PATH | (unsigned)O_CLOEXEC);
+        if (trees[i] < 0)
+            return error_set_errno(err, errno, "open what is mounted at '%s'", row->target);
+        /* Before 5.12 there is no such call: then it is done where the tree is placed. */
+        if (syscall(SYS_mount_setattr, trees[i], "", OPEN_TREE_EMPTY_PATH, &attributes, sizeof attributes) < 0 &&
+            errno != ENOSYS)
+            return error_set_errno(err, errno, "restrict what is mounted at '%s'", row->target);
+        close(fd);
+    }
+    return true;
+}
+
+static bool make_target(const char *path, bool directory, struct error *err)
+{
+    char parent[4096];
+    struct stat found;
+    if (stat(path, &found) == 0)
+        return true;
+    if (directory)
+        return root_make_directory(path, err);
+    snprintf(parent, sizeof parent, "%s", path);
+    char *slash = strrchr(parent, '/');
+    *slash = '\0';
+    if (parent[0] && !root_make_directory(parent, err))
+        return false;
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return error_set_errno(err, errno, "make '%s'", path);
+    close(fd);
+    return true;
+}
+
+/* In the memory behind /dev, under a name that goes once it has been laid over its target. */
+#define CONTENT_NAME "/dev/.content"
+
+static int content_tree(const struct sandbox_mount *row)
+{
+    struct mount_attributes attributes = { .set = MOUNT_ATTRIBUTE_NO_DEVICES | MOUNT_ATTRIBUTE_READ_ONLY };
+    int fd = open(CONTENT_NAME, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -1;
+    bool good = write(fd, row->content, row->content_len) == (ssize_t)row->content_len &&
+                (fchown(fd, row->uid, row->gid) == 0 || errno == EINVAL || errno == EPERM) &&
+                fchmod(fd, row->mode) == 0;
+    int tree = good ? (int)syscall(SYS_open_tree, AT_FDCWD, CONTENT_NAME, OPEN_TREE_CLONE_FLAG | O_CLOEXEC) : -1;
+    if (tree >= 0)
+        syscall(SYS_mount_setattr, tree, "", OPEN_TREE_EMPTY_PATH, &attributes, sizeof attributes);
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return tree;
+}
+
+static bool mount_memory(const struct sandbox_mount *row, struct error *err)
+{
+    char options[64];
+    int n = snprintf(options, sizeof options, "mode=1777");
+    if (row->size > 0)
+        snprintf(options + n, sizeof options - (size_t)n, ",size=%lld", (long long)row->size);
+    unsigned long flags = TMPFS_FLAGS | (row->read_only ? MS_RDONLY : 0);
+    return mount("tmpfs", row->target, "tmpfs", flags, options) == 0 ||
+           error_set_errno(err, errno, "mount memory at '%s'", row->target);
+}
+
+static bool place_tree(const struct sandbox_mount *row, int tree, struct error *err)
+{
+    struct stat is;
+    if (fstat(tree, &is) < 0 || !make_target(row->target, S_ISDIR(is.st_mode), err))
+        return err->kind != ERROR_NONE ? false : error_set_errno(err, errno, "look at '%s'", row->target);
+    if (syscall(SYS_move_mount, tree, "", AT_FDCWD, row->target,
+                MOVE_MOUNT_FROM_EMPTY_PATH | MOVE_MOUNT_FOLLOW_TARGET) < 0)
+        return error_set_errno(err, errno, "mount '%s'", row->target);
+    close(tree);
+    return true;
+}
+
+static bool place_trees(const struct sandbox_step *step, const int *trees, struct error *err)
+{
+    for (size_t i = 0; i < step->mount_count; i++) {
+        const struct sandbox_mount *row = &step->mounts[i];
+        int tree = row->content ? content_tree(row) : trees[i];
+        if (row->content && tree < 0)
+            return error_set_errno(err, errno, "make the content of '%s'", row->target);
+        if (tree >= 0 ? !place_tree(row, tree, err) : !make_target(row->target, true, err) || !mount_memory(row, err))
+            return false;
+        if (row->content)
+            unlink(CONTENT_NAME);
+    }
+    return true;
+}
+
 bool root_enter(const struct plan *plan, struct error *err)
 {
     char target[64];
-    int trees[DEVICES];
+    int trees[DEVICES], given[STEP_MOUNTS_MAX];
+    const struct sandbox_step *step = plan->spec->step;
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return error_set_errno(err, errno, "make mounts private");
     for (size_t i = 0; i < DEVICES; i++)
         trees[i] = (int)syscall(SYS_open_tree, AT_FDCWD, devices[i].path, OPEN_TREE_CLONE_FLAG | O_CLOEXEC);
-    if (!stack_layers(plan->spec, target, sizeof target, err))
+    if ((step && !take_trees(step, given, err)) || !stack_layers(plan->spec, target, sizeof target, err))
         return false;
     /* The directory is looked up again, below its name in the scratch directory: only now it is the mounted one. */
     int scratch = open(plan->spec->scratch, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -206,7 +329,7 @@ bool root_enter(const struct plan *plan, struct error *err)
     umask(0);
     bool done = furnish(trees, err);
     umask(022);
-    return done;
+    return done && (!step || place_trees(step, given, err));
 }
 
 /* In a user namespace the kernel mounts /proc and /sys only where others of their kind are seen: hence so late. */

@@ -47,7 +47,9 @@ static bool map_user(pid_t pid, struct error *err)
  * SIGCHLD would interrupt calls of threads that have nothing to do with it, and wait(2) of others does not see it either. */
 static pid_t clone_inside(const struct plan *plan, enum sandbox_mode mode, inside_fn *inside, int channel, int *pidfd)
 {
-    unsigned long flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
+    unsigned long flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
+    if (!plan || !plan->spec->step || !plan->spec->step->network)
+        flags |= CLONE_NEWNET;
     if (mode == SANDBOX_AS_USER)
         flags |= CLONE_NEWUSER;
     pid_t pid = (pid_t)syscall(SYS_clone, flags | CLONE_PIDFD_FLAG, 0UL, pidfd, 0UL, 0UL);

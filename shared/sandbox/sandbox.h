@@ -19,6 +19,7 @@
 #include "shared/base/auto.h"
 #include "shared/base/error.h"
 
+#include <stdint.h>
 #include <sys/types.h>
 
 enum sandbox_mode { SANDBOX_AS_ROOT, SANDBOX_AS_USER };
@@ -29,25 +30,46 @@ enum { SANDBOX_LOWERS_MAX = 128, SANDBOX_TEXT_MAX = 400 };
 bool sandbox_probe(enum sandbox_mode *mode, struct error *err);
 const char *sandbox_mode_text(enum sandbox_mode mode); /* one sentence for people */
 
+/* Something laid into the root directory of a build's step. */
+struct sandbox_mount {
+    const char *target; /* path inside, links followed there; made when it is missing: a directory, or an empty file */
+    const char *source; /* directory, file or socket outside; NULL: content, or a file system in memory */
+    bool read_only;
+    int64_t size;        /* of memory, bytes at most; 0: half of the machine's */
+    const char *content; /* of a file that never lies on a disk, such as a secret; NULL: none */
+    size_t content_len;
+    unsigned uid, gid, mode; /* of that file */
+};
+
+/* A command that builds an image, instead of a service: what it changes is wanted. As root it has what BuildKit leaves it: the whole of
+ * Docker's default capability set, and set-user-id programs work; devices that it makes cannot be opened. */
+struct sandbox_step {
+    bool network;                       /* the machine's; else loopback only */
+    const struct sandbox_mount *mounts; /* in this order */
+    size_t mount_count;
+};
+
 /* Everything is borrowed for the call, strings as well. */
 struct sandbox_spec {
     enum sandbox_mode mode;
     const char *const *lowers; /* layer directories, the image's first one first; whiteouts as overlayfs has them */
     size_t lower_count;
-    const char *scratch; /* an empty directory for what is written; removed with sandbox_remove_tree() by the caller */
+    const char *scratch;     /* an empty directory for what is written ("upper" in it, of a step always); removed with
+                            sandbox_remove_tree() by the caller */
     const char *const *argv; /* argv[0] without '/' is looked up in PATH inside */
     size_t arg_count;
-    const char *const *env; /* "NAME=value"; PATH, HOSTNAME and HOME are added where missing */
+    const char *const *env; /* "NAME=value"; PATH, HOME and for a service HOSTNAME are added where missing */
     size_t env_count;
     const char *cwd;  /* NULL or "": "/"; made when missing */
     const char *user; /* name or uid, with :group or :gid; looked up inside; NULL or "": root */
     const char *hostname;
-    int output;               /* receives standard output and error */
-    unsigned port;            /* where the program is going to listen inside; 0: it does not */
-    int stop_signal;          /* 0: SIGTERM */
-    const char *const *check; /* a command that tells by exit status 0 that the program is well */
-    size_t check_count;       /* 0: none */
-    long check_timeout_ms;    /* 0: 30 s */
+    int output;                      /* receives standard output and error */
+    unsigned port;                   /* where the program is going to listen inside; 0: it does not */
+    int stop_signal;                 /* 0: SIGTERM */
+    const char *const *check;        /* a command that tells by exit status 0 that the program is well */
+    size_t check_count;              /* 0: none */
+    long check_timeout_ms;           /* 0: 30 s */
+    const struct sandbox_step *step; /* NULL: a service */
 };
 
 struct sandbox; /* one thread: the one that started it */

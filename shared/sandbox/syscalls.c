@@ -155,7 +155,7 @@ static void rule_append(struct filter *filter, const struct rule *rule)
     step(filter, BPF_LOAD_WORD, SECCOMP_OFFSET_NUMBER, 0, 0);
 }
 
-bool privilege_filter(bool pretend, struct error *err)
+bool privilege_filter(const struct privilege_filter *how, struct error *err)
 {
     struct filter filter = { .count = 0 };
     step(&filter, BPF_LOAD_WORD, SECCOMP_OFFSET_ARCH, 0, 0);
@@ -167,12 +167,12 @@ bool privilege_filter(bool pretend, struct error *err)
     step(&filter, BPF_RETURN, SECCOMP_ERRNO | ENOSYS, 0, 0);
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
         rule_append(&filter, &refused[i]);
-    for (size_t i = 0; pretend && i < sizeof pretended / sizeof pretended[0]; i++)
+    for (size_t i = 0; how->pretend && i < sizeof pretended / sizeof pretended[0]; i++)
         rule_append(&filter, &pretended[i]);
     step(&filter, BPF_RETURN, SECCOMP_ALLOW, 0, 0);
 
     struct bpf_program program = { filter.count, filter.steps };
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+    if (!how->set_user && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return error_set_errno(err, errno, "give up new privileges");
     if (prctl(PR_SET_SECCOMP, 2 /* SECCOMP_MODE_FILTER */, &program, 0, 0) < 0)
         return error_set_errno(err, errno, "install the system call filter");

@@ -46,8 +46,9 @@ struct secret *secret_from_file(const char *path, struct error *err)
 {
     AUTO(bytes_release) struct bytes content = BYTES(SECRET_MAX + 2);
     struct secret *secret = NULL;
-    /* All the room at once: a buffer that grows would leave copies of the secret in freed memory. */
-    if (bytes_reserve(&content, content.max, err) && file_read(&content, path, err))
+    /* A buffer that grows would leave copies of the secret in freed memory: file_read() takes the room of a file at once,
+     * and of anything else so much in one step that a secret fits. */
+    if (file_read(&content, path, err))
         secret = secret_new(without_newline(bytes_span(&content)), err);
     if (content.data)
         explicit_bzero(content.data, content.capacity);

@@ -124,7 +124,7 @@ def requests_in(log):
     return len(re.findall(r'"(?:GET|HEAD|POST|PUT|PATCH|DELETE) /v2/', log.read_text()))
 
 
-def a_push_takes_six_requests_and_a_repetition_three():
+def a_push_takes_five_requests_and_a_repetition_three():
     with temporary_directory() as directory, registry(directory) as address:
         log = directory / "registry.log"
         counts = []
@@ -134,7 +134,19 @@ def a_push_takes_six_requests_and_a_repetition_three():
                         PUSHWRIGHT_TEST_ONLY="an_image_is_left_for_others")
             wait_until(lambda: requests_in(log) >= before + 3, 5, "the registry's log")
             counts.append(requests_in(log) - before)
-        assert counts == [6, 3], counts
+        assert counts == [5, 3], counts
+
+
+def referrers_with_and_without_a_list_of_the_registry():
+    with temporary_directory() as directory, registry(directory) as address:
+        assert run_program("referrers_test", PUSHWRIGHT_TEST_REGISTRY=address, PUSHWRIGHT_TEST_REPOSITORY="fx") == 3
+        tags = json.loads(skopeo("list-tags", "--tls-verify=false", f"docker://{address}/fx/web"))["Tags"]
+        assert len([tag for tag in tags if re.fullmatch("sha256-[0-9a-f]{64}", tag)]) == 3, tags
+    with faulty_registry() as fake:
+        for repository in ("referrers", "referrers-unknown"):
+            assert run_program("referrers_test", PUSHWRIGHT_TEST_REGISTRY=fake.address, PUSHWRIGHT_TEST_REPOSITORY=repository) == 3
+        tagged = {repository for repository, name in fake.manifests if name.startswith("sha256-")}
+        assert tagged == {"referrers-unknown/web"}, tagged
 
 
 def a_registry_that_lies_and_breaks():
@@ -177,4 +189,4 @@ def check_tokens(fake):
 if __name__ == "__main__":
     run_tests([an_open_registry, a_registry_with_passwords, a_registry_over_tls, other_tools_read_what_was_pushed,
                what_other_tools_pushed_is_read, layouts_are_shared_with_other_tools,
-               a_push_takes_six_requests_and_a_repetition_three, a_registry_that_lies_and_breaks])
+               a_push_takes_five_requests_and_a_repetition_three, referrers_with_and_without_a_list_of_the_registry, a_registry_that_lies_and_breaks])

@@ -408,6 +408,40 @@ def who_sends_slowly_is_cut_off_and_holds_up_nobody():
         assert len(answered) == len(slow), f"{len(slow) - len(answered)} slow senders are still connected"
 
 
+def those_who_stop_in_large_bodies_neither_fill_the_memory_nor_hold_up_a_push():
+    with webhook(CONFIG, SINK.url, ENVIRONMENT) as port, contextlib.ExitStack() as stack:
+        begun = b"POST /hooks/github HTTP/1.1\r\nHost: x\r\nContent-Length: 25000000\r\n\r\n"
+        for _ in range(30):
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", int(port))))
+            connection.settimeout(0.2)
+            with contextlib.suppress(OSError):  # the rest is not read while there is no memory for it
+                connection.sendall(begun + b" " * 24_000_000)
+        for size in (8_000, 200_000):
+            body = text_of(github(repository=repository("acme/web"))).ljust(size)
+            started = time.monotonic()
+            check(post(port, "/hooks/github", body, github_headers(body)), 202, "", f"{size} bytes")
+            assert time.monotonic() - started < 2, size
+        peak = peak_of(port.process)
+        print(f"# at most {peak:.0f} MB in memory")
+        if "sanitize" not in str(pushwright.BIN):
+            assert peak < 100, f"{peak} MB"
+    SINK.take()
+
+
+def metrics_are_told_at_a_door_of_their_own_only():
+    door = pushwright.free_port()
+    with webhook(CONFIG, SINK.url, {**ENVIRONMENT, "PUSHWRIGHT_METRICS_LISTEN": f"127.0.0.1:{door}"}) as port:
+        body = text_of(github())
+        check(post(port, "/hooks/github", body, github_headers(body)), 202)
+        told = pushwright.http("GET", f"http://127.0.0.1:{door}/metrics")
+        assert told.status == 200 and 'http_requests_total{code="202",method="POST"} 1' in told.text, told.text
+        assert pushwright.http("GET", f"http://127.0.0.1:{door}/").status == 404
+        at_the_front = pushwright.http("GET", f"http://127.0.0.1:{port}/metrics")
+        assert at_the_front.status == 405 and "http_requests" not in at_the_front.text, (at_the_front.status, at_the_front.text)
+    assert "http_requests" not in pushwright.http("GET", f"http://127.0.0.1:{SERVER}/metrics").text
+    SINK.take()
+
+
 # --- nothing lost, nothing twice -----------------------------------------------------------------------------------------------
 
 def a_delivery_repeated_gives_the_same_events_and_another_one_others():
@@ -446,7 +480,7 @@ def while_the_next_hop_is_down_the_sender_is_told_503_in_time():
 
 
 def a_next_hop_that_refuses_or_takes_only_half_is_no_success():
-    for answers, left in (([400], []), ([403], []), ([202, 404], [CHANGE])):
+    for answers, left in (([400], []), ([403], []), ([202, 410], [CHANGE])):
         SINK.take()
         SINK.answers = list(answers)
         answer, events = push()
@@ -455,7 +489,7 @@ def a_next_hop_that_refuses_or_takes_only_half_is_no_success():
         SINK.answers = []
     half, whole = events, push()[1]
     assert half[0]["id"] == whole[0]["id"] and types(whole) == [CHANGE, QUEUED]
-    SINK.answers = [503, 202, 429]
+    SINK.answers = [503, 404, 202, 429]
     answer, events = push()
     check(answer, 202, "", "a hop that stumbles is tried again")
     assert types(events) == [CHANGE, QUEUED]
@@ -724,6 +758,8 @@ TESTS = [
     forms_are_taken_as_their_hosts_sign_them,
     bodies_up_to_25_mb_are_taken_and_over_26_mib_refused_in_bounded_memory,
     who_sends_slowly_is_cut_off_and_holds_up_nobody,
+    those_who_stop_in_large_bodies_neither_fill_the_memory_nor_hold_up_a_push,
+    metrics_are_told_at_a_door_of_their_own_only,
     a_delivery_repeated_gives_the_same_events_and_another_one_others,
     the_order_of_two_pushes_is_in_their_sequence,
     while_the_next_hop_is_down_the_sender_is_told_503_in_time,

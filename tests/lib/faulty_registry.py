@@ -9,10 +9,12 @@ import json
 import re
 import ssl
 import threading
+import urllib.parse
 
 SOME_DIGEST = "sha256:0b31b1c02ff458ad9b7b81cbdf8f028bd54699fa151f221d1e8de6817db93427"
 CONTENT = bytes(ord("a") + i % 23 for i in range(200000))
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 MANIFEST = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "layers": []}).encode()
 LOGIN = "Basic " + base64.b64encode(b"ann:open sesame").decode()
 
@@ -56,7 +58,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.token(path)
         if path.startswith("/elsewhere/"):
             return self.elsewhere(path)
-        match = re.match(r"/v2/(([^/]+)/web)/(manifests|blobs)/(.*)$", path)
+        match = re.match(r"/v2/(([^/]+)/web)/(manifests|blobs|referrers)/(.*)$", path)
         if not match:
             return self.answer(404)
         self.repository, self.scenario, kind, self.rest = match.groups()
@@ -64,7 +66,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return None
         return getattr(self, kind)()
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = handle_any
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any
 
     def once(self):
         """True the first time a scenario asks."""
@@ -130,7 +132,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.command == "PUT":
             return self.put_manifest()
         stored = self.server.manifests.get((self.repository, self.rest))
-        pushing = self.scenario.split("-")[0] in ("upload", "put", "token", "denied") or \
+        pushing = self.scenario.split("-")[0] in ("upload", "put", "token", "denied", "referrers") or \
             self.scenario == "basic" and not stored and self.command == "HEAD"
         if self.scenario == "denied":
             return self.answer(403, error("DENIED", "not yours\u00e9"))
@@ -139,14 +141,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return self.get_manifest(stored or MANIFEST)
 
     def get_manifest(self, body):
-        kind, told = MANIFEST_TYPE, digest(body)
+        kind, told = (INDEX_TYPE if b'"manifests"' in body else MANIFEST_TYPE), digest(body)
         name = self.scenario
         if name == "manifest-digest":
             told = SOME_DIGEST
         elif name == "manifest-other":
             told = SOME_DIGEST if self.command == "GET" else digest(b"x")
         elif name == "manifest-type":
-            kind = "application/vnd.oci.image.index.v1+json"
+            kind = INDEX_TYPE
         elif name == "manifest-large":
             body = b" " * (4 * 1024 * 1024 + 1)
         elif name == "manifest-garbage":
@@ -166,7 +168,29 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with self.server.lock:
             self.server.manifests[(self.repository, self.rest)] = self.body
         told = SOME_DIGEST if self.scenario == "put-other" else digest(self.body)
-        self.answer(201, Location="/somewhere", Docker_Content_Digest=told)
+        about = json.loads(self.body).get("subject")
+        subject = {"OCI_Subject": about["digest"]} if about and self.scenario == "referrers" else {}
+        self.answer(201, Location="/somewhere", Docker_Content_Digest=told, **subject)
+
+    def referrers(self):
+        """One on a page, so that whoever lists them must follow the links."""
+        if self.scenario == "referrers-unknown":
+            return self.answer(404)
+        subject, _, query = self.rest.partition("?")
+        kind = re.search("artifactType=([^&]*)", query)
+        found = [(name, body, manifest) for (repository, name), body in sorted(self.server.manifests.items())
+                 for manifest in [json.loads(body)]
+                 if repository == self.repository and manifest.get("subject", {}).get("digest") == subject
+                 and (not kind or manifest["artifactType"] == urllib.parse.unquote(kind.group(1)))]
+        page = int((re.search(r"page=(\d+)", query) or [0, 0])[1])
+        listed = [{"mediaType": MANIFEST_TYPE, "digest": name, "size": len(body), "artifactType": manifest["artifactType"],
+                   "annotations": manifest["annotations"]} for name, body, manifest in found[page:page + 1]]
+        more = {}
+        if page + 1 < len(found):
+            kept = re.sub("&?page=[0-9]+", "", query)
+            more = {"Link": f'</v2/{self.repository}/referrers/{subject}?{kept}&page={page + 1}>; rel="next"'}
+        body = json.dumps({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": listed}).encode()
+        return self.answer(200, body, Content_Type=INDEX_TYPE, **more)
 
     # ---- blobs ----
 
@@ -174,10 +198,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.scenario == "denied":
             return self.answer(403, error("DENIED", "not yours\u00e9"))
         if self.rest.startswith("uploads/"):
-            return self.post() if self.command == "POST" else self.put()
+            return {"POST": self.post, "PUT": self.put}.get(self.command, lambda: self.answer(204))()
         if self.scenario.startswith("blob") or self.scenario == "tls-redirect":
             return self.get_blob()
-        return self.answer(200 if (self.repository, self.rest) in self.server.blobs else 404)
+        stored = self.server.blobs.get((self.repository, self.rest))
+        return self.answer(404) if stored is None else self.answer(200, stored)
 
     def get_blob(self):
         name = self.scenario

@@ -2,6 +2,7 @@
 #include "runtime/function.h"
 
 #include "runtime/signature.h"
+#include "shared/base/clock.h"
 #include "shared/base/file.h"
 #include "tests/unit/runtime/running.h"
 
@@ -85,6 +86,14 @@ static bool handle(struct call *call, struct error *err)
     if (strcmp(subject, "time") == 0)
         return call_remaining_ms(call) <= 19000 && call_remaining_ms(call) > 15000 && !call_cancelled(call) &&
                *(int *)call_state(call) == 42;
+    if (strcmp(subject, "short") == 0)
+        return call_remaining_ms(call) <= 1500;
+    if (strcmp(subject, "long") == 0) {
+        call_log(call, "long one begins");
+        while (!call_cancelled(call))
+            usleep(5000);
+        return true;
+    }
     if (strcmp(subject, "slow") == 0) {
         call_log(call, "slow one\nbegins");
         usleep(700 * 1000);
@@ -248,6 +257,22 @@ static void messages_that_are_no_events_are_refused_and_never_404(void **state)
     static char log[64 * 1024];
     stop_running(&running, log, sizeof log);
     assert_non_null(strstr(log, "does not take events of this type"));
+}
+
+static void metrics_are_told_to_the_platform_and_not_to_the_outside(void **state)
+{
+    (void)state;
+    static char answer[PEER_TEXT];
+    struct running running = start_function(&plain, (const char *[]){ LISTEN, NULL });
+    assert_int_equal(post_event(running.port, "nothing", answer), 202);
+    assert_int_equal(ask(running.port, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", answer), 200);
+    assert_non_null(strstr(answer, "ce_events_received_total{type=\"test.in\",result=\"done\"} 1"));
+    stop_running(&running, NULL, 0);
+
+    running = start_function(&facing, (const char *[]){ LISTEN, NULL });
+    assert_int_equal(ask(running.port, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", answer), 200);
+    assert_string_equal(body_of(answer), "{\"reason\":\"not interested\"}");
+    stop_running(&running, NULL, 0);
 }
 
 static void options_is_the_webhook_handshake(void **state)
@@ -525,28 +550,76 @@ static void serving_function_without_a_sink_accepts_nothing_it_would_lose(void *
 
 /* --- stopping --------------------------------------------------------------------------------------------------------------- */
 
-static void *post_slow(void *context)
+struct posting {
+    unsigned port;
+    const char *subject;
+};
+
+static void *post(void *context)
 {
     static char answer[PEER_TEXT];
-    return (void *)(intptr_t)post_event(*(unsigned *)context, "slow", answer);
+    const struct posting *posting = context;
+    return (void *)(intptr_t)post_event(posting->port, posting->subject, answer);
+}
+
+/* Posts, waits until the handler is in, and stops the function; milliseconds until it has ended. */
+static int64_t stop_within(struct running *running, const char *subject, int *status)
+{
+    static char log[64 * 1024];
+    struct posting posting = { running->port, subject };
+    void *answered;
+    pthread_t thread;
+    char line[4096] = "";
+    assert_int_equal(pthread_create(&thread, NULL, post, &posting), 0);
+    while (!strstr(line, " one") && read_line(running->out, line, sizeof line)) {
+    }
+    assert_non_null(strstr(line, "begins")); /* one line, whatever the text holds */
+    assert_non_null(strstr(line, "\"ce_id\":\"parent\""));
+    int64_t before_ms = clock_monotonic_ms();
+    stop_running(running, log, sizeof log);
+    int64_t took_ms = clock_monotonic_ms() - before_ms;
+    pthread_join(thread, &answered);
+    *status = (int)(intptr_t)answered;
+    return took_ms;
 }
 
 static void what_has_begun_is_finished_after_sigterm(void **state)
 {
     (void)state;
-    static char log[64 * 1024];
+    int status;
     struct running running = start_function(&plain, (const char *[]){ LISTEN, NULL });
-    pthread_t thread;
-    assert_int_equal(pthread_create(&thread, NULL, post_slow, &running.port), 0);
-    char line[4096] = "";
-    while (!strstr(line, "slow one") && read_line(running.out, line, sizeof line)) {
+    stop_within(&running, "slow", &status);
+    assert_int_equal(status, 202);
+}
+
+/* All of it but what the answer needs: work that would have been done in time is not cut. */
+static void long_work_may_use_the_time_between_sigterm_and_the_end(void **state)
+{
+    (void)state;
+    int status;
+    struct running running = start_function(&plain, (const char *[]){ LISTEN, "PUSHWRIGHT_DRAIN_SECONDS=2", NULL });
+    assert_int_in_range(stop_within(&running, "long", &status), 1400, 1999);
+    assert_int_equal(status, 202);
+}
+
+static void a_platform_that_waits_for_less_time_is_believed(void **state)
+{
+    (void)state;
+    static char answer[PEER_TEXT];
+    static const struct {
+        const char *value;
+        int status;
+    } rows[] = { { "2s", 202 }, { "1h", 500 }, { "soon", 500 } };
+    struct running running = start_function(&plain, (const char *[]){ LISTEN, NULL });
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char request[512];
+        snprintf(request, sizeof request,
+                 "POST / HTTP/1.1\r\nHost: x\r\nX-Timeout: %s\r\nce-specversion: 1.0\r\nce-id: 1\r\nce-source: /\r\n"
+                 "ce-type: test.in\r\nce-subject: short\r\nContent-Length: 0\r\n\r\n",
+                 rows[i].value);
+        assert_int_equal(ask(running.port, request, answer), rows[i].status);
     }
-    assert_non_null(strstr(line, "begins")); /* one line, whatever the text holds */
-    assert_non_null(strstr(line, "\"ce_id\":\"parent\""));
-    stop_running(&running, log, sizeof log);
-    void *status;
-    pthread_join(thread, &status);
-    assert_int_equal((intptr_t)status, 202);
+    stop_running(&running, NULL, 0);
 }
 
 /* --- one shot ---------------------------------------------------------------------------------------------------------------- */
@@ -655,6 +728,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(outcome_decides_the_status),
         cmocka_unit_test(messages_that_are_no_events_are_refused_and_never_404),
+        cmocka_unit_test(metrics_are_told_to_the_platform_and_not_to_the_outside),
         cmocka_unit_test(options_is_the_webhook_handshake),
         cmocka_unit_test(health_of_every_platform_is_answered),
         cmocka_unit_test(single_event_without_a_sink_is_the_answer),
@@ -668,6 +742,8 @@ int main(void)
         cmocka_unit_test(serving_function_sees_the_request_and_answers_after_the_sink),
         cmocka_unit_test(serving_function_without_a_sink_accepts_nothing_it_would_lose),
         cmocka_unit_test(what_has_begun_is_finished_after_sigterm),
+        cmocka_unit_test(long_work_may_use_the_time_between_sigterm_and_the_end),
+        cmocka_unit_test(a_platform_that_waits_for_less_time_is_believed),
         cmocka_unit_test(job_runs_once_and_prints_its_events),
         cmocka_unit_test(exit_code_says_whether_to_try_again),
         cmocka_unit_test(command_line_answers),

@@ -1,5 +1,6 @@
 #include "runtime/platform.h"
 
+#include "shared/base/clock.h"
 #include "shared/base/file.h"
 
 #include <setjmp.h>
@@ -152,6 +153,58 @@ static void health_checks_are_known_by_path_or_prober(void **state)
     }
 }
 
+static void deadlines_are_read_where_the_platform_tells_them(void **state)
+{
+    (void)state;
+    static const char lambda[] = "x-amzn-lambda-context", scf[] = "x-scf-timeout", openfaas[] = "X-Timeout";
+    static const struct {
+        const char *platform, *header, *value;
+        int64_t left_ms;
+    } rows[] = {
+        { "http", openfaas, "30s", 30000 },
+        { "http", openfaas, "1h2m3s4ms", 3723004 },
+        { "http", openfaas, "0s", 0 },
+        { "http", openfaas, "30", INT64_MAX },
+        { "http", openfaas, "", INT64_MAX },
+        { "http", openfaas, "-1s", INT64_MAX },
+        { "http", openfaas, "1s ", INT64_MAX },
+        { "http", openfaas, "99999999999999999999s", INT64_MAX },
+        { "http", openfaas, "9223372036854775807h", INT64_MAX },
+        { "http", openfaas, "9223372036854775807ms1s", INT64_MAX },
+        { "http", scf, "5000", INT64_MAX },
+        { "tencent-scf", scf, "5000", 5000 },
+        { "tencent-scf", scf, "5s", INT64_MAX },
+        { "aws-lambda", lambda, "{\"request_id\":\"r\",\"deadline\":1}", 0 },
+        { "aws-lambda", lambda, "{\"deadline\":\"x\"}", INT64_MAX },
+        { "aws-lambda", lambda, "{\"deadline\":-5}", INT64_MAX },
+        { "aws-lambda", lambda, "{\"deadline\":1", INT64_MAX },
+        { "aws-lambda", openfaas, "1s", INT64_MAX },
+        { "knative", openfaas, "1s", INT64_MAX },
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct error err = { 0 };
+        setenv("PUSHWRIGHT_PLATFORM", rows[i].platform, 1);
+        const struct request_header header = { span_of(rows[i].header), span_of(rows[i].value) };
+        const struct request request = { .headers = &header, .header_count = 1 };
+        int64_t left_ms = platform_allowance_ms(platform_detect(&err), &request);
+        if (left_ms != rows[i].left_ms)
+            fail_msg("%s %s: %lld", rows[i].platform, rows[i].value, (long long)left_ms);
+    }
+}
+
+static void a_deadline_in_the_future_is_the_time_until_then(void **state)
+{
+    (void)state;
+    struct error err = { 0 };
+    char value[100];
+    setenv("PUSHWRIGHT_PLATFORM", "aws-lambda", 1);
+    snprintf(value, sizeof value, "{\"env_config\":{\"memory\":128},\"deadline\":%lld}",
+             (long long)clock_wall_ms() + 60000);
+    const struct request_header header = { SPAN("X-Amzn-Lambda-Context"), span_of(value) };
+    const struct request request = { .headers = &header, .header_count = 1 };
+    assert_int_in_range(platform_allowance_ms(platform_detect(&err), &request), 50000, 60000);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, clear_environment, clear_environment)
@@ -160,6 +213,8 @@ int main(void)
         T(unknown_name_is_an_error),
         T(events_of_jobs_are_read),
         T(health_checks_are_known_by_path_or_prober),
+        T(deadlines_are_read_where_the_platform_tells_them),
+        T(a_deadline_in_the_future_is_the_time_until_then),
     };
     return cmocka_run_group_tests_name("runtime/platform", tests, NULL, NULL);
 }

@@ -26,6 +26,7 @@ static void manifest_has_defaults_and_takes_what_it_says(void **state)
     assert_int_equal(least->concurrency, 4);
     assert_int_equal(least->timeout_s, 60);
     assert_int_equal(least->body_max, EVENT_MAX);
+    assert_int_equal(least->memory_max, 4 * EVENT_MAX);
     assert_false(least->is_signed);
     assert_false(least->serves_http);
     assert_string_equal(least->summary, "");
@@ -34,12 +35,14 @@ static void manifest_has_defaults_and_takes_what_it_says(void **state)
     AUTO(manifest_free)
     struct manifest *all = manifest_parse(
         "{\"name\":\"a-1\",\"summary\":\"s\",\"in\":[\"x\",\"y\"],\"out\":[\"z\"],\"serves\":\"http\",\"signed\":true,"
-        "\"concurrency\":7,\"timeoutSeconds\":8,\"bodyBytes\":9,\"secrets\":[\"chain\"],\"other\":{}}",
+        "\"concurrency\":7,\"timeoutSeconds\":8,\"bodyBytes\":9,\"memoryBytes\":10,\"secrets\":[\"chain\"],\"other\":{}"
+        "}",
         &err);
     assert_non_null(all);
     assert_int_equal(all->concurrency, 7);
     assert_int_equal(all->timeout_s, 8);
     assert_int_equal(all->body_max, 9);
+    assert_int_equal(all->memory_max, 10);
     assert_true(all->is_signed);
     assert_true(all->serves_http);
     assert_true(manifest_lists(&all->in, "y"));
@@ -64,6 +67,7 @@ static void manifest_mistakes_are_named(void **state)
         { "{\"name\":\"a\",\"concurrency\":0}", "'concurrency'" },
         { "{\"name\":\"a\",\"timeoutSeconds\":1.5}", "'timeoutSeconds'" },
         { "{\"name\":\"a\",\"bodyBytes\":\"1\"}", "'bodyBytes'" },
+        { "{\"name\":\"a\",\"bodyBytes\":9,\"memoryBytes\":8}", "'memoryBytes'" },
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct error err = { 0 };

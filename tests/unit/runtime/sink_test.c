@@ -78,14 +78,14 @@ static void each_request_is_a_span_of_its_own_in_the_events_trace(void **state)
 static void temporary_refusals_are_tried_again(void **state)
 {
     (void)state;
-    struct peer *peer = peer_start(SCRIPT(503, 429, 409, 408, 500, 204));
+    struct peer *peer = peer_start(SCRIPT(503, 429, 409, 408, 404, 500, 204));
     AUTO(sink_free) struct sink *sink = sink_to(peer, (struct sink_options){ 0 });
     struct error err = { 0 };
     assert_true(sink_deliver(sink, &event, &err));
     assert_int_equal(err.kind, ERROR_NONE);
-    assert_int_equal(peer->count, 6);
-    assert_string_equal(header_in(peer->requests[5], "ce-id"), "e1");
-    assert_string_equal(body_of(peer->requests[5]), "{\"a\":1}");
+    assert_int_equal(peer->count, 7);
+    assert_string_equal(header_in(peer->requests[6], "ce-id"), "e1");
+    assert_string_equal(body_of(peer->requests[6]), "{\"a\":1}");
     peer_stop(peer);
 }
 
@@ -95,7 +95,7 @@ static void final_refusals_are_not(void **state)
     static const struct {
         int status;
         enum error_kind kind;
-    } rows[] = { { 400, ERROR_INVALID },   { 403, ERROR_DENIED },      { 404, ERROR_NOT_FOUND },
+    } rows[] = { { 400, ERROR_INVALID },   { 403, ERROR_DENIED },      { 410, ERROR_NOT_FOUND },
                  { 413, ERROR_TOO_LARGE }, { 415, ERROR_UNSUPPORTED }, { 301, ERROR_INVALID } };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct peer *peer = peer_start(&rows[i].status, 1);
@@ -123,7 +123,7 @@ static void budget_ends_the_trying(void **state)
     assert_int_in_range((int)peer->count, 2, 10);
     size_t before = peer->count;
     int status = 0;
-    assert_false(sink_deliver_within(sink, &event, NULL, 1, &status, &err));
+    assert_false(sink_deliver_within(sink, &event, 1, &status, &err));
     assert_int_equal(status, 503);
     assert_int_equal(peer->count, before + 1);
     peer_stop(peer);

@@ -19,10 +19,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         !bytes_append_span(&response.headers, text, &err))
         return 0;
     if (challenge_parse(&response, &challenge, &err)) {
-        assert(token_query(&query, &challenge, "acme/web", true, "acme/base", &err));
+        assert(token_query(&query, &challenge, "acme/web", true, SPAN("acme/base\n"), &err));
         assert(span_find(bytes_span(&query), '\n') < 0 && span_find(bytes_span(&query), ' ') < 0);
     }
-    AUTO(secret_free) struct secret *token = bearer_authorization(text, &err);
+    int64_t lifetime_s = 0;
+    AUTO(secret_free) struct secret *token = bearer_authorization(text, &lifetime_s, &err);
     assert(!token || span_starts(secret_reveal(token), "Bearer "));
+    assert(!token || lifetime_s > 0);
     return 0;
 }

@@ -1,6 +1,6 @@
 #include "functions/webhook/change.h"
 
-#include "tests/unit/functions/webhook/test.h"
+#include "tests/unit/functions/test.h"
 
 static void refs_are_those_that_git_takes(void **state)
 {

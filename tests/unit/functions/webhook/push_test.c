@@ -1,7 +1,7 @@
 #include "functions/webhook/push.h"
 
 #include "shared/base/bytes.h"
-#include "tests/unit/functions/webhook/test.h"
+#include "tests/unit/functions/test.h"
 
 #define OLD "1111111111111111111111111111111111111111"
 #define NEW "2222222222222222222222222222222222222222"

@@ -3,7 +3,7 @@
 #include "shared/base/clock.h"
 #include "shared/base/digest.h"
 #include "shared/base/encode.h"
-#include "tests/unit/functions/webhook/test.h"
+#include "tests/unit/functions/test.h"
 
 #include <stdlib.h>
 

@@ -125,8 +125,8 @@ static int prepare(void **state)
     struct error err = { 0 };
     char self[256], archive[300];
     int64_t size;
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    self[n > 0 ? n : 0] = '\0';
+    /* Not the path behind it: an ordinary user may not get there. */
+    snprintf(self, sizeof self, "/proc/%d/exe", (int)getpid());
     base = directory_make_temporary("services-test", &err);
     snprintf(layout, sizeof layout, "%s/images", base);
     setenv("SELF", self, 1);

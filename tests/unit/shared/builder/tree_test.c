@@ -125,7 +125,7 @@ static void directories_are_made_where_there_is_room(void **state)
 
     (void)state;
     assert_true(tree_resolve(tree, tree_root(tree), "/lib/new/deep", true, &place, &err));
-    struct tree_node *deep = tree_make_directories(tree, &place, &made, 7, &err);
+    struct tree_node *deep = tree_make_directories(tree, &place, &made, false, 7, &err);
     assert_non_null(deep);
     assert_int_equal(deep->is.type, TAR_DIRECTORY);
     assert_int_equal(deep->is.mode, 0700);
@@ -133,7 +133,7 @@ static void directories_are_made_where_there_is_room(void **state)
     for (const struct tree_node *node = deep; node; node = node->parent)
         assert_int_equal(node->layer, 7);
     assert_true(tree_resolve(tree, tree_root(tree), "/usr/lib/libc.so/x", true, &place, &err));
-    assert_null(tree_make_directories(tree, &place, &made, 8, &err));
+    assert_null(tree_make_directories(tree, &place, &made, false, 8, &err));
     assert_string_equal(err.message, "mkdir /usr/lib/libc.so: not a directory");
 }
 

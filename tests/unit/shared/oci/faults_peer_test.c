@@ -67,7 +67,7 @@ static const struct row rows[] = {
     { "token-mount", MOUNT, LOGIN, ERROR_NONE, NULL },
     { "token-mount-refused", MOUNT, LOGIN, ERROR_NONE, NULL },
     { "tls-realm", GET, SECURE, ERROR_DENIED, "the token service '127.0.0.1' is not asked: it is not https" },
-    { "tls-redirect", BLOB, SECURE, ERROR_DENIED, "answer 307 leads from https to http at '127.0.0.1'" },
+    { "tls-redirect", BLOB, SECURE, ERROR_DENIED, "answer 307: leads from https to http at '127.0.0.1'" },
     { "upload-downgraded", PUSH, SECURE, ERROR_NONE, NULL },
     { "put-other", PUSH, ANONYMOUS, ERROR_UNAVAILABLE, "lies: took manifest" },
 };

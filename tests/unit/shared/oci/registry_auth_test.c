@@ -134,7 +134,7 @@ static void scopes_are_asked_for_once_each(void **state)
         { "", NULL, false, "service=s%26t&scope=repository:a/b:pull" },
         { "", NULL, true, "service=s%26t&scope=repository:a/b:pull,push" },
         { "repository:a/b:pull", NULL, false, "service=s%26t&scope=repository:a/b:pull" },
-        { "repository:c:pull", "c", true, "service=s%26t&scope=repository:a/b:pull,push&scope=repository:c:pull" },
+        { "repository:c:pull", "c\n", true, "service=s%26t&scope=repository:a/b:pull,push&scope=repository:c:pull" },
         { "registry:catalog:*", NULL, false, "service=s%26t&scope=repository:a/b:pull&scope=registry:catalog:%2A" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -142,7 +142,7 @@ static void scopes_are_asked_for_once_each(void **state)
         AUTO(bytes_release) struct bytes out = BYTES(1000);
         AUTO(challenge_release) struct challenge c = { .service = BYTES(100), .scope = BYTES(100) };
         assert_true(bytes_append_text(&c.service, "s&t", &err) && bytes_append_text(&c.scope, rows[i].asked, &err));
-        assert_true(token_query(&out, &c, "a/b", rows[i].push, rows[i].mount, &err));
+        assert_true(token_query(&out, &c, "a/b", rows[i].push, span_of(rows[i].mount), &err));
         assert_string_equal(bytes_text(&out), rows[i].want);
     }
 }
@@ -152,19 +152,22 @@ static void tokens_go_by_two_names(void **state)
     (void)state;
     static const struct {
         const char *answer, *want;
+        int64_t lifetime_s;
     } rows[] = {
-        { "{\"token\":\"t\",\"access_token\":\"a\"}", "Bearer t" },
-        { "{\"token\":\"\",\"access_token\":\"a\"}", "Bearer a" },
-        { "{\"access_token\":\"a\"}", "Bearer a" },
-        { "{\"token\":1}", NULL },
-        { "[]", NULL },
-        { "", NULL },
-        { "<html>", NULL },
+        { "{\"token\":\"t\",\"access_token\":\"a\"}", "Bearer t", 60 },
+        { "{\"token\":\"\",\"access_token\":\"a\",\"expires_in\":300}", "Bearer a", 300 },
+        { "{\"access_token\":\"a\",\"expires_in\":-1}", "Bearer a", 60 },
+        { "{\"token\":1}", NULL, 0 },
+        { "[]", NULL, 0 },
+        { "", NULL, 0 },
+        { "<html>", NULL, 0 },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct error err = { 0 };
-        AUTO(secret_free) struct secret *value = bearer_authorization(span_of(rows[i].answer), &err);
+        int64_t lifetime_s = 0;
+        AUTO(secret_free) struct secret *value = bearer_authorization(span_of(rows[i].answer), &lifetime_s, &err);
         assert_int_equal(value != NULL, rows[i].want != NULL);
+        assert_int_equal(lifetime_s, rows[i].lifetime_s);
         if (rows[i].want)
             assert_true(secret_equal(value, span_of(rows[i].want)));
         else

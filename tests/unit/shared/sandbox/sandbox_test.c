@@ -191,8 +191,8 @@ static int prepare(void **state)
     (void)state;
     struct error err = { 0 };
     char self[256];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    self[n > 0 ? n : 0] = '\0';
+    /* Not the path behind it: an ordinary user may not get there. */
+    snprintf(self, sizeof self, "/proc/%d/exe", (int)getpid());
     setenv("SELF", self, 1);
     base = directory_make_temporary("sandbox-test", &err);
     snprintf(layer_one, sizeof layer_one, "%s/one", base);
@@ -315,7 +315,7 @@ static void a_program_is_process_one_as_root_with_dockers_privileges(void **stat
     assert_has(text, "cwd /\n");
     assert_has(text, "host box\n");
     assert_has(text, "env HOSTNAME=box\n");
-    assert_has(text, "env HOME=/root\n");
+    assert_has(text, "env HOME=/\n");
     assert_has(text, "env PATH=/usr/local/sbin");
     assert_has(text, "CapEff:\t00000000a00425fb\n");
     assert_has(text, "CapBnd:\t00000000a00425fb\n");
@@ -399,7 +399,7 @@ static void a_program_that_cannot_start_says_why(void **state)
     } rows[] = {
         { "nothing-here", NULL, "run 'nothing-here' (looked up in PATH): No such file or directory" },
         { "/etc/passwd", NULL, "run '/etc/passwd': Permission denied" },
-        { "program", "stranger", "user 'stranger' is not in the image's /etc/passwd" },
+        { "program", "stranger", "unable to find user stranger: no matching entries in passwd file" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct sandbox_spec spec = spec_of(ARGV(rows[i].program));

@@ -1,6 +1,6 @@
-/* cmocka with the headers that it wants, and what the tests of this module say often. */
-#ifndef PUSHWRIGHT_TESTS_WEBHOOK_TEST_H
-#define PUSHWRIGHT_TESTS_WEBHOOK_TEST_H
+/* cmocka with the headers that it wants, and what the tests of the functions say often. */
+#ifndef PUSHWRIGHT_TESTS_FUNCTIONS_TEST_H
+#define PUSHWRIGHT_TESTS_FUNCTIONS_TEST_H
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-#include "runtime/local/services_layer.h"
+#include "shared/rootfs/unpack.h"
 
 #include "shared/base/digest.h"
 #include "shared/base/encode.h"
@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -43,12 +44,13 @@ struct unpacking {
     struct sha256 plain;
     int file;                           /* being written, -1: none */
     struct tar_entry entry;             /* of the file; its strings are not kept */
+    struct bytes capability;            /* of the file: a change of owner takes it away, so it is set last */
     char parent_path[TAR_PATH_MAX + 1]; /* of the directory that is open, because neighbours follow each other */
     int parent;
     struct pending_directory *directories;
     size_t directory_count, directory_room, entries;
-    bool (*cancelled)(void *context);
-    void *context;
+    int64_t disk_bytes;
+    const struct unpack_how *how;
 };
 
 static void unpacking_release(struct unpacking *unpacking)
@@ -62,6 +64,7 @@ static void unpacking_release(struct unpacking *unpacking)
     for (size_t i = 0; i < unpacking->directory_count; i++)
         free(unpacking->directories[i].path);
     free(unpacking->directories);
+    bytes_release(&unpacking->capability);
     tar_reader_free(unpacking->reader);
 }
 AUTO_RELEASE(struct unpacking, unpacking_release)
@@ -98,7 +101,7 @@ static bool clean_path(const char *path, char out[static TAR_PATH_MAX + 1], stru
 }
 
 /* Parents that the archive does not list are made with root's defaults, as tar does. */
-static int make_parents(int root, const char *path, struct error *err)
+static int make_parents(int root, const char *path, struct bytes *implied, struct error *err)
 {
     char partial[TAR_PATH_MAX + 1];
     int at = open_inside(root, "", O_PATH | O_DIRECTORY);
@@ -109,8 +112,14 @@ static int make_parents(int root, const char *path, struct error *err)
         partial[i] = '\0';
         int next = open_inside(root, partial, O_PATH | O_DIRECTORY);
         const char *name = strrchr(partial, '/');
-        if (next < 0 && errno == ENOENT && mkdirat(at, name ? name + 1 : partial, 0755) == 0)
+        if (next < 0 && errno == ENOENT && mkdirat(at, name ? name + 1 : partial, 0755) == 0) {
             next = open_inside(root, partial, O_PATH | O_DIRECTORY);
+            if (implied && !bytes_append(implied, partial, i + 1, err)) {
+                close(at);
+                close(next);
+                return -1;
+            }
+        }
         int saved = errno;
         close(at);
         errno = saved;
@@ -144,7 +153,7 @@ static bool enter_parent(struct unpacking *unpacking, const char *path, const ch
     unpacking->parent_path[len] = '\0';
     unpacking->parent = open_inside(unpacking->root, unpacking->parent_path, O_PATH | O_DIRECTORY);
     if (unpacking->parent < 0)
-        unpacking->parent = make_parents(unpacking->root, unpacking->parent_path, err);
+        unpacking->parent = make_parents(unpacking->root, unpacking->parent_path, unpacking->how->implied, err);
     return unpacking->parent >= 0;
 }
 
@@ -212,6 +221,14 @@ static bool set_owner(const struct unpacking *unpacking, const char *name, const
            error_set_errno(err, errno, "give '%.200s' to user %u", name, entry->uid);
 }
 
+static bool set_time(const struct unpacking *unpacking, const char *name, const struct tar_entry *entry,
+                     struct error *err)
+{
+    const struct timespec times[2] = { { .tv_sec = entry->mtime_s }, { .tv_sec = entry->mtime_s } };
+    return utimensat(unpacking->parent, name, times, AT_SYMLINK_NOFOLLOW) == 0 ||
+           error_set_errno(err, errno, "set the time of '%.200s'", name);
+}
+
 static bool put_directory(struct unpacking *unpacking, const char *path, const char *name,
                           const struct tar_entry *entry, struct error *err)
 {
@@ -235,6 +252,10 @@ static bool put_file(struct unpacking *unpacking, const char *path, const char *
 {
     unpacking->file = openat(unpacking->parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     unpacking->entry = *entry;
+    unpacking->disk_bytes += (entry->size + 4095) / 4096 * 4096;
+    bytes_clear(&unpacking->capability);
+    if (!bytes_append_span(&unpacking->capability, entry->capability, err))
+        return false;
     return unpacking->file >= 0 || error_set_errno(err, errno, "make file '%.200s'", path);
 }
 
@@ -258,7 +279,7 @@ static bool put_symlink(struct unpacking *unpacking, const char *path, const cha
 {
     if (symlinkat(entry->link, unpacking->parent, name) < 0)
         return error_set_errno(err, errno, "make link '%.200s'", path);
-    return set_owner(unpacking, name, entry, err);
+    return set_owner(unpacking, name, entry, err) && set_time(unpacking, name, entry, err);
 }
 
 static bool put_fifo(struct unpacking *unpacking, const char *path, const char *name, const struct tar_entry *entry,
@@ -266,7 +287,22 @@ static bool put_fifo(struct unpacking *unpacking, const char *path, const char *
 {
     if (mkfifoat(unpacking->parent, name, (mode_t)(entry->mode & 0777)) < 0)
         return error_set_errno(err, errno, "make fifo '%.200s'", path);
-    return set_owner(unpacking, name, entry, err);
+    return set_owner(unpacking, name, entry, err) && set_time(unpacking, name, entry, err);
+}
+
+/* It can be looked at and copied, not opened: layers are mounted without devices. 0:0 would hide what is below. */
+static bool put_device(struct unpacking *unpacking, const char *path, const char *name, const struct tar_entry *entry,
+                       struct error *err)
+{
+    mode_t kind = entry->type == TAR_BLOCK ? S_IFBLK : S_IFCHR;
+    dev_t device = makedev(entry->device_major, entry->device_minor);
+    if (kind == S_IFCHR && device == makedev(0, 0))
+        return true;
+    if (mknodat(unpacking->parent, name, kind | 0600, device) < 0)
+        return errno == EPERM || error_set_errno(err, errno, "make device '%.200s'", path);
+    if (fchmodat(unpacking->parent, name, (mode_t)(entry->mode & 07777), 0) < 0)
+        return error_set_errno(err, errno, "set the mode of device '%.200s'", path);
+    return set_owner(unpacking, name, entry, err) && set_time(unpacking, name, entry, err);
 }
 
 static bool put_entry(struct unpacking *unpacking, const char *path, const char *name, const struct tar_entry *entry,
@@ -274,8 +310,8 @@ static bool put_entry(struct unpacking *unpacking, const char *path, const char 
 {
     if (entry->type == TAR_DIRECTORY)
         return put_directory(unpacking, path, name, entry, err);
-    if (entry->type == TAR_CHARACTER || entry->type == TAR_BLOCK)
-        return true; /* a sandbox has devices of its own */
+    if ((entry->type == TAR_CHARACTER || entry->type == TAR_BLOCK) && unpacking->mode != SANDBOX_AS_ROOT)
+        return true;
     if (!remove_existing(unpacking, name, err))
         return false;
     switch (entry->type) {
@@ -285,6 +321,9 @@ static bool put_entry(struct unpacking *unpacking, const char *path, const char 
         return put_hardlink(unpacking, path, name, entry->link, err);
     case TAR_SYMLINK:
         return put_symlink(unpacking, path, name, entry, err);
+    case TAR_CHARACTER:
+    case TAR_BLOCK:
+        return put_device(unpacking, path, name, entry, err);
     default:
         return put_fifo(unpacking, path, name, entry, err);
     }
@@ -334,21 +373,136 @@ static bool on_entry_end(void *context, struct error *err)
     const struct timespec times[2] = { { .tv_sec = entry->mtime_s }, { .tv_sec = entry->mtime_s } };
     if (fchmod(fd, (mode_t)(entry->mode & 07777)) < 0 || futimens(fd, times) < 0)
         return error_set_errno(err, errno, "set the mode of a file");
+    /* Only root may give one; without it the file is merely less able. */
+    if (unpacking->capability.len > 0)
+        fsetxattr(fd, "security.capability", unpacking->capability.data, unpacking->capability.len, 0);
     return true;
 }
 
-static bool on_plain(void *context, const void *data, size_t len, struct error *err)
+static bool on_plain(struct unpacking *unpacking, const char *data, size_t len, struct error *err)
 {
-    struct unpacking *unpacking = context;
-    if (unpacking->cancelled && unpacking->cancelled(unpacking->context))
+    const struct unpack_how *how = unpacking->how;
+    if (how->cancelled && how->cancelled(how->context))
         return error_set(err, ERROR_UNAVAILABLE, "stopped");
     sha256_update(&unpacking->plain, data, len);
     return tar_reader_feed(unpacking->reader, data, len, err);
 }
 
+/* --- two threads: plain bytes go from the one that inflates to the one that writes ----------------------------------- */
+
+enum { PIECES = 4, PIECE_SIZE = 256 * 1024 };
+
+struct conveyor {
+    pthread_mutex_t lock;
+    pthread_cond_t moved;
+    struct piece {
+        size_t len;
+        char data[PIECE_SIZE];
+    } *pieces;
+    unsigned filled, emptied; /* counted up; they lie in [n % PIECES] */
+    bool over;                /* nothing more comes */
+    bool broken;              /* the writer has failed, with: */
+    struct error failure;
+    struct unpacking *unpacking;
+    size_t fill; /* of the piece that is being filled */
+};
+
+static bool conveyor_wait_room(struct conveyor *conveyor)
+{
+    pthread_mutex_lock(&conveyor->lock);
+    while (!conveyor->broken && conveyor->filled - conveyor->emptied == PIECES)
+        pthread_cond_wait(&conveyor->moved, &conveyor->lock);
+    bool good = !conveyor->broken;
+    pthread_mutex_unlock(&conveyor->lock);
+    return good;
+}
+
+static void conveyor_pass_on(struct conveyor *conveyor, bool over)
+{
+    pthread_mutex_lock(&conveyor->lock);
+    if (conveyor->fill > 0) {
+        conveyor->pieces[conveyor->filled % PIECES].len = conveyor->fill;
+        conveyor->filled++;
+        conveyor->fill = 0;
+    }
+    conveyor->over = over;
+    pthread_cond_signal(&conveyor->moved);
+    pthread_mutex_unlock(&conveyor->lock);
+}
+
+static bool on_inflated(void *context, const void *data, size_t len, struct error *err)
+{
+    struct conveyor *conveyor = context;
+    for (const char *from = data; len > 0;) {
+        if (conveyor->fill == 0 && !conveyor_wait_room(conveyor)) {
+            *err = conveyor->failure;
+            return false;
+        }
+        size_t room = PIECE_SIZE - conveyor->fill, n = len < room ? len : room;
+        memcpy(conveyor->pieces[conveyor->filled % PIECES].data + conveyor->fill, from, n);
+        conveyor->fill += n;
+        from += n;
+        len -= n;
+        if (conveyor->fill == PIECE_SIZE)
+            conveyor_pass_on(conveyor, false);
+    }
+    return true;
+}
+
+static void *write_main(void *context)
+{
+    struct conveyor *conveyor = context;
+    for (;;) {
+        pthread_mutex_lock(&conveyor->lock);
+        while (conveyor->filled == conveyor->emptied && !conveyor->over)
+            pthread_cond_wait(&conveyor->moved, &conveyor->lock);
+        bool more = conveyor->filled != conveyor->emptied;
+        pthread_mutex_unlock(&conveyor->lock);
+        if (!more)
+            return NULL;
+        const struct piece *piece = &conveyor->pieces[conveyor->emptied % PIECES];
+        bool good = on_plain(conveyor->unpacking, piece->data, piece->len, &conveyor->failure);
+        pthread_mutex_lock(&conveyor->lock);
+        conveyor->emptied++;
+        conveyor->broken = !good;
+        pthread_cond_signal(&conveyor->moved);
+        pthread_mutex_unlock(&conveyor->lock);
+        if (!good)
+            return NULL;
+    }
+}
+
 static bool on_stored(void *context, const void *data, size_t len, struct error *err)
 {
     return inflater_feed(context, data, len, err);
+}
+
+static bool fetch(struct conveyor *conveyor, struct store *store, const struct image_layer *layer, struct error *err)
+{
+    AUTO(inflater_free) struct inflater *inflater = inflater_new(on_inflated, conveyor, LAYER_BYTES_MAX, err);
+    return inflater && store_get_blob(store, &layer->blob, on_stored, inflater, err) && inflater_end(inflater, err);
+}
+
+static bool convey(struct unpacking *unpacking, struct store *store, const struct image_layer *layer, struct error *err)
+{
+    AUTO(free) struct piece *pieces = malloc(PIECES * sizeof *pieces);
+    struct conveyor conveyor = {
+        .pieces = pieces, .unpacking = unpacking, .lock = PTHREAD_MUTEX_INITIALIZER, .moved = PTHREAD_COND_INITIALIZER
+    };
+    pthread_t writer;
+    if (!pieces)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    int failed = pthread_create(&writer, NULL, write_main, &conveyor);
+    if (failed)
+        return error_set_errno(err, failed, "start a thread");
+    bool fetched = fetch(&conveyor, store, layer, err);
+    if (!fetched)
+        conveyor.fill = 0;
+    conveyor_pass_on(&conveyor, true);
+    pthread_join(writer, NULL);
+    if (fetched && conveyor.broken)
+        *err = conveyor.failure;
+    return fetched && !conveyor.broken;
 }
 
 static bool finish_directories(const struct unpacking *unpacking, struct error *err)
@@ -375,30 +529,29 @@ static bool check_plain(struct unpacking *unpacking, const char *diff_id, struct
            error_set(err, ERROR_INVALID, "its content is %s, the image says %s", text, diff_id);
 }
 
-bool layer_unpack(struct store *store, const struct image_layer *layer, const char *directory, enum sandbox_mode mode,
-                  bool (*cancelled)(void *context), void *context, struct error *err)
+bool layer_unpack(struct store *store, const struct image_layer *layer, const char *directory,
+                  const struct unpack_how *how, struct error *err)
 {
     AUTO(unpacking_release)
     struct unpacking unpacking = {
         .root = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC),
-        .mode = mode,
+        .mode = how->mode,
         .file = -1,
         .parent = -1,
-        .cancelled = cancelled,
-        .context = context,
+        .capability = BYTES(4096),
+        .how = how,
     };
     const struct tar_events events = { on_entry, on_content, on_entry_end, &unpacking };
     if (unpacking.root < 0)
         return error_set_errno(err, errno, "open '%s'", directory);
     sha256_init(&unpacking.plain);
     unpacking.reader = tar_reader_new(&events, err);
-    AUTO(inflater_free)
-    struct inflater *inflater = unpacking.reader ? inflater_new(on_plain, &unpacking, LAYER_BYTES_MAX, err) : NULL;
-    if (!inflater)
+    if (!unpacking.reader)
         return false;
-    if (!store_get_blob(store, &layer->blob, on_stored, inflater, err) || !inflater_end(inflater, err) ||
-        !tar_reader_end(unpacking.reader, err) || !check_plain(&unpacking, layer->diff_id, err) ||
-        !finish_directories(&unpacking, err))
+    if (!convey(&unpacking, store, layer, err) || !tar_reader_end(unpacking.reader, err) ||
+        !check_plain(&unpacking, layer->diff_id, err) || !finish_directories(&unpacking, err))
         return error_wrap(err, "layer %.19s", layer->blob.digest);
+    if (how->disk_bytes)
+        *how->disk_bytes = unpacking.disk_bytes + 1024 * (int64_t)unpacking.entries;
     return true;
 }

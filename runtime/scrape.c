@@ -1,0 +1,81 @@
+#include "runtime/scrape.h"
+
+#include "runtime/outcome.h"
+#include "runtime/server.h"
+
+#include <pthread.h>
+
+enum { BODY_MAX = 1024, CONNECTIONS_MAX = 16, DRAIN_MS = 1000 };
+
+struct scrape {
+    const struct metrics *metrics;
+    struct server *server;
+    pthread_t thread;
+    bool running;
+};
+
+bool scrape_answer(const struct metrics *metrics, const struct request *request, struct reply *reply)
+{
+    struct error err = { 0 };
+    if (!span_is(request->method, "GET") || !span_is(request->path, "/metrics"))
+        return false;
+    enum metrics_format format = metrics_format_of(request_header(request, "Accept", NULL));
+    reply->content_type = metrics_content_type(format);
+    if (!metrics_render(metrics, format, &reply->body, &err))
+        outcome_reply(reply, &err);
+    return true;
+}
+
+static void handle(void *context, const struct request *request, struct reply *reply)
+{
+    const struct scrape *scrape = context;
+    if (!scrape_answer(scrape->metrics, request, reply))
+        reply->status = 404;
+}
+
+static void *run(void *context)
+{
+    struct scrape *scrape = context;
+    struct error ignored = { 0 };
+    (void)server_run(scrape->server, &ignored);
+    return NULL;
+}
+
+struct scrape *scrape_start(const struct metrics *metrics, const char *listen, struct error *err)
+{
+    AUTO(scrape_stop) struct scrape *scrape = calloc(1, sizeof *scrape);
+    if (!scrape) {
+        error_set(err, ERROR_INTERNAL, "out of memory");
+        return NULL;
+    }
+    scrape->metrics = metrics;
+    scrape->server = server_new(&(struct server_options){ .listen = listen,
+                                                          .workers = 1,
+                                                          .connections_max = CONNECTIONS_MAX,
+                                                          .body_max = BODY_MAX,
+                                                          .drain_timeout_ms = DRAIN_MS,
+                                                          .handle = handle,
+                                                          .context = scrape },
+                                err);
+    if (!scrape->server)
+        return NULL;
+    int failed = pthread_create(&scrape->thread, NULL, run, scrape);
+    scrape->running = failed == 0;
+    if (failed) {
+        error_set_errno(err, failed, "cannot start a thread");
+        return NULL;
+    }
+    return TAKE(scrape);
+}
+
+void scrape_stop(struct scrape *scrape)
+{
+    if (!scrape)
+        return;
+    if (scrape->running) {
+        server_stop(scrape->server);
+        pthread_join(scrape->thread, NULL);
+    }
+    server_free(scrape->server);
+    free(scrape);
+}

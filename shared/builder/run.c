@@ -1,0 +1,406 @@
+#include "shared/builder/run.h"
+
+#include "shared/base/clock.h"
+#include "shared/base/file.h"
+#include "shared/builder/run_diff.h"
+#include "shared/builder/run_output.h"
+#include "shared/builder/run_place.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+enum { LOOK_MS = 100, ENVIRONMENT_MAX = 4096, PROXIES_MAX = 10 };
+static const int64_t layers_max_default = INT64_C(20) << 30;
+
+/* ---- where it happens ---- */
+
+static void tell(const struct build *build, const char *line)
+{
+    const struct engine_run *run = &build->options->run;
+
+    if (run->said)
+        run->said(run->said_context, line);
+}
+
+static bool choose_directory(struct runner *runner, const char *cache, struct error *err)
+{
+    if (!cache) {
+        runner->temporary = directory_make_temporary("pushwright-run", err);
+        cache = runner->temporary;
+    }
+    if (!cache || !directory_make(cache, 0700, err))
+        return false;
+    AUTO(free) char *real = realpath(cache, NULL);
+    if (!real || strlen(real) >= sizeof(runner->directory) / 2)
+        return error_set_errno(err, real ? ENAMETOOLONG : errno, "'%s'", cache);
+    memcpy(runner->directory, real, strlen(real) + 1);
+    return true;
+}
+
+static bool runner_start(struct runner *runner, struct error *err)
+{
+    const struct engine_options *options = runner->build->options;
+    char directory[RUN_PATH_MAX];
+
+    if (!sandbox_probe(&runner->mode, err) || !choose_directory(runner, options->cache_directory, err))
+        return false;
+    snprintf(directory, sizeof(directory), "%.*s/layers", RUN_PATH_MAX / 2, runner->directory);
+    const struct layers_options layers = { .directory = directory,
+                                           .mode = runner->mode,
+                                           .bytes_max =
+                                               options->run.layers_max ? options->run.layers_max : layers_max_default,
+                                           .cancelled = options->cancelled,
+                                           .context = options->cancelled_context };
+    runner->layers = layers_open(&layers, err);
+    return runner->layers && layers_scratch(runner->layers, runner->work, err);
+}
+
+struct runner *build_runner(struct build *build, struct error *err)
+{
+    if (build->runner)
+        return build->runner;
+    struct runner *runner = calloc(1, sizeof(*runner));
+    if (!runner) {
+        error_set(err, ERROR_INTERNAL, "out of memory");
+        return NULL;
+    }
+    runner->build = build;
+    if (!runner_start(runner, err)) {
+        runner_free(runner);
+        return NULL;
+    }
+    tell(build, sandbox_mode_text(runner->mode));
+    return build->runner = runner;
+}
+
+void runner_free(struct runner *runner)
+{
+    if (!runner)
+        return;
+    layers_free(runner->layers);
+    if (runner->temporary)
+        sandbox_remove_tree(runner->temporary, &(struct error){ 0 });
+    free(runner->temporary);
+    free(runner);
+}
+
+const char *runner_path(struct runner *runner, const char *kind, struct error *err)
+{
+    const char *path = arena_printf(runner->build->arena, "%s/%s-%u", runner->work, kind, runner->count++);
+
+    if (!path)
+        error_set(err, ERROR_TOO_LARGE, "the Dockerfile is too large");
+    return path;
+}
+
+static const char *make_directory(struct runner *runner, const char *kind, struct error *err)
+{
+    const char *path = runner_path(runner, kind, err);
+
+    if (path && mkdir(path, 0755) < 0) {
+        error_set_errno(err, errno, "make '%s'", path);
+        return NULL;
+    }
+    return path;
+}
+
+/* ---- what it stands on ---- */
+
+static bool add_base(struct run_root *root, struct runner *runner, const struct base *base, struct error *err)
+{
+    char *paths[IMAGE_LAYERS_MAX] = { NULL };
+    const struct image *image = &base->image;
+    bool good = layers_get_all(runner->layers, &base->reference, runner->build->options->registries, image->layers,
+                               image->layer_count, paths, err);
+
+    for (size_t i = 0; i < image->layer_count; i++) {
+        const char *copy = good ? arena_dup(runner->build->arena, span_of(paths[i])) : NULL;
+        free(paths[i]);
+        if (good && !copy)
+            good = error_set(err, ERROR_TOO_LARGE, "the Dockerfile is too large");
+        root->lowers[root->lower_count++] = copy;
+    }
+    return good || error_wrap(err, "image '%s'", base->name);
+}
+
+static bool add_lower(struct run_root *root, const char *path, struct error *err)
+{
+    if (root->lower_count == SANDBOX_LOWERS_MAX)
+        return error_set(err, ERROR_TOO_LARGE, "more than %d layers to run on", SANDBOX_LOWERS_MAX);
+    root->lowers[root->lower_count++] = path;
+    return true;
+}
+
+/* Directories that a layer has only because something is in them look as the layers below say; the last word is on top. */
+static bool add_implied(struct stage *stage, struct runner *runner, struct run_root *root, struct error *err)
+{
+    AUTO(bytes_release) struct bytes paths = BYTES(4 * LAYERS_IMPLIED_MAX);
+    const struct place_how how = { .owners = runner->mode == SANDBOX_AS_ROOT };
+
+    for (size_t i = 1; i < root->lower_count; i++) {
+        if (!layers_implied(root->lowers[i], &paths, err))
+            return false;
+    }
+    if (paths.len == 0)
+        return true;
+    const struct tree *tree = stage_tree(stage, err);
+    const char *path = tree ? make_directory(runner, "implied", err) : NULL;
+    return path && place_directories(tree, bytes_span(&paths), path, &how, err) && add_lower(root, path, err);
+}
+
+/* The stage below may have been run in, then its layers are there already. */
+static bool start_root(struct stage *stage, struct runner *runner, struct error *err)
+{
+    const struct stage *from = stage->parent;
+    struct run_root root = { .lowers = arena_take(stage->build->arena, SANDBOX_LOWERS_MAX * sizeof(char *)) };
+
+    if (!root.lowers)
+        return error_set(err, ERROR_TOO_LARGE, "the Dockerfile is too large");
+    while (from && !from->root.lowers && from->parent)
+        from = from->parent;
+    if (from && from->root.lowers) {
+        memcpy(root.lowers, from->root.lowers, from->root.lower_count * sizeof(char *));
+        root.lower_count = from->root.lower_count;
+        root.placed = from->root.placed;
+    } else {
+        const struct base *base = from ? from->base : stage->base;
+        if (base && (!add_base(&root, runner, base, err) || !add_implied(stage, runner, &root, err)))
+            return false;
+    }
+    stage->root = root;
+    return true;
+}
+
+/* What instructions have put into the tree since. */
+static bool place_new(struct stage *stage, struct runner *runner, const struct tree *tree, struct error *err)
+{
+    const struct engine_options *options = stage->build->options;
+    const struct place_how how = { .owners = runner->mode == SANDBOX_AS_ROOT,
+                                   .after = stage->root.placed,
+                                   .cancelled = options->cancelled,
+                                   .context = options->cancelled_context };
+    bool needed = place_needed(tree_root(tree), stage->root.placed) || stage->root.lower_count == 0;
+
+    stage->root.placed = stage->build->layer_number;
+    if (!needed)
+        return true;
+    const char *path = make_directory(runner, "copied", err);
+    return path && place_below(tree_root(tree), path, &how, err) && add_lower(&stage->root, path, err);
+}
+
+/* ---- the command ---- */
+
+/* As Go writes it with %q, which is how BuildKit tells a command. */
+static bool quote(struct bytes *out, struct dockerfile_words words, struct error *err)
+{
+    static const char plain[] = "\a\b\f\n\r\t\v\\\"", letters[] = "abfnrtv\\\"";
+
+    if (!bytes_append_char(out, '"', err))
+        return false;
+    for (size_t i = 0; i < words.count; i++) {
+        if (i > 0 && !bytes_append_char(out, ' ', err))
+            return false;
+        for (const char *at = words.items[i]; *at; at++) {
+            const char *special = strchr(plain, *at);
+            if (special ? !bytes_append_char(out, '\\', err) || !bytes_append_char(out, letters[special - plain], err)
+                        : !bytes_append_char(out, *at, err))
+                return false;
+        }
+    }
+    return bytes_append_char(out, '"', err);
+}
+
+static bool did_not_complete(struct dockerfile_words words, const char *reason, struct error *err)
+{
+    AUTO(bytes_release) struct bytes text = BYTES(4 * DOCKERFILE_SIZE_MAX);
+    struct error ignored;
+
+    quote(&text, words, &ignored);
+    return error_set(err, ERROR_INVALID, "process %.700s did not complete successfully: %.200s", bytes_text(&text),
+                     reason);
+}
+
+static bool exit_told(struct dockerfile_words words, int status, struct error *err)
+{
+    char reason[64];
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+
+    snprintf(reason, sizeof(reason), "exit code: %d", code);
+    return code == 0 || did_not_complete(words, reason, err);
+}
+
+/* Users that are not there stop the process from being made; whatever else does, runc tells as exit code 1. */
+static bool start_failed(const struct build *build, struct dockerfile_words words, const char *text, struct error *err)
+{
+    if (strncmp(text, "unable to find ", strlen("unable to find ")) == 0)
+        return did_not_complete(words, text, err);
+    tell(build, text);
+    return did_not_complete(words, "exit code: 1", err);
+}
+
+static bool attend(struct stage *stage, struct sandbox *sandbox, struct run_output *output,
+                   struct dockerfile_words words, struct error *err)
+{
+    const struct engine_options *options = stage->build->options;
+    struct pollfd ready[] = { { .fd = sandbox_fd(sandbox), .events = POLLIN },
+                              { .fd = run_output_fd(output), .events = POLLIN } };
+    struct sandbox_event event;
+    bool started = true;
+    int status = -1;
+    char text[SANDBOX_TEXT_MAX] = "the sandbox has ended";
+
+    do {
+        poll(ready, 2, LOOK_MS);
+        run_output_read(output);
+        if (options->cancelled && options->cancelled(options->cancelled_context))
+            return error_set(err, ERROR_UNAVAILABLE, "cancelled");
+        sandbox_next(sandbox, &event);
+        if (event.kind == SANDBOX_FAILED) {
+            started = false;
+            memcpy(text, event.text, sizeof(text));
+        }
+        if (event.kind == SANDBOX_EXITED)
+            status = event.status;
+    } while (event.kind != SANDBOX_ENDED);
+    run_output_end(output);
+    if (!started || status == -1)
+        return start_failed(stage->build, words, text, err);
+    return exit_told(words, status, err);
+}
+
+const char *build_argument(const struct build *build, const char *name)
+{
+    const struct dockerfile_pairs *args = &build->options->args;
+
+    for (size_t i = args->count; i-- > 0;) {
+        if (strcmp(args->items[i].key, name) == 0 && args->items[i].value)
+            return args->items[i].value;
+    }
+    return NULL;
+}
+
+/* Build arguments of these names reach every RUN, and neither history nor image; both spellings are given. A name that the
+ * Dockerfile declares is in its scope already. */
+static bool add_proxies(struct stage *stage, const char **env, size_t *count, struct error *err)
+{
+    static const char *const names[] = {
+        "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "FTP_PROXY",
+        "ftp_proxy",  "NO_PROXY",   "no_proxy",    "ALL_PROXY",   "all_proxy",
+    };
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        const char *value = build_argument(stage->build, names[i]);
+        if (!value)
+            value = build_argument(stage->build, names[i ^ 1]);
+        if (!value || dockerfile_scope_get(stage->scope, names[i]))
+            continue;
+        env[(*count)++] = arena_printf(stage->build->arena, "%s=%s", names[i], value);
+        if (!env[*count - 1])
+            return error_set(err, ERROR_TOO_LARGE, "the Dockerfile is too large");
+    }
+    return true;
+}
+
+static bool execute(struct stage *stage, const struct dockerfile_run *run, struct dockerfile_words words,
+                    const struct run_mounts *mounts, const char *scratch, struct error *err)
+{
+    struct dockerfile_words scope = dockerfile_scope_env(stage->scope);
+    const char *env[ENVIRONMENT_MAX];
+    size_t count = 0;
+    const struct run_root *root = &stage->root;
+    const char *hostname = build_argument(stage->build, "BUILDKIT_SANDBOX_HOSTNAME");
+    struct sandbox_step step = { .network = strcmp(run->network, "none") != 0,
+                                 .mounts = mounts->items,
+                                 .mount_count = mounts->count };
+
+    if (scope.count + mounts->env_count + PROXIES_MAX > ENVIRONMENT_MAX)
+        return error_set(err, ERROR_TOO_LARGE, "more than %d variables", ENVIRONMENT_MAX);
+    if (!add_proxies(stage, env, &count, err))
+        return false;
+    for (size_t i = 0; i < scope.count; i++)
+        env[count++] = scope.items[i];
+    for (size_t i = 0; i < mounts->env_count; i++)
+        env[count++] = mounts->env[i];
+    AUTO(run_output_free)
+    struct run_output *output =
+        run_output_new(stage->build->options->run.said, stage->build->options->run.said_context, err);
+    if (!output)
+        return false;
+    const struct sandbox_spec spec = { .mode = stage->build->runner->mode,
+                                       .lowers = root->lowers,
+                                       .lower_count = root->lower_count,
+                                       .scratch = scratch,
+                                       .argv = words.items,
+                                       .arg_count = words.count,
+                                       .env = env,
+                                       .env_count = count,
+                                       .cwd = dockerfile_scope_workdir(stage->scope),
+                                       .user = imageconfig_text(stage->config, "User"),
+                                       .hostname = hostname ? hostname : "buildkitsandbox",
+                                       .output = run_output_write_end(output),
+                                       .step = &step };
+    AUTO(sandbox_free) struct sandbox *sandbox = sandbox_start(&spec, err);
+    return sandbox && attend(stage, sandbox, output, words, err);
+}
+
+static bool keep_changes(struct stage *stage, struct tree *tree, const struct run_mounts *mounts, const char *scratch,
+                         struct error *err)
+{
+    struct build *build = stage->build;
+    uint32_t number = ++build->layer_number;
+    const char *upper = arena_printf(build->arena, "%s/upper", scratch);
+    const struct diff diff = { .tree = tree,
+                               .upper = upper,
+                               .lowers = stage->root.lowers,
+                               .lower_count = stage->root.lower_count,
+                               .stubs = mounts->stubs,
+                               .stub_count = mounts->stub_count,
+                               .layer = number,
+                               .file_number = &build->file_number,
+                               .time_s = build->time_s,
+                               .as_user = build->runner->mode == SANDBOX_AS_USER,
+                               .user_attributes = build->runner->mode == SANDBOX_AS_USER,
+                               .cancelled = build->options->cancelled,
+                               .context = build->options->cancelled_context };
+
+    if (!upper)
+        return error_set(err, ERROR_TOO_LARGE, "the Dockerfile is too large");
+    if (!diff_read(&diff, err) || !stage_add_layer(stage, tree, number, err))
+        return false;
+    diff_forget_whiteouts(tree);
+    stage->root.placed = number;
+    return add_lower(&stage->root, upper, err);
+}
+
+static bool check_allowed(const struct dockerfile_run *run, struct error *err)
+{
+    if (strcmp(run->network, "host") == 0)
+        return error_set(err, ERROR_DENIED, "network.host is not allowed");
+    if (strcmp(run->security, "insecure") == 0)
+        return error_set(err, ERROR_DENIED, "security.insecure is not allowed");
+    return true;
+}
+
+bool stage_run(struct stage *stage, const struct dockerfile_run *run, struct dockerfile_words words, struct error *err)
+{
+    AUTO(run_mounts_release) struct run_mounts mounts = { 0 };
+
+    if (!check_allowed(run, err))
+        return false;
+    struct runner *runner = build_runner(stage->build, err);
+    if (!runner || (!stage->root.lowers && !start_root(stage, runner, err)))
+        return false;
+    struct tree *tree = stage_tree(stage, err);
+    if (!tree || !place_new(stage, runner, tree, err) ||
+        !run_mounts_prepare(stage, run, run->script ? run->command.args.items[0] : NULL, &mounts, err))
+        return false;
+    const char *scratch = make_directory(runner, "run", err);
+    return scratch && execute(stage, run, words, &mounts, scratch, err) &&
+           keep_changes(stage, tree, &mounts, scratch, err);
+}

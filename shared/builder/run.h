@@ -1,0 +1,51 @@
+/* RUN: where it happens, and with what. Private to the engine; stage_run() is in stage.h. */
+#ifndef PUSHWRIGHT_SHARED_BUILDER_RUN_H
+#define PUSHWRIGHT_SHARED_BUILDER_RUN_H
+
+#include "shared/builder/stage.h"
+#include "shared/rootfs/layers.h"
+#include "shared/sandbox/sandbox.h"
+
+enum { RUN_PATH_MAX = LAYERS_PATH_MAX };
+
+/* One for a build. */
+struct runner {
+    struct build *build;
+    enum sandbox_mode mode;
+    struct layers *layers;
+    char directory[RUN_PATH_MAX]; /* of the cache */
+    char work[RUN_PATH_MAX];      /* of this build, removed at its end */
+    char *temporary;              /* the cache, when there is none to keep */
+    unsigned count;               /* of directories made in work */
+};
+
+/* Made on the first call. ERROR_UNSUPPORTED: this machine does not let us, and what would help. */
+struct runner *build_runner(struct build *build, struct error *err);
+void runner_free(struct runner *runner);
+
+/* A build argument as it was given; NULL: it was not. */
+const char *build_argument(const struct build *build, const char *name);
+
+/* "WORK/KIND-3" in the arena. */
+const char *runner_path(struct runner *runner, const char *kind, struct error *err);
+
+/* What a RUN is given beside its root directory. */
+struct diff_stub;
+struct run_mounts {
+    struct sandbox_mount *items;
+    size_t count;
+    struct diff_stub *stubs;
+    size_t stub_count;
+    const char **env; /* variables that secrets and agents become */
+    size_t env_count;
+    int *locks; /* of cache mounts, held until the end */
+    size_t lock_count;
+};
+
+/* Everything is in the build's arena, but the locks. */
+bool run_mounts_prepare(struct stage *stage, const struct dockerfile_run *run, const char *script_path,
+                        struct run_mounts *out, struct error *err);
+void run_mounts_release(struct run_mounts *mounts);
+AUTO_RELEASE(struct run_mounts, run_mounts_release)
+
+#endif

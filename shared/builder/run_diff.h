@@ -1,0 +1,34 @@
+/* What a RUN has changed, read from the upper directory of its overlay into the tree of the stage (T1 to T7 of the reference). */
+#ifndef PUSHWRIGHT_SHARED_BUILDER_RUN_DIFF_H
+#define PUSHWRIGHT_SHARED_BUILDER_RUN_DIFF_H
+
+#include "shared/builder/tree.h"
+
+struct diff_stub { /* made for a mount; not part of the layer while there is nothing in it */
+    const char *path;
+    bool directory;
+};
+
+struct diff {
+    struct tree *tree;
+    const char *upper;         /* directory, kept as long as the tree: contents are read from it. In an arena */
+    const char *const *lowers; /* what it lay upon, lowest first */
+    size_t lower_count;
+    const struct diff_stub *stubs;
+    size_t stub_count;
+    uint32_t layer;        /* number of the new layer */
+    uint64_t *file_number; /* counted up for hard links */
+    int64_t time_s;        /* later times become this one, on the disk too */
+    bool as_user;          /* one user stands for all: owners are root's */
+    bool user_attributes;  /* overlayfs wrote its marks as user.* */
+    bool (*cancelled)(void *context);
+    void *context;
+};
+
+/* ERROR_INVALID names a path that no layer can hold. */
+bool diff_read(const struct diff *diff, struct error *err);
+
+/* Once the layer is written: take the marks of deletion out of the tree again. */
+void diff_forget_whiteouts(struct tree *tree);
+
+#endif

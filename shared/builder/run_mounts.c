@@ -1,0 +1,374 @@
+#include "shared/builder/run.h"
+
+#include "shared/base/digest.h"
+#include "shared/base/file.h"
+#include "shared/builder/run_diff.h"
+#include "shared/builder/run_place.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+
+enum { MOUNTS_MAX = 100, FIXED_MAX = 3, STUBS_MAX = 1000, NAMES_FILE_MAX = 64 * 1024, PRIVATE_MAX = 1000 };
+
+/* What is at work for one RUN. */
+struct preparing {
+    struct stage *stage;
+    struct runner *runner;
+    struct run_mounts *out;
+    unsigned agents;
+};
+
+static bool too_large(struct error *err)
+{
+    return error_set(err, ERROR_TOO_LARGE, "the Dockerfile is too large");
+}
+
+static bool is_cancelled(const struct preparing *at, struct error *err)
+{
+    const struct engine_options *options = at->stage->build->options;
+
+    return options->cancelled && options->cancelled(options->cancelled_context) &&
+           !error_set(err, ERROR_UNAVAILABLE, "cancelled");
+}
+
+void run_mounts_release(struct run_mounts *mounts)
+{
+    for (size_t i = 0; i < mounts->lock_count; i++)
+        close(mounts->locks[i]);
+}
+
+/* ---- what is made for a mount point and goes again ---- */
+
+static bool add_stub(struct preparing *at, struct span path, bool directory, struct error *err)
+{
+    struct run_mounts *out = at->out;
+    const char *copy = arena_dup(at->stage->build->arena, path);
+
+    if (!copy || out->stub_count == STUBS_MAX)
+        return too_large(err);
+    out->stubs[out->stub_count++] = (struct diff_stub){ copy, directory };
+    return true;
+}
+
+/* Every part of the target that the tree does not have. */
+static bool add_stubs(struct preparing *at, const char *target, bool directory, struct error *err)
+{
+    struct tree *tree = stage_tree(at->stage, err);
+    struct tree_place place;
+    AUTO(bytes_release) struct bytes path = BYTES(3 * TAR_PATH_MAX);
+
+    if (!tree || !tree_resolve(tree, tree_root(tree), target, true, &place, err))
+        return false;
+    if (!place.missing[0])
+        return true;
+    if (!tree_path(place.node, &path, err))
+        return false;
+    struct span rest = span_of(place.missing);
+    for (struct span part = span_cut(&rest, '/'); part.data; part = span_cut(&rest, '/')) {
+        if ((path.data[path.len - 1] != '/' && !bytes_append_char(&path, '/', err)) ||
+            !bytes_append_span(&path, part, err) ||
+            !add_stub(at, (struct span){ path.data + 1, path.len - 1 }, directory || rest.data, err))
+            return false;
+    }
+    return true;
+}
+
+static bool add(struct preparing *at, struct sandbox_mount mount, bool directory, struct error *err)
+{
+    struct run_mounts *out = at->out;
+
+    if (out->count == MOUNTS_MAX + FIXED_MAX)
+        return error_set(err, ERROR_TOO_LARGE, "more than %d mounts", MOUNTS_MAX);
+    out->items[out->count++] = mount;
+    return add_stubs(at, mount.target, directory, err);
+}
+
+/* ---- what every RUN is given ---- */
+
+static bool add_names(struct preparing *at, struct error *err)
+{
+    static const char hosts[] = "127.0.0.1\tlocalhost buildkitsandbox\n::1\tlocalhost ip6-localhost ip6-loopback\n";
+    struct arena *arena = at->stage->build->arena;
+    AUTO(bytes_release) struct bytes resolv = BYTES(NAMES_FILE_MAX);
+
+    file_read(&resolv, "/etc/resolv.conf", &(struct error){ 0 });
+    const char *copy = arena_dup(arena, bytes_span(&resolv));
+    if (!copy)
+        return too_large(err);
+    const struct sandbox_mount rows[] = {
+        { .target = "/etc/hosts", .content = hosts, .content_len = strlen(hosts), .mode = 0644, .read_only = true },
+        { .target = "/etc/resolv.conf", .content = copy, .content_len = resolv.len, .mode = 0644, .read_only = true },
+    };
+    return add(at, rows[0], false, err) && add(at, rows[1], false, err) && add_stubs(at, "/dev", true, err) &&
+           add_stubs(at, "/proc", true, err) && add_stubs(at, "/sys", true, err);
+}
+
+static bool add_script(struct preparing *at, const char *path, const char *script, struct error *err)
+{
+    const struct sandbox_mount mount = {
+        .target = path, .content = script, .content_len = strlen(script), .mode = 0755, .read_only = true
+    };
+
+    if (at->out->count == MOUNTS_MAX + FIXED_MAX)
+        return error_set(err, ERROR_TOO_LARGE, "more than %d mounts", MOUNTS_MAX);
+    at->out->items[at->out->count++] = mount; /* in /dev: no stub is left */
+    return true;
+}
+
+/* ---- bind, and what a cache begins with ---- */
+
+static bool find_source(struct preparing *at, const struct dockerfile_mount *mount, struct tree_node **node,
+                        struct error *err)
+{
+    struct build *build = at->stage->build;
+    struct dockerfile_source source = { .kind = DOCKERFILE_CONTEXT };
+    const struct tree *tree = build->context->files->tree;
+    struct tree_node *root = build->context->root;
+    struct tree_place place;
+
+    if (mount->from)
+        dockerfile_plan_mount_source(build->plan, mount->from, &source);
+    if (source.kind == DOCKERFILE_STAGE)
+        tree = stage_tree(&build->stages[source.stage], err);
+    if (source.kind == DOCKERFILE_IMAGE) {
+        struct base *base = build_base(build, source.image, NULL, err);
+        tree = base ? base_tree(base, build->options->cache_directory, err) : NULL;
+    }
+    if (source.kind == DOCKERFILE_SCRATCH) {
+        if (!build->nothing)
+            build->nothing = tree_new(err);
+        tree = build->nothing;
+    }
+    if (!tree)
+        return false;
+    if (source.kind != DOCKERFILE_CONTEXT)
+        root = tree_root(tree);
+    if (!tree_resolve(tree, root, mount->source, true, &place, err))
+        return false;
+    *node = place.node;
+    return !place.missing[0] || error_set(err, ERROR_INVALID, "\"%s\": not found", mount->source);
+}
+
+/* A copy of its own for each RUN: what is written to it is thrown away with it. */
+static const char *place_source(struct preparing *at, const struct tree_node *node, struct error *err)
+{
+    const struct engine_options *options = at->stage->build->options;
+    const struct place_how how = { .owners = at->runner->mode == SANDBOX_AS_ROOT,
+                                   .all = true,
+                                   .cancelled = options->cancelled,
+                                   .context = options->cancelled_context };
+    const char *path = runner_path(at->runner, "mount", err);
+
+    if (!path)
+        return NULL;
+    if (!tree_is_directory(node))
+        return place_file(node, path, &how, err) ? path : NULL;
+    if (mkdir(path, 0755) < 0) {
+        error_set_errno(err, errno, "make '%s'", path);
+        return NULL;
+    }
+    return place_below(node, path, &how, err) ? path : NULL;
+}
+
+static bool prepare_bind(struct preparing *at, const struct dockerfile_mount *mount, struct error *err)
+{
+    struct tree_node *node;
+
+    if (!find_source(at, mount, &node, err))
+        return false;
+    if (node->is.type != TAR_FILE && !tree_is_directory(node))
+        return error_set(err, ERROR_INVALID, "\"%s\" is neither a file nor a directory", mount->source);
+    const struct sandbox_mount bind = { .target = mount->target,
+                                        .source = place_source(at, node, err),
+                                        .read_only = mount->readonly };
+    return bind.source && add(at, bind, tree_is_directory(node), err);
+}
+
+/* ---- cache ---- */
+
+/* By a hash, so that no id leads anywhere; the parts cannot be mistaken for each other. */
+static const char *cache_path(struct preparing *at, const char *id, unsigned number, struct error *err)
+{
+    const struct build *build = at->stage->build;
+    const char *scope = build->options->run.cache_scope, *space = build_argument(build, "BUILDKIT_CACHE_MOUNT_NS");
+    char hex[SHA256_HEX_SIZE];
+    AUTO(bytes_release) struct bytes name = BYTES(DOCKERFILE_SIZE_MAX);
+
+    scope = scope ? scope : "";
+    space = space ? space : "";
+    if (!bytes_printf(&name, err, "%zu:%s %zu:%s %d %u %s", strlen(scope), scope, strlen(space), space,
+                      (int)at->runner->mode, number, id))
+        return NULL;
+    sha256_hex_of(bytes_span(&name), hex);
+    const char *path = arena_printf(build->arena, "%s/mounts/%s", at->runner->directory, hex);
+    if (!path)
+        too_large(err);
+    return path;
+}
+
+/* *locked false: it is another one's at the moment, and we did not want to wait. */
+static bool lock_cache(struct preparing *at, const char *path, enum dockerfile_sharing sharing, bool *locked,
+                       struct error *err)
+{
+    int operation = sharing == DOCKERFILE_SHARED ? LOCK_SH : LOCK_EX;
+    AUTO(close) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    *locked = false;
+    if (fd < 0)
+        return error_set_errno(err, errno, "open '%s'", path);
+    while (flock(fd, operation | LOCK_NB) < 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return error_set_errno(err, errno, "lock '%s'", path);
+        if (sharing == DOCKERFILE_PRIVATE)
+            return true;
+        if (is_cancelled(at, err))
+            return false;
+        nanosleep(&(struct timespec){ .tv_nsec = 10 * 1000 * 1000 }, NULL);
+    }
+    *locked = true;
+    at->out->locks[at->out->lock_count++] = fd;
+    fd = -1;
+    return true;
+}
+
+/* The content stands in "data", which has its name only once it is whole. */
+static bool fill_cache(struct preparing *at, const struct dockerfile_mount *mount, const char *path, const char *data,
+                       struct error *err)
+{
+    const char *fresh = runner_path(at->runner, "cache", err);
+    struct tree_node *node = NULL;
+
+    (void)path;
+    if (!fresh || mkdir(fresh, 0700) < 0)
+        return fresh ? error_set_errno(err, errno, "make '%s'", fresh) : false;
+    if (mount->from && !find_source(at, mount, &node, err))
+        return false;
+    if (node && !tree_is_directory(node))
+        return error_set(err, ERROR_INVALID, "\"%s\" is no directory", mount->source);
+    const struct place_how how = { .owners = at->runner->mode == SANDBOX_AS_ROOT, .all = true };
+    if (node && !place_below(node, fresh, &how, err))
+        return false;
+    if (!node || mount->owner_set) {
+        if (at->runner->mode == SANDBOX_AS_ROOT && chown(fresh, mount->uid, mount->gid) < 0)
+            return error_set_errno(err, errno, "give the cache to user %u", mount->uid);
+        if (chmod(fresh, mount->mode & 07777) < 0)
+            return error_set_errno(err, errno, "set the mode of the cache");
+    }
+    return rename(fresh, data) == 0 || errno == EEXIST || errno == ENOTEMPTY ||
+           error_set_errno(err, errno, "put '%s' in place", data);
+}
+
+static bool prepare_cache(struct preparing *at, const struct dockerfile_mount *mount, struct error *err)
+{
+    bool locked = false;
+    const char *path = NULL;
+
+    for (unsigned number = 0; !locked && number < PRIVATE_MAX; number++) {
+        path = cache_path(at, mount->id, number, err);
+        if (!path || !directory_make(path, 0700, err) || !lock_cache(at, path, mount->sharing, &locked, err))
+            return false;
+    }
+    if (!locked)
+        return error_set(err, ERROR_BUSY, "more than %d users of one private cache", PRIVATE_MAX);
+    const char *data = arena_printf(at->stage->build->arena, "%s/data", path);
+    if (!data)
+        return too_large(err);
+    if (access(data, F_OK) < 0 && !fill_cache(at, mount, path, data, err))
+        return false;
+    const struct sandbox_mount bind = { .target = mount->target, .source = data, .read_only = mount->readonly };
+    return add(at, bind, true, err);
+}
+
+/* ---- the others ---- */
+
+static bool prepare_tmpfs(struct preparing *at, const struct dockerfile_mount *mount, struct error *err)
+{
+    return add(at, (struct sandbox_mount){ .target = mount->target, .size = mount->size, .read_only = mount->readonly },
+               true, err);
+}
+
+static bool add_variable(struct preparing *at, const char *name, struct span value, struct error *err)
+{
+    const char *text = arena_printf(at->stage->build->arena, "%s=%.*s", name, SPAN_ARGS(value));
+
+    if (!text)
+        return too_large(err);
+    at->out->env[at->out->env_count++] = text;
+    return true;
+}
+
+static bool prepare_secret(struct preparing *at, const struct dockerfile_mount *mount, struct error *err)
+{
+    const struct engine_run *given = &at->stage->build->options->run;
+    const struct engine_secret *secret = NULL;
+
+    for (size_t i = 0; i < given->secret_count; i++) {
+        if (strcmp(given->secrets[i].id, mount->id) == 0)
+            secret = &given->secrets[i];
+    }
+    if (!secret)
+        return !mount->required || error_set(err, ERROR_INVALID, "secret %s: not found", mount->id);
+    if (mount->env && !add_variable(at, mount->env, secret->value, err))
+        return false;
+    if (!mount->target)
+        return true;
+    const struct sandbox_mount file = { .target = mount->target,
+                                        .content = secret->value.data ? secret->value.data : "",
+                                        .content_len = secret->value.len,
+                                        .uid = mount->uid,
+                                        .gid = mount->gid,
+                                        .mode = mount->mode,
+                                        .read_only = true };
+    return add(at, file, false, err);
+}
+
+static bool prepare_ssh(struct preparing *at, const struct dockerfile_mount *mount, struct error *err)
+{
+    const struct engine_run *given = &at->stage->build->options->run;
+    const struct engine_agent *agent = NULL;
+
+    for (size_t i = 0; i < given->agent_count; i++) {
+        if (strcmp(given->agents[i].id, mount->id) == 0)
+            agent = &given->agents[i];
+    }
+    if (!agent)
+        return !mount->required || error_set(err, ERROR_INVALID, "no SSH key \"%s\" forwarded from the client",
+                                             strcmp(mount->id, "default") == 0 ? "" : mount->id);
+    const struct sandbox_mount socket = { .target = mount->target, .source = agent->socket };
+    if (at->agents++ == 0 && !add_variable(at, "SSH_AUTH_SOCK", span_of(mount->target), err))
+        return false;
+    return add(at, socket, false, err);
+}
+
+bool run_mounts_prepare(struct stage *stage, const struct dockerfile_run *run, const char *script_path,
+                        struct run_mounts *out, struct error *err)
+{
+    static bool (*const prepare[])(struct preparing *, const struct dockerfile_mount *, struct error *) = {
+        [DOCKERFILE_MOUNT_BIND] = prepare_bind,   [DOCKERFILE_MOUNT_CACHE] = prepare_cache,
+        [DOCKERFILE_MOUNT_TMPFS] = prepare_tmpfs, [DOCKERFILE_MOUNT_SECRET] = prepare_secret,
+        [DOCKERFILE_MOUNT_SSH] = prepare_ssh,
+    };
+    struct arena *arena = stage->build->arena;
+    struct preparing at = { .stage = stage, .runner = stage->build->runner, .out = out };
+
+    if (run->mounts.count > MOUNTS_MAX)
+        return error_set(err, ERROR_TOO_LARGE, "more than %d mounts", MOUNTS_MAX);
+    out->items = arena_take(arena, (MOUNTS_MAX + FIXED_MAX) * sizeof(out->items[0]));
+    out->stubs = arena_take(arena, STUBS_MAX * sizeof(out->stubs[0]));
+    out->env = arena_take(arena, (2 * run->mounts.count + 1) * sizeof(out->env[0]));
+    out->locks = arena_take(arena, (run->mounts.count + 1) * sizeof(out->locks[0]));
+    if (!out->items || !out->stubs || !out->env || !out->locks)
+        return too_large(err);
+    if (!add_names(&at, err) || (script_path && !add_script(&at, script_path, run->script, err)))
+        return false;
+    for (size_t i = 0; i < run->mounts.count; i++) {
+        const struct dockerfile_mount *mount = &run->mounts.items[i];
+        if (!prepare[mount->type](&at, mount, err))
+            return false;
+    }
+    return true;
+}

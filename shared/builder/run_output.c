@@ -1,0 +1,99 @@
+#include "shared/builder/run_output.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct run_output {
+    void (*said)(void *context, const char *line);
+    void *context;
+    int ends[2];
+    size_t told, len;
+    bool clipped;
+    char line[RUN_LINE_MAX + 1];
+};
+
+struct run_output *run_output_new(void (*said)(void *context, const char *line), void *context, struct error *err)
+{
+    struct run_output *output = calloc(1, sizeof(*output));
+
+    if (!output) {
+        error_set(err, ERROR_INTERNAL, "out of memory");
+        return NULL;
+    }
+    output->said = said;
+    output->context = context;
+    if (pipe2(output->ends, O_CLOEXEC) < 0 || fcntl(output->ends[0], F_SETFL, O_NONBLOCK) < 0) {
+        error_set_errno(err, errno, "make a pipe");
+        free(output);
+        return NULL;
+    }
+    return output;
+}
+
+void run_output_free(struct run_output *output)
+{
+    if (!output)
+        return;
+    close(output->ends[0]);
+    close(output->ends[1]);
+    free(output);
+}
+
+int run_output_write_end(const struct run_output *output)
+{
+    return output->ends[1];
+}
+
+int run_output_fd(const struct run_output *output)
+{
+    return output->ends[0];
+}
+
+static void flush(struct run_output *output)
+{
+    output->line[output->len] = '\0';
+    output->told += output->len + 1;
+    output->len = 0;
+    if (output->said && !output->clipped)
+        output->said(output->context,
+                     output->told > RUN_OUTPUT_MAX ? "[output clipped, log limit 2MiB reached]" : output->line);
+    output->clipped = output->told > RUN_OUTPUT_MAX;
+}
+
+static void take(struct run_output *output, const char *data, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (data[i] == '\n') {
+            flush(output);
+            continue;
+        }
+        if (output->len == RUN_LINE_MAX)
+            flush(output);
+        output->line[output->len++] = data[i] ? data[i] : ' ';
+    }
+}
+
+void run_output_read(struct run_output *output)
+{
+    enum { PIECES_A_TURN = 64 };
+    char piece[4096];
+
+    for (int i = 0; i < PIECES_A_TURN; i++) {
+        ssize_t n = read(output->ends[0], piece, sizeof(piece));
+        if (n <= 0 && errno != EINTR)
+            return;
+        take(output, piece, n > 0 ? (size_t)n : 0);
+    }
+}
+
+void run_output_end(struct run_output *output)
+{
+    enum { TURNS = 64 }; /* a pipe holds less */
+
+    for (int i = 0; i < TURNS; i++)
+        run_output_read(output);
+    if (output->len > 0)
+        flush(output);
+}

@@ -1,0 +1,84 @@
+/* Listing referrers at a registry: OCI distribution-spec 1.1, "Listing Referrers". */
+#include "shared/base/encode.h"
+#include "shared/oci/registry.h"
+
+#include <string.h>
+
+enum { PAGES_MAX = 64 };
+
+struct page {
+    const char *url;
+    struct http_response *response;
+    bool unknown;
+};
+
+/* What has no such list answers 404, or what it answers to any path that it does not know. */
+static bool means_unknown(const struct http_response *response)
+{
+    static const int statuses[] = { 400, 404, 405, 501 };
+    for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++)
+        if (response->status == statuses[i])
+            return true;
+    struct span type = http_response_header(response, "Content-Type");
+    return response->status == 200 && !span_is(span_trim(span_cut(&type, ';')), MEDIA_OCI_INDEX);
+}
+
+static bool try_page(struct registry *registry, void *context, bool *final, struct error *err)
+{
+    (void) final;
+    struct page *page = context;
+    static const struct http_header accept = { "Accept", MEDIA_OCI_INDEX };
+    const struct http_request request = {
+        .method = "GET",
+        .url = page->url,
+        .headers = &accept,
+        .header_count = 1,
+        .body_max = STORE_MANIFEST_MAX,
+        .timeout_ms = wire_short_ms(registry),
+    };
+    if (!wire_send(registry, &request, page->response, err))
+        return false;
+    page->unknown = means_unknown(page->response);
+    return page->unknown || page->response->status == 200 || wire_status_error(&request, page->response, err);
+}
+
+/* RFC 8288: Link: </v2/...?n=1>; rel="next". *url empty: the last page. */
+static bool next_page(const struct registry *registry, const struct http_response *response, struct bytes *url,
+                      struct error *err)
+{
+    struct span link = http_response_header(response, "Link"), rest = link;
+    bool foreign;
+    bytes_clear(url);
+    (void)span_cut(&rest, '<');
+    struct span target = span_cut(&rest, '>');
+    if (!link.data || !target.data || !rest.data || !memmem(rest.data, rest.len, "next", 4))
+        return true;
+    if (!wire_resolve(registry, target, url, &foreign, err))
+        return false;
+    return !foreign || error_set(err, ERROR_DENIED, "the next page of the list is on another host");
+}
+
+bool registry_list_referrers(void *self, const char *subject, const char *artifact_type, referrers_page_fn *on_page,
+                             void *context, bool *known, struct error *err)
+{
+    struct registry *registry = self;
+    AUTO(bytes_release) struct bytes url = BYTES(WIRE_URL_MAX);
+    AUTO(http_response_release) struct http_response response = { .status = 0 };
+    if (!wire_url(registry, &url, err, "referrers", subject) ||
+        (artifact_type &&
+         (!bytes_append_text(&url, "?artifactType=", err) || !percent_encode(&url, span_of(artifact_type), "", err))))
+        return false;
+    for (int i = 0; url.len > 0; i++) {
+        struct page page = { .url = bytes_text(&url), .response = &response };
+        if (i == PAGES_MAX)
+            return error_set(err, ERROR_TOO_LARGE, "more than %d pages", PAGES_MAX);
+        if (!wire_retry(registry, try_page, &page, err))
+            return false;
+        *known = !page.unknown;
+        if (page.unknown)
+            return i == 0 || error_set(err, ERROR_UNAVAILABLE, "page %d of the list is missing", i + 1);
+        if (!on_page(context, bytes_span(&response.body), err) || !next_page(registry, &response, &url, err))
+            return false;
+    }
+    return true;
+}

@@ -1,0 +1,83 @@
+#!/usr/bin/env python3
+"""What a build asks of a registry: as few requests as there can be, and nothing sent twice."""
+import pathlib
+import re
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from build_test import world  # noqa: E402
+from pushwright import run_tests, wait_until  # noqa: E402
+
+REQUEST = re.compile(r'"(GET|HEAD|POST|PUT|PATCH|DELETE) (/v2/[^ ?"]*)([^ "]*) HTTP/1.1" (\d+)')
+
+
+class Requests:
+    """Those that the registry saw since the last look."""
+
+    def __init__(self, w):
+        self.log = w.directory / "registry.log"
+        self.at = 0
+        self.take("PUT /v2/fx/base/manifests/1")
+
+    def take(self, last):
+        """All up to one that `last` names, and how many came to it."""
+        wait_until(lambda: re.search(last, self.log.read_text()[self.at:]), 5, f"a request for {last}")
+        text = self.log.read_text()[self.at:]
+        self.at += len(text)
+        return [f"{method} {path.removeprefix('/v2/').split('/sha256:')[0]} {status}"
+                for method, path, _, status in REQUEST.findall(text)]
+
+
+def prepared(w, name, files=None, **members):
+    commit = w.repository(name, files or {"Dockerfile": f"FROM {w.base}\nADD ./ /usr/share/nginx/html\n", "index.html": "hi"})
+    w.rule(name, **members)
+    return commit
+
+
+def hello_takes_at_most_eight_requests_and_one_a_base_layer():
+    with world() as w:
+        requests = Requests(w)
+        commit = prepared(w, "first")
+        w.build("first", commit)
+        cold = requests.take(rf"PUT /v2/acme/first/manifests/main-{commit[:7]}")
+        # Two layers of the base are read once for their headers and mounted; its configuration is kept from now on.
+        assert len([r for r in cold if "fx/base/blobs" not in r]) <= 8 + 2, cold
+        commit = prepared(w, "again", also=["latest"])
+        w.build("again", commit)
+        warm = requests.take("PUT /v2/acme/again/manifests/latest")
+        # Two more than eight for the base's two layers, one more for the second tag, one less for the configuration.
+        assert [r.split()[0] for r in warm].count("POST") == 4 and len(warm) == 10, warm
+        assert {"GET fx/base/manifests/1 200", "HEAD acme/again/manifests 404"} <= set(warm), warm
+
+
+def an_unchanged_image_pushes_nothing_but_its_tag():
+    with world() as w:
+        requests = Requests(w)
+        commit = prepared(w, "same")
+        w.build("same", commit)
+        requests.take(rf"PUT /v2/acme/same/manifests/main-{commit[:7]}")
+        w.rule("same", tag="other-{sha:7}")
+        w.build("same", commit)
+        seen = requests.take("PUT /v2/acme/same/manifests/other-")
+        assert [r.split()[0] for r in seen] == ["GET", "HEAD", "HEAD", "PUT"], seen
+        w.build("same", commit)
+        seen = requests.take(r"HEAD /v2/acme/same/manifests/other-")
+        assert [r.split()[0] for r in seen] == ["GET", "HEAD", "HEAD"], seen
+
+
+def an_unchanged_layer_of_another_commit_is_not_sent_again():
+    with world() as w:
+        requests = Requests(w)
+        files = {"Dockerfile": f"FROM {w.base}\nCOPY index.html /\n", "index.html": "hi"}
+        commit = prepared(w, "tree", files)
+        w.build("tree", commit)
+        requests.take(rf"PUT /v2/acme/tree/manifests/main-{commit[:7]}")
+        commit = prepared(w, "tree", {**files, "README": "not in the image"})
+        w.build("tree", commit)
+        seen = requests.take(rf"PUT /v2/acme/tree/manifests/main-{commit[:7]}")
+        assert not [r for r in seen if r.startswith("PUT acme/tree/blobs")], seen
+
+
+if __name__ == "__main__":
+    run_tests([hello_takes_at_most_eight_requests_and_one_a_base_layer, an_unchanged_image_pushes_nothing_but_its_tag,
+               an_unchanged_layer_of_another_commit_is_not_sent_again])
