@@ -25,6 +25,7 @@ DEPENDENCIES=(
     "zlib"
     "libdeflate"
     "libzstd"
+    "bzip2 xz"
     "cjson"
     "llhttp"
     "pcre2"

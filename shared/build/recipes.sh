@@ -64,6 +64,28 @@ build_libzstd() {
     headers . lib/zstd.h lib/zstd_errors.h
 }
 
+# Without standard input and output: who links it defines bz_internal_error().
+build_bzip2() {
+    compile bz2 "$SMALL -DBZ_NO_STDIO" blocksort.c huffman.c crctable.c randtable.c compress.c decompress.c bzlib.c
+    archive bz2
+    headers . bzlib.h
+}
+
+# The decoder of .xz files with LZMA2, which is what "xz" writes when it is not told otherwise.
+build_xz() {
+    local sources=(common/{block_decoder,block_header_decoder,block_util,common,filter_common,filter_decoder,filter_flags_decoder}.c
+        common/{index_hash,stream_decoder,stream_flags_common,stream_flags_decoder,vli_decoder,vli_size}.c
+        check/{check,crc32_fast,crc64_fast,sha256}.c lz/lz_decoder.c lzma/{lzma_decoder,lzma2_decoder}.c)
+    local definitions="-DHAVE_STDBOOL_H -DHAVE_STDINT_H -DHAVE_INTTYPES_H -DHAVE_VISIBILITY=0 -DASSUME_RAM=128
+        -DTUKLIB_SYMBOL_PREFIX=lzma_ -DTUKLIB_FAST_UNALIGNED_ACCESS -DHAVE_DECODERS -DHAVE_DECODER_LZMA1
+        -DHAVE_DECODER_LZMA2 -DHAVE_CHECK_CRC32 -DHAVE_CHECK_CRC64 -DHAVE_CHECK_SHA256 -DNDEBUG"
+    cd src/liblzma
+    compile lzma "$SMALL $definitions -Iapi -Icommon -Icheck -Ilz -Ilzma -Irangecoder -Isimple -Idelta -I../common" "${sources[@]}"
+    archive lzma
+    headers . api/lzma.h api/lzma
+    cd ../..
+}
+
 build_llhttp() {
     local source
     # Debian's llhttp package, or the copy inside nodejs.

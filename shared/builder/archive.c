@@ -1,6 +1,6 @@
 #include "shared/builder/archive.h"
 
-#include "shared/oci/compress.h"
+#include "shared/builder/expander.h"
 
 #include <string.h>
 
@@ -13,7 +13,7 @@ struct unpacking {
     bool is_archive;
     struct content *content; /* of the file at hand */
     struct tar_reader *tar;
-    struct inflater *inflater;
+    struct expander *expander;
 };
 
 static bool resolve_parent(struct unpacking *unpacking, const char *path, struct tree_node **parent, char *name,
@@ -154,7 +154,7 @@ static bool on_plain(void *context, const void *data, size_t len, struct error *
 
 static bool on_packed(void *context, const void *data, size_t len, struct error *err)
 {
-    return inflater_feed(((struct unpacking *)context)->inflater, data, len, err);
+    return expander_feed(((struct unpacking *)context)->expander, data, len, err);
 }
 
 static bool read_archive(struct unpacking *unpacking, const struct content *content, struct error *err)
@@ -163,16 +163,16 @@ static bool read_archive(struct unpacking *unpacking, const struct content *cont
     AUTO(tar_reader_free) struct tar_reader *tar = tar_reader_new(&events, err);
     if (!tar)
         return false;
-    AUTO(inflater_free)
-    struct inflater *inflater = inflater_new(on_plain, unpacking, unpacking->options->plain_max, err);
-    if (!inflater)
+    AUTO(expander_free)
+    struct expander *expander = expander_new(on_plain, unpacking, unpacking->options->plain_max, err);
+    if (!expander)
         return false;
 
     unpacking->tar = tar;
-    unpacking->inflater = inflater;
+    unpacking->expander = expander;
     if (!content_read(content, on_packed, unpacking, err))
         return false;
-    return (inflater_end(inflater, err) && tar_reader_end(tar, err)) || error_wrap(err, "unexpected EOF");
+    return (expander_end(expander, err) && tar_reader_end(tar, err)) || error_wrap(err, "unexpected EOF");
 }
 
 /* ---- what is it? ---- */
@@ -193,33 +193,44 @@ static bool on_peek(void *context, const void *data, size_t len, struct error *e
     return peek->len < sizeof(peek->data); /* enough is no error: the caller looks at what there is */
 }
 
-enum guess { GUESS_NOTHING, GUESS_ARCHIVE, GUESS_UNREADABLE };
+/* Unix V7's archives have no signature, only the sum over their first block, taken with blanks in its own place. */
+static bool is_old_tar(const struct peek *peek)
+{
+    enum { SUM_AT = 148, SUM_LEN = 8 };
+    unsigned long sum = 0;
+    char said[SUM_LEN + 1] = "";
+
+    if (peek->len < PEEK || !peek->data[0])
+        return false;
+    for (size_t i = 0; i < PEEK; i++)
+        sum += i >= SUM_AT && i < SUM_AT + SUM_LEN ? ' ' : (unsigned char)peek->data[i];
+    memcpy(said, peek->data + SUM_AT, SUM_LEN);
+    return strtoul(said, NULL, 8) == sum;
+}
 
 static const struct {
     size_t offset;
     struct span bytes;
-    enum guess guess;
 } signatures[] = {
-    { 257, { "ustar", 5 }, GUESS_ARCHIVE },
-    { 0, { "\x1f\x8b", 2 }, GUESS_ARCHIVE },
-    { 0, { "\x28\xb5\x2f\xfd", 4 }, GUESS_ARCHIVE },
-    { 0, { "BZh", 3 }, GUESS_UNREADABLE },
+    { 257, { "ustar", 5 } },
+    { 0, { "\x1f\x8b", 2 } },
+    { 0, { "\x28\xb5\x2f\xfd", 4 } },
+    { 0, { "BZh", 3 } },
     { 0,
       { "\xfd"
         "7zXZ\0",
-        6 },
-      GUESS_UNREADABLE },
+        6 } },
 };
 
-static enum guess guess(const struct peek *peek)
+static bool may_be_archive(const struct peek *peek)
 {
     for (size_t i = 0; i < sizeof(signatures) / sizeof(signatures[0]); i++) {
         size_t offset = signatures[i].offset, len = signatures[i].bytes.len;
 
         if (offset + len <= peek->len && memcmp(peek->data + offset, signatures[i].bytes.data, len) == 0)
-            return signatures[i].guess;
+            return true;
     }
-    return GUESS_NOTHING;
+    return is_old_tar(peek);
 }
 
 bool archive_unpack(const struct copy *copy, const struct content *content, const struct archive_options *options,
@@ -234,16 +245,8 @@ bool archive_unpack(const struct copy *copy, const struct content *content, cons
         *err = failed;
         return false;
     }
-    switch (guess(&peek)) {
-    case GUESS_NOTHING:
+    if (!may_be_archive(&peek))
         return true;
-    case GUESS_UNREADABLE:
-        return error_set(err, ERROR_UNSUPPORTED,
-                         "archives in bzip2 and xz cannot be unpacked: use gzip or zstd, "
-                         "or copy the file as it is with --unpack=false");
-    case GUESS_ARCHIVE:
-        break;
-    }
     if (!read_archive(&unpacking, content, &failed)) {
         /* Compressed, but no archive: a file like others. */
         if (!unpacking.is_archive && failed.kind == ERROR_INVALID)

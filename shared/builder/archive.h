@@ -10,8 +10,8 @@ struct archive_options {
     int64_t plain_max;
 };
 
-/* Told apart by content, not by name: tar, also in gzip or zstd. *unpacked false: it is none, and nothing was done. ERROR_UNSUPPORTED for
- * bzip2 and xz, ERROR_INVALID for an archive that is broken or leads to nothing, ERROR_TOO_LARGE. */
+/* Told apart by content, not by name: tar, also in gzip, bzip2, xz or zstd. *unpacked false: it is none, and nothing was done.
+ * ERROR_INVALID for an archive that is broken or leads to nothing, ERROR_TOO_LARGE. */
 bool archive_unpack(const struct copy *copy, const struct content *content, const struct archive_options *options,
                     bool *unpacked, struct error *err);
 

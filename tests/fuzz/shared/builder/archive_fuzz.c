@@ -52,8 +52,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     AUTO(spool_free) struct spool *spool = spool_new(PLAIN_MAX, &err);
     AUTO(free) char *copied = malloc(size + 1);
     struct content content = { .kind = CONTENT_MEMORY, .size = (int64_t)size, .memory = copied };
-    struct copy copy = { .to = tree, .layer = 1, .workdir = "/", .dest = "/in/", .from_name = "fuzz", .time_s = 1 };
     uint64_t files = 0;
+    struct copy copy = { .to = tree,
+                         .layer = 1,
+                         .workdir = "/",
+                         .dest = "/in/",
+                         .from_name = "fuzz",
+                         .time_s = 1,
+                         .newest_s = 1,
+                         .file_number = &files };
     struct archive_options options = { spool, &files, PLAIN_MAX };
     bool unpacked;
 
