@@ -3,6 +3,9 @@
  *   {"name": "trigger", "summary": "…", "in": ["dev.cdevents.artifact.published.0.3.0"], "out": ["…"], "signed": true,
  *    "concurrency": 4, "timeoutSeconds": 60, "bodyBytes": 1048576, "memoryBytes": 4194304, "secrets": ["chain", "registry"]}
  *
+ * "secrets" names what the function reads, so that nothing else has to be mounted for it. Of the configuration: chain (chain.keys),
+ * hook (secret and signingSecret of sources), git (token of sources), registry (password and dockerConfig of registries), api (api.token).
+ *
  * "serves": "http" instead of "in" for a function that faces the outside. Members not known here are for other readers. */
 #ifndef PUSHWRIGHT_RUNTIME_MANIFEST_H
 #define PUSHWRIGHT_RUNTIME_MANIFEST_H
