@@ -102,6 +102,22 @@ static bool emit_what_happened(struct call *call, const struct change *change, s
 
 /* --- the rules ---------------------------------------------------------------------------------------------------- */
 
+/* GitHub's trailer skip-checks, the last of a message. GitHub asks for two empty lines before the trailers; git itself leaves only one of
+ * them unless it is told otherwise, so that one serves. */
+static bool has_skip_trailer(const char *message)
+{
+    static const char key[] = "skip-checks:";
+    struct span text = span_trim(span_of(message)), last = text;
+    bool behind_empty_line = false;
+    while (text.data) {
+        last = span_trim(span_cut(&text, '\n'));
+        behind_empty_line |= last.len == 0;
+    }
+    if (!behind_empty_line || last.len < sizeof key || strncasecmp(last.data, key, sizeof key - 1) != 0)
+        return false;
+    return span_is(span_trim((struct span){ last.data + sizeof key - 1, last.len - (sizeof key - 1) }), "true");
+}
+
 /* GitHub's five words; GitLab writes its two in any capitalisation, which harms nobody elsewhere. */
 static bool asks_to_skip(const char *message)
 {
@@ -110,7 +126,7 @@ static bool asks_to_skip(const char *message)
         for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
             if (strncasecmp(p, words[i], strlen(words[i])) == 0)
                 return true;
-    return false;
+    return has_skip_trailer(message);
 }
 
 static bool ref_is_wanted(const struct config_build *build, const struct change *change, bool *wanted,
