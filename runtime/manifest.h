@@ -6,7 +6,8 @@
  * "secrets" names what the function reads, so that nothing else has to be mounted for it. Of the configuration: chain (chain.keys),
  * hook (secret and signingSecret of sources), git (token of sources), registry (password and dockerConfig of registries), api (api.token).
  *
- * "serves": "http" instead of "in" for a function that faces the outside. Members not known here are for other readers. */
+ * "serves": "http" instead of "in" for a function that faces the outside; with "blocking": false when its handler waits for nothing, so
+ * that the thread that reads requests may run it. Members not known here are for other readers. */
 #ifndef PUSHWRIGHT_RUNTIME_MANIFEST_H
 #define PUSHWRIGHT_RUNTIME_MANIFEST_H
 
@@ -23,6 +24,7 @@ struct manifest {
     const char *summary; /* one sentence; "" when absent */
     struct manifest_list in, out, secrets;
     bool serves_http;     /* "serves": "http" */
+    bool is_blocking;     /* unless it says that it is not */
     bool is_signed;       /* refuses events without a good signature */
     unsigned concurrency; /* calls at once; default 4 */
     long timeout_s;       /* of a call; default 60 */
