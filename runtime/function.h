@@ -22,6 +22,10 @@
 #include "shared/base/error.h"
 #include "shared/base/json.h"
 
+/* A timer's tick: what Knative's PingSource sends, and whoever else has a clock. It says that time has passed and nothing else, so that it
+ * needs no signature where fn.json lists it under "timer". */
+#define TIMER_EVENT "dev.knative.sources.ping"
+
 struct call; /* one invocation; everything it hands out lives until the handler returns */
 
 /* A header of an HTTP request, name as sent; names compare without case. */

@@ -79,7 +79,6 @@ static bool read_names(struct manifest *manifest, const struct json *root, struc
     if (serves && (!json_string(serves) || strcmp(json_string(serves), "http") != 0))
         return error_set(err, ERROR_INVALID, "'serves' can only be \"http\"");
     manifest->serves_http = serves != NULL;
-    manifest->is_blocking = json_boolean(json_get(root, "blocking"), true);
     manifest->is_signed = json_boolean(json_get(root, "signed"), false);
     return true;
 }
@@ -94,6 +93,7 @@ static bool fill(struct manifest *manifest, const char *text, struct error *err)
     return read_names(manifest, root, err) && read_numbers(manifest, root, err) &&
            read_list(manifest, root, "in", &manifest->in, err) &&
            read_list(manifest, root, "out", &manifest->out, err) &&
+           read_list(manifest, root, "timer", &manifest->timer, err) &&
            read_list(manifest, root, "secrets", &manifest->secrets, err);
 }
 

@@ -99,65 +99,30 @@ static size_t collect(const struct event *event, char time[static RFC3339_SIZE],
     return count;
 }
 
-/* What is signed, gathered so that the digest sees pieces of some size. */
-struct cover {
-    struct hmac_sha256 hmac;
-    size_t len;
-    char gathered[1024];
-};
-
-static void cover_gathered(struct cover *cover)
+static void cover_attribute(struct hmac_sha256 *hmac, const struct covered *attribute)
 {
-    hmac_sha256_update(&cover->hmac, cover->gathered, cover->len);
-    cover->len = 0;
-}
-
-static void cover_text(struct cover *cover, const char *text, size_t len)
-{
-    if (len > sizeof cover->gathered - cover->len)
-        cover_gathered(cover);
-    if (len > sizeof cover->gathered) {
-        hmac_sha256_update(&cover->hmac, text, len);
-        return;
-    }
-    memcpy(cover->gathered + cover->len, text, len);
-    cover->len += len;
-}
-
-static void cover_length(struct cover *cover, size_t length)
-{
-    char text[24], *at = text + sizeof text;
-    *--at = ':';
-    do
-        *--at = (char)('0' + length % 10);
-    while ((length /= 10) > 0);
-    cover_text(cover, at, (size_t)(text + sizeof text - at));
-}
-
-static void cover_attribute(struct cover *cover, const struct covered *attribute)
-{
-    size_t length = strlen(attribute->value);
-    cover_text(cover, attribute->name, strlen(attribute->name));
-    cover_text(cover, "=", 1);
-    cover_length(cover, length);
-    cover_text(cover, attribute->value, length);
-    cover_text(cover, "\n", 1);
+    char length[32];
+    int n = snprintf(length, sizeof length, "=%zu:", strlen(attribute->value));
+    hmac_sha256_update(hmac, attribute->name, strlen(attribute->name));
+    hmac_sha256_update(hmac, length, (size_t)n);
+    hmac_sha256_update(hmac, attribute->value, strlen(attribute->value));
+    hmac_sha256_update(hmac, "\n", 1);
 }
 
 static void make_mac(const struct secret *key, const struct event *event, const struct covered *list, size_t count,
                      uint8_t mac[static SHA256_SIZE])
 {
-    struct cover cover;
-    cover.len = 0;
-    hmac_sha256_init(&cover.hmac, secret_reveal(key));
-    cover_text(&cover, SCHEME, strlen(SCHEME));
+    struct hmac_sha256 hmac;
+    hmac_sha256_init(&hmac, secret_reveal(key));
+    hmac_sha256_update(&hmac, SCHEME, strlen(SCHEME));
     for (size_t i = 0; i < count; i++)
-        cover_attribute(&cover, &list[i]);
-    cover_length(&cover, event->data.len);
+        cover_attribute(&hmac, &list[i]);
+    char length[32];
+    int n = snprintf(length, sizeof length, "%zu:", event->data.len);
+    hmac_sha256_update(&hmac, length, (size_t)n);
     if (event->data.len > 0)
-        cover_text(&cover, event->data.data, event->data.len);
-    cover_gathered(&cover);
-    hmac_sha256_final(&cover.hmac, mac);
+        hmac_sha256_update(&hmac, event->data.data, event->data.len);
+    hmac_sha256_final(&hmac, mac);
 }
 
 static bool check_attribute_count(const struct event *event, struct error *err)

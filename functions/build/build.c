@@ -6,6 +6,7 @@
  * is an error, and the sender tries again. */
 #include "functions/build/events.h"
 #include "functions/build/order.h"
+#include "functions/build/recall.h"
 #include "functions/build/running.h"
 #include "runtime/function.h"
 #include "shared/base/clock.h"
@@ -13,6 +14,7 @@
 #include "shared/builder/publish.h"
 #include "shared/config/config.h"
 #include "shared/git/git.h"
+#include "shared/policy/skip.h"
 
 #include <string.h>
 
@@ -34,6 +36,7 @@ struct job {
     struct secret *token;
     struct git_remote_options remote;
     struct running_job *running;
+    struct recall recall;
     struct registry_options registries;
     struct tags tags;
     char commit[GIT_OID_TEXT_SIZE]; /* "" until it is known */
@@ -41,11 +44,13 @@ struct job {
     bool started;           /* told */
     bool timed_out;         /* over the rule's limit */
     const char *superseded; /* the reason; NULL: it is not */
+    bool unwanted;          /* the reason is the commit's own */
 };
 
 static void job_release(struct job *job)
 {
     running_end(job->running);
+    recall_release(&job->recall);
     secret_free(job->token);
 }
 AUTO_RELEASE(struct job, job_release)
@@ -231,6 +236,10 @@ static bool build(struct job *job, struct error *err)
     if (!snapshot)
         return false;
     snprintf(job->commit, sizeof(job->commit), "%s", git_snapshot_commit(snapshot));
+    if (job->order.by_reconcile && job->rule->honour_skip && skip_is_asked(git_snapshot_message(snapshot))) {
+        job->unwanted = true;
+        return superseded(job, "the head commit's message asks to skip builds");
+    }
     AUTO(context_release) struct context context = { 0 };
     struct engine_options options = { .context = &context,
                                       .target = job->rule->target,
@@ -255,17 +264,24 @@ static bool build(struct job *job, struct error *err)
 
 static bool attempt(struct job *job, struct error *err)
 {
+    const char *why;
     bool newer;
 
-    if (!connect_source(job, err) || !check_tip(job, err))
+    if (!connect_source(job, err) ||
+        !recall_open(&job->recall, job->call, job->rule, &job->order, &job->registries, err) || !check_tip(job, err))
         return false;
     if (job->superseded)
         return true;
+    if (!recall_look(&job->recall, job->commit, &why, err))
+        return false;
+    if (why)
+        return superseded(job, why);
     job->running =
         running_begin(job->state->running, job->order.build, job->order.ref, job->order.sequence, &newer, err);
     if (!job->running)
         return newer && superseded(job, NULL);
-    if (!tell_started(job, err) || !call_flush(job->call, err))
+    if (!recall_begin(&job->recall, job->commit, &job->remote, err) || !tell_started(job, err) ||
+        !call_flush(job->call, err))
         return false;
     return build(job, err);
 }
@@ -278,7 +294,17 @@ static bool end_superseded(struct job *job, struct error *err)
 
     if (job->started && !events_not_published(job->call, &build, "cancel", job->superseded, err))
         return false;
+    if (job->unwanted && !recall_end(&job->recall, job->commit, RECORD_SKIPPED, err))
+        return false;
     return call_skip(job->call, job->order.build, job->order.ref, err, "%s", job->superseded);
+}
+
+/* Not before the next hop has everything: what is remembered as built is not looked for again. */
+static bool remember(struct job *job, enum record_outcome outcome, struct error *err)
+{
+    const char *commit = job->commit[0] ? job->commit : job->order.commit;
+
+    return call_flush(job->call, err) && (!commit || recall_end(&job->recall, commit, outcome, err));
 }
 
 static bool end_failed(struct job *job, const struct error *reason, struct error *err)
@@ -286,7 +312,18 @@ static bool end_failed(struct job *job, const struct error *reason, struct error
     struct build_told build = told(job);
 
     call_log(job->call, "build '%s' of '%s' failed: %s", job->order.build, job->order.ref, reason->message);
-    return tell_started(job, err) && events_not_published(job->call, &build, "failure", reason->message, err);
+    return tell_started(job, err) && events_not_published(job->call, &build, "failure", reason->message, err) &&
+           remember(job, RECORD_FAILED, err);
+}
+
+/* The sender will try again: another event's build of the commit need not wait for this one. */
+static bool end_later(struct job *job, const struct error *reason, struct error *err)
+{
+    struct error ignored = { 0 };
+
+    (void)recall_end(&job->recall, job->commit, RECORD_WAITING, &ignored);
+    *err = *reason;
+    return error_wrap(err, "build '%s'", job->order.build);
 }
 
 static bool run(struct job *job, struct error *err)
@@ -299,14 +336,11 @@ static bool run(struct job *job, struct error *err)
     if (job->superseded)
         return end_superseded(job, err);
     if (good)
-        return true;
+        return remember(job, RECORD_BUILT, err);
     if (job->timed_out)
         error_set(&failed, ERROR_INVALID, "the build took longer than the %ld s that its rule allows",
                   job->rule->timeout_s);
-    if (!error_is_temporary(&failed))
-        return end_failed(job, &failed, err);
-    *err = failed;
-    return error_wrap(err, "build '%s'", job->order.build);
+    return error_is_temporary(&failed) ? end_later(job, &failed, err) : end_failed(job, &failed, err);
 }
 
 static bool handle(struct call *call, struct error *err)

@@ -51,7 +51,8 @@ bool order_read(struct call *call, struct order *out, struct error *err)
                            .ref = json_get_string(custom, "ref"),
                            .commit = json_get_string(custom, "commit"),
                            .sequence = json_get_string(custom, "sequence"),
-                           .by_person = asked && strcmp(asked, "person") == 0 };
+                           .by_person = asked && strcmp(asked, "person") == 0,
+                           .by_reconcile = asked && strcmp(asked, "reconcile") == 0 };
 
     if (!order.subject)
         return missing("subject.id", err);

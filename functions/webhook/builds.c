@@ -2,6 +2,7 @@
 
 #include "functions/webhook/push.h"
 #include "shared/base/clock.h"
+#include "shared/policy/skip.h"
 
 #include <string.h>
 #include <strings.h>
@@ -102,39 +103,11 @@ static bool emit_what_happened(struct call *call, const struct change *change, s
 
 /* --- the rules ---------------------------------------------------------------------------------------------------- */
 
-/* GitHub's trailer skip-checks, the last of a message. GitHub asks for two empty lines before the trailers; git itself leaves only one of
- * them unless it is told otherwise, so that one serves. */
-static bool has_skip_trailer(const char *message)
+bool builds_want(const struct config_build *build, bool is_tag, const char *name, bool *wanted, struct error *err)
 {
-    static const char key[] = "skip-checks:";
-    struct span text = span_trim(span_of(message)), last = text;
-    bool behind_empty_line = false;
-    while (text.data) {
-        last = span_trim(span_cut(&text, '\n'));
-        behind_empty_line |= last.len == 0;
-    }
-    if (!behind_empty_line || last.len < sizeof key || strncasecmp(last.data, key, sizeof key - 1) != 0)
-        return false;
-    return span_is(span_trim((struct span){ last.data + sizeof key - 1, last.len - (sizeof key - 1) }), "true");
-}
-
-/* GitHub's five words; GitLab writes its two in any capitalisation, which harms nobody elsewhere. */
-static bool asks_to_skip(const char *message)
-{
-    static const char *const words[] = { "[skip ci]", "[ci skip]", "[no ci]", "[skip actions]", "[actions skip]" };
-    for (const char *p = message ? strchr(message, '[') : NULL; p; p = strchr(p + 1, '['))
-        for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-            if (strncasecmp(p, words[i], strlen(words[i])) == 0)
-                return true;
-    return has_skip_trailer(message);
-}
-
-static bool ref_is_wanted(const struct config_build *build, const struct change *change, bool *wanted,
-                          struct error *err)
-{
-    const struct patterns *patterns = change->is_tag ? build->tags : build->branches;
+    const struct patterns *patterns = is_tag ? build->tags : build->branches;
     *wanted = false;
-    return !patterns || patterns_match(patterns, span_of(change->name), wanted, err);
+    return !patterns || patterns_match(patterns, span_of(name), wanted, err);
 }
 
 /* A pattern that takes too long is its rule's fault alone: the others are asked, the sender is not refused. */
@@ -153,12 +126,12 @@ static const char *why_not(struct arena *arena, const struct config_build *build
         return arena_printf(arena, "%s was deleted", change->ref);
     if (!build->enabled)
         return arena_printf(arena, "build '%s' is switched off", build->name);
-    if (!ref_is_wanted(build, change, &wanted, &failed))
+    if (!builds_want(build, change->is_tag, change->name, &wanted, &failed))
         return why_undecided(arena, build, &failed);
     if (!wanted)
         return arena_printf(arena, "build '%s' does not build the %s '%s'", build->name,
                             change->is_tag ? "tag" : "branch", change->name);
-    if (build->honour_skip && asks_to_skip(change->message))
+    if (build->honour_skip && skip_is_asked(change->message))
         return "the head commit's message asks to skip builds";
     if (build->paths && !push_touches(json, change, build->paths, &touches, &failed))
         return why_undecided(arena, build, &failed);
@@ -167,6 +140,7 @@ static const char *why_not(struct arena *arena, const struct config_build *build
 
 struct wish {
     const char *ref, *commit, *message, *asked;
+    const char *reason; /* NULL: it needs none */
     int64_t sequence_ms, time_ms;
     const char *repository;
 };
@@ -189,6 +163,7 @@ static bool write_queued(struct bytes *out, const struct config_build *build, co
     json_add_string(&w, "time", time);
     json_add_message(&w, wish->message);
     json_add_string(&w, "asked", wish->asked);
+    json_add_string(&w, "reason", wish->reason);
     json_close_object(&w);
     return json_writer_end(&w, err);
 }
@@ -332,5 +307,19 @@ bool builds_on_request(struct call *call, const struct config_build *build, stru
                                .time_ms = now,
                                .sequence_ms = now };
     verdict->queued = 1;
+    return emit_queued(call, build, &wish, err);
+}
+
+bool builds_missing(struct call *call, const struct config_build *build, const char *ref, const char *commit,
+                    const char *reason, struct error *err)
+{
+    int64_t now = clock_wall_ms();
+    const struct wish wish = { .ref = ref,
+                               .commit = commit,
+                               .asked = "reconcile",
+                               .reason = reason,
+                               .repository = build->repository,
+                               .time_ms = now,
+                               .sequence_ms = now };
     return emit_queued(call, build, &wish, err);
 }

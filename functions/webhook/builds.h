@@ -14,4 +14,11 @@ bool builds_for_push(struct call *call, const struct config_source *source, cons
 bool builds_on_request(struct call *call, const struct config_build *build, struct span body, struct verdict *verdict,
                        struct error *err);
 
+/* Does the rule want this branch or tag (short name)? ERROR_INVALID: a pattern takes too long. */
+bool builds_want(const struct config_build *build, bool is_tag, const char *name, bool *wanted, struct error *err);
+
+/* A build that nobody asked for although the ref (full name) points to this commit; the reason goes into its event. */
+bool builds_missing(struct call *call, const struct config_build *build, const char *ref, const char *commit,
+                    const char *reason, struct error *err);
+
 #endif

@@ -2,6 +2,7 @@
 
 #include "shared/base/encode.h"
 #include "shared/oci/reference.h"
+#include "shared/record/record.h"
 
 #include <string.h>
 
@@ -21,6 +22,11 @@ static bool is_manifest(const char *media_type)
 static bool is_attachment(const char *tag)
 {
     return strncmp(tag, "sha256-", 7) == 0;
+}
+
+static bool is_record(const char *tag)
+{
+    return strncmp(tag, RECORD_TAG_PREFIX, sizeof RECORD_TAG_PREFIX - 1) == 0;
 }
 
 /* Older registries tell the tag only by the manifest's URL. */
@@ -124,6 +130,8 @@ static const char *why_not_published(const struct notice *n)
         return "not an image but a part of one";
     if (!n->tag)
         return "pushed without a tag";
+    if (is_record(n->tag))
+        return "a record of builds";
     return is_attachment(n->tag) ? "a signature or attestation" : NULL;
 }
 

@@ -8,6 +8,7 @@ struct webhook_state {
     struct config *config;
     struct sender *senders;   /* one a source, in the configuration's order */
     struct secret *api_token; /* NULL: POST /builds/NAME is refused */
+    struct reconciler *reconciler;
 };
 
 /* Why a build rule did not want a push. */

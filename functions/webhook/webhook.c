@@ -3,12 +3,14 @@
  *   POST /hooks/NAME    a delivery for the source NAME (git host or registry)
  *   POST /              the same for the only source of the kind that the headers speak of
  *   POST /builds/NAME   build now, for who holds the API token
+ *   POST /              a timer's event: compare the refs with what was built (reconcile.h)
  *
  * Verified over the raw bytes before anything is parsed. A sender is told 2xx only when the next hop has every event; what is not of
  * interest is 200 with the reason, because a refusal makes git hosts switch the hook off. */
 #include "functions/webhook/builds.h"
 #include "functions/webhook/images.h"
 #include "functions/webhook/push.h"
+#include "functions/webhook/reconcile.h"
 
 #include "shared/base/digest.h"
 #include "shared/base/encode.h"
@@ -31,6 +33,7 @@ static void stop(void *opaque)
     for (size_t i = 0; state->senders && i < state->config->source_count; i++)
         sender_release(&state->senders[i]);
     free(state->senders);
+    reconciler_free(state->reconciler);
     secret_free(state->api_token);
     config_free(state->config);
     free(state);
@@ -55,6 +58,9 @@ static bool start(void **out, struct error *err)
     const struct secret_reference *token = &state->config->api_token;
     if (secret_reference_is_set(token) && !(state->api_token = secret_reference_load(token, err)))
         return error_wrap(err, "the API token");
+    state->reconciler = reconciler_new(state->config, err);
+    if (!state->reconciler)
+        return false;
     *out = TAKE(owned);
     return true;
 }
@@ -219,6 +225,10 @@ static bool route_root(struct call *call, const struct request *request, struct 
     enum source_kind kind = sender_detect(request);
     const struct sender *sender = NULL;
     (void)rest;
+    if (reconcile_is_asked(call, request)) {
+        reply->status = 202;
+        return reconcile_run(state->reconciler, call, err);
+    }
     for (size_t i = 0; i < state->config->source_count; i++) {
         if (state->config->sources[i].kind != kind)
             continue;

@@ -51,9 +51,11 @@ static void tell_push(const struct facts *f, struct story *s)
 static void tell_queued(const struct facts *f, struct story *s)
 {
     s->about = custom(f, "build");
-    s->text = arena_printf(f->arena, "build '%s' of %s (%.7s) is queued%s", or_else(s->about, "?"),
-                           short_ref(custom(f, "ref")), or_else(custom(f, "commit"), "its tip"),
-                           strcmp(or_else(custom(f, "asked"), ""), "person") == 0 ? ", a person asked for it" : "");
+    bool by_person = strcmp(or_else(custom(f, "asked"), ""), "person") == 0;
+    const char *reason = or_else(custom(f, "reason"), by_person ? "a person asked for it" : NULL);
+    s->text = arena_printf(f->arena, "build '%s' of %s (%.7s) is queued%s%s", or_else(s->about, "?"),
+                           short_ref(custom(f, "ref")), or_else(custom(f, "commit"), "its tip"), reason ? ", " : "",
+                           or_else(reason, ""));
 }
 
 static void tell_gone(const struct facts *f, struct story *s)

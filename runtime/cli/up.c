@@ -12,7 +12,9 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CHAINS_REMEMBERED = 64 };
+enum { CHAINS_REMEMBERED = 64, RECONCILE_MAX_S = 24 * 3600 };
+
+#define RECONCILE_DEFAULT "300"
 
 /* When the last step of each run of the chain was, to say how long the next one took. */
 struct watcher {
@@ -179,8 +181,16 @@ static int up(struct chain_options *options)
     return EXIT_DONE;
 }
 
+static bool read_seconds(const char *text, long *seconds)
+{
+    char *end;
+    *seconds = strtol(text, &end, 10);
+    return *text && !*end && *seconds >= 0 && *seconds <= RECONCILE_MAX_S;
+}
+
 static int run(int argc, char **argv)
 {
+    const char *reconcile = RECONCILE_DEFAULT;
     struct chain_options options = { .config_path = "pushwright.json",
                                      .state_dir = STATE_DEFAULT,
                                      .listen = LISTEN_DEFAULT };
@@ -189,10 +199,8 @@ static int run(int argc, char **argv)
             const char *name;
             const char **target;
         } rows[] = {
-            { "--config", &options.config_path },
-            { "--state", &options.state_dir },
-            { "--listen", &options.listen },
-            { "--functions", &options.program_dir },
+            { "--config", &options.config_path },    { "--state", &options.state_dir }, { "--listen", &options.listen },
+            { "--functions", &options.program_dir }, { "--reconcile", &reconcile },
         };
         size_t k = 0;
         while (k < sizeof rows / sizeof rows[0] && strcmp(argv[i], rows[k].name) != 0)
@@ -201,6 +209,8 @@ static int run(int argc, char **argv)
             return command_usage(&command_up, "unknown option, or one without a value");
         *rows[k].target = argv[++i];
     }
+    if (!read_seconds(reconcile, &options.reconcile_s))
+        return command_usage(&command_up, "--reconcile wants seconds, at most a day, or 0");
     return up(&options);
 }
 
@@ -208,13 +218,17 @@ const struct command command_up = {
     .name = "up",
     .summary = "run the chain on this machine",
     .help =
-        "Usage: pushwright up [--config FILE] [--state DIR] [--listen ADDRESS] [--functions DIR]\n\n"
+        "Usage: pushwright up [--config FILE] [--state DIR] [--listen ADDRESS] [--functions DIR]\n"
+        "                     [--reconcile SECONDS]\n\n"
         "Starts webhook, build, trigger and deploy, carries events between them, runs the services that they deploy, "
         "and\n"
         "prints what happens: milliseconds since the push, since the step before, who, what. Ctrl-C stops everything.\n"
         "  --config FILE     the configuration (default: pushwright.json)\n"
         "  --state DIR       what survives a restart (default: " STATE_DEFAULT ")\n"
         "  --listen ADDRESS  where git hosts and people reach `webhook` (default: " LISTEN_DEFAULT ")\n"
-        "  --functions DIR   where the function binaries are (default: beside this program)\n",
+        "  --functions DIR   where the function binaries are (default: beside this program)\n"
+        "  --reconcile SECONDS\n"
+        "                    how often to look for pushes that nobody told of (default: " RECONCILE_DEFAULT
+        "; 0: never)\n",
     .run = run,
 };

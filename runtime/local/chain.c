@@ -3,6 +3,7 @@
 #include "runtime/local/program.h"
 #include "runtime/local/services.h"
 #include "runtime/local/supervisor.h"
+#include "runtime/local/timer.h"
 #include "runtime/server.h"
 #include "shared/base/clock.h"
 #include "shared/base/encode.h"
@@ -52,6 +53,8 @@ struct chain {
     struct carrier *carrier;
     struct services *services;
     struct supervisor *supervisor;
+    struct timer *timer;
+    struct timer_target ticks[FUNCTION_COUNT];
     struct door sink, platform;
     pthread_mutex_t lock; /* the two below */
     bool is_up;           /* until then, a function that exits is the end of starting */
@@ -307,31 +310,38 @@ static bool ended_early(struct chain *chain, struct error *err)
 }
 
 /* "8080" stands for every address of this machine. */
-static const char *health_url(struct chain *chain, const char *listen)
+static bool place_of(struct chain *chain, size_t function, const char *path, struct timer_target *out)
 {
-    if (strncmp(listen, "unix:", 5) == 0)
-        return "http://localhost/healthz";
-    return arena_printf(chain->arena, "http://%s%s/healthz", strchr(listen, ':') ? "" : "127.0.0.1:", listen);
+    const char *listen = chain->options.listen;
+    bool outside = chain->manifests[function]->serves_http;
+    bool by_socket = !outside || strncmp(listen, "unix:", 5) == 0;
+    const char *host = by_socket ? "localhost" : listen, *before = by_socket || strchr(host, ':') ? "" : "127.0.0.1:";
+    *out = (struct timer_target){
+        .url = arena_printf(chain->arena, "http://%s%s%s", before, host, path),
+        .unix_socket = !by_socket ? NULL
+                       : outside  ? listen + 5
+                                  : chain->receivers[function].socket,
+    };
+    return out->url != NULL;
 }
 
-static bool answers(struct http_client *client, const char *url, const char *socket)
+static bool answers(struct http_client *client, const struct timer_target *place)
 {
     struct error not_yet = { 0 };
     AUTO(http_response_release) struct http_response response = { 0 };
-    const struct http_request request = { .method = "GET", .url = url, .unix_socket = socket, .timeout_ms = 1000 };
+    const struct http_request request = {
+        .method = "GET", .url = place->url, .unix_socket = place->unix_socket, .timeout_ms = 1000
+    };
     return http_call(client, &request, &response, &not_yet) && response.status == 200;
 }
 
 static bool wait_for_function(struct chain *chain, struct http_client *client, size_t i, int64_t until,
                               struct error *err)
 {
-    const char *listen = chain->options.listen;
-    bool outside = chain->manifests[i]->serves_http;
-    const char *url = health_url(chain, outside ? listen : "unix:");
-    const char *socket = !outside ? chain->receivers[i].socket : strncmp(listen, "unix:", 5) == 0 ? listen + 5 : NULL;
-    if (!url)
+    struct timer_target health;
+    if (!place_of(chain, i, "/healthz", &health))
         return out_of_memory(err);
-    while (!answers(client, url, socket)) {
+    while (!answers(client, &health)) {
         if (ended_early(chain, err))
             return false;
         if (clock_monotonic_ms() > until)
@@ -427,6 +437,22 @@ static bool open_carrier(struct chain *chain, struct error *err)
     return chain->carrier && door_open(&chain->sink, chain, "sink.sock", to_carrier, err);
 }
 
+/* The functions whose fn.json asks for it. */
+static bool start_timer(struct chain *chain, struct error *err)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < FUNCTION_COUNT; i++) {
+        if (!manifest_lists(&chain->manifests[i]->timer, TIMER_EVENT))
+            continue;
+        if (!place_of(chain, i, "/", &chain->ticks[count++]))
+            return out_of_memory(err);
+    }
+    if (count == 0 || chain->options.reconcile_s == 0)
+        return true;
+    chain->timer = timer_new(chain->ticks, count, chain->options.reconcile_s, err);
+    return chain->timer != NULL;
+}
+
 static bool begin(struct chain *chain, struct error *err)
 {
     chain->config = config_load(chain->options.config_path, err);
@@ -441,7 +467,8 @@ static bool begin(struct chain *chain, struct error *err)
         .context = chain,
     };
     chain->supervisor = supervisor_new(&options, err);
-    return chain->supervisor && wait_until_ready(chain, err) && carrier_start(chain->carrier, err);
+    return chain->supervisor && wait_until_ready(chain, err) && carrier_start(chain->carrier, err) &&
+           start_timer(chain, err);
 }
 
 struct chain *chain_new(const struct chain_options *options, struct error *err)
@@ -464,10 +491,12 @@ void chain_free(struct chain *chain)
     if (!chain)
         return;
     /* Nothing more is handed out; what the functions still send is taken; what they do not finish stays in the journal. */
+    timer_hold(chain->timer);
     if (chain->carrier)
         carrier_hold(chain->carrier);
     if (chain->supervisor)
         supervisor_stop(chain->supervisor, STOP_GRACE_MS);
+    timer_free(chain->timer);
     if (chain->carrier)
         carrier_stop(chain->carrier);
     door_close(&chain->sink);

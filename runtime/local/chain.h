@@ -12,6 +12,7 @@ struct chain_options {
     const char *state_dir;   /* made when missing; everything that must survive stands here */
     const char *program_dir; /* where the function binaries are */
     const char *listen;      /* of the functions that face the outside: "127.0.0.1:8787" */
+    long reconcile_s;        /* period of the timer that lets the functions look for what was lost; 0: none */
     void (*notice)(void *context, const struct carrier_notice *notice);
     void (*say)(void *context, const char *text); /* a process died, a service was restarted, ... */
     void *context;

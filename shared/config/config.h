@@ -52,10 +52,12 @@ struct config_build {
     const struct patterns *branches,
         *tags;                    /* NULL: none of that kind builds; both absent in the file: every branch, no tag */
     const struct patterns *paths; /* NULL: any */
-    bool honour_skip;             /* "[skip ci]" in the head commit's message; default true */
-    const char *dockerfile;       /* "Dockerfile", relative to context's repository root */
-    const char *context;          /* "." */
-    const char *target;           /* NULL: the last stage */
+    bool
+        reconcile; /* lost pushes are found on the timer; default true, but false with `paths`, and for an image in a directory ("oci:...") */
+    bool honour_skip;       /* "[skip ci]" in the head commit's message; default true */
+    const char *dockerfile; /* "Dockerfile", relative to context's repository root */
+    const char *context;    /* "." */
+    const char *target;     /* NULL: the last stage */
     const struct config_argument *args;
     size_t arg_count;
     const char *image; /* reference without tag */
@@ -103,7 +105,6 @@ struct config_registry {
     const char *host;
     const char *username;
     struct secret_reference password, docker_config;
-    enum cloud credentials; /* "ecr", "gar", "acr" */
     bool plain_http;
     const char *ca_file;
     const char *layout; /* "layout": a directory that stands for the registry (registry_login) */

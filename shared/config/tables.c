@@ -89,6 +89,7 @@ static const char *own_platform[] = { OWN_PLATFORM };
 
 static const struct config_build build_defaults = {
     .enabled = true,
+    .reconcile = true,
     .honour_skip = true,
     .dockerfile = "Dockerfile",
     .context = ".",
@@ -111,11 +112,13 @@ static void default_to_every_branch(struct reading *r, struct config_build *buil
 static void check_build(struct reading *r, const struct json *object, void *item)
 {
     struct config_build *build = item;
-    (void)object;
     if (build->source && build->source->kind == SOURCE_REGISTRY)
         mistake(r, "source", "source '%s' is a registry: builds come from git hosts", build->source->name);
     if (!build->branches && !build->tags)
         default_to_every_branch(r, build);
+    /* Refs do not tell paths; and an image's own directory is not for our records. */
+    if ((build->paths || (build->image && strncmp(build->image, "oci:", 4) == 0)) && !json_get(object, "reconcile"))
+        build->reconcile = false;
 }
 
 static const struct setting build_settings[] = {
@@ -125,6 +128,7 @@ static const struct setting build_settings[] = {
     { "clone", JSON_STRING, REQUIRED, read_text, AT(config_build, clone), .check = check_clone },
     { "enabled", JSON_BOOLEAN, 0, read_boolean, AT(config_build, enabled) },
     { "on", JSON_OBJECT, 0, read_object, .shape = &on_shape },
+    { "reconcile", JSON_BOOLEAN, 0, read_boolean, AT(config_build, reconcile) },
     { "skipCi", JSON_BOOLEAN, 0, read_boolean, AT(config_build, honour_skip) },
     { "dockerfile", JSON_STRING, 0, read_text, AT(config_build, dockerfile), .check = check_relative_path },
     { "context", JSON_STRING, 0, read_text, AT(config_build, context), .check = check_relative_path },
@@ -199,17 +203,12 @@ static const struct shape trigger_shape = {
 /* Registries. */
 static void check_registry(struct reading *r, const struct json *object, void *item)
 {
-    static const char *const logins[] = {
-        "username", "password", "dockerConfig", "credentials", "plainHttp", "caFile"
-    };
+    static const char *const logins[] = { "username", "password", "dockerConfig", "plainHttp", "caFile" };
     (void)item;
     if ((json_get(object, "username") != NULL) != (json_get(object, "password") != NULL))
         mistake(r, NULL, "'username' and 'password' belong together");
     if (json_get(object, "dockerConfig") && json_get(object, "username"))
         mistake(r, "dockerConfig", "takes the place of 'username' and 'password': name one of them");
-    if (json_get(object, "credentials") && (json_get(object, "dockerConfig") || json_get(object, "username")))
-        mistake(r, "credentials",
-                "takes the place of 'username' and 'password' and of 'dockerConfig': name one of them");
     for (size_t i = 0; json_get(object, "layout") && i < sizeof logins / sizeof *logins; i++)
         if (json_get(object, logins[i]))
             mistake(r, logins[i], "is of no use with 'layout': a directory asks for no login");
@@ -220,7 +219,6 @@ static const struct setting registry_settings[] = {
     { "username", JSON_STRING, 0, read_text, AT(config_registry, username), .check = check_any },
     { "password", JSON_OBJECT, 0, read_object, AT(config_registry, password), .shape = &secret_shape },
     { "dockerConfig", JSON_OBJECT, 0, read_object, AT(config_registry, docker_config), .shape = &secret_shape },
-    { "credentials", JSON_STRING, 0, read_cloud, AT(config_registry, credentials) },
     { "plainHttp", JSON_BOOLEAN, 0, read_boolean, AT(config_registry, plain_http) },
     { "caFile", JSON_STRING, 0, read_text, AT(config_registry, ca_file), .check = check_any },
     { "layout", JSON_STRING, 0, read_text, AT(config_registry, layout), .check = check_any },

@@ -242,6 +242,28 @@ bool listing_read_packed(struct listing *listing, struct span text, struct error
     return true;
 }
 
+bool refs_write(struct bytes *out, const struct refs *refs, struct error *err)
+{
+    bool good = bytes_append_text(out, "# pack-refs with: peeled fully-peeled sorted\n", err);
+
+    for (size_t i = 0; good && i < refs->count; i++) {
+        const struct ref *ref = &refs->items[i];
+        good = bytes_printf(out, err, "%s %s\n", ref->direct, ref->name) &&
+               (strcmp(ref->direct, ref->commit) == 0 || bytes_printf(out, err, "^%s\n", ref->commit));
+    }
+    return good;
+}
+
+struct refs *refs_parse(struct span text, struct error *err)
+{
+    AUTO(listing_free) struct listing *listing = listing_new(err);
+
+    if (!listing || !listing_read_packed(listing, text, err))
+        return NULL;
+    listing_settle(listing);
+    return &TAKE(listing)->refs;
+}
+
 /* ---- in order ---- */
 
 static int compare(const void *a, const void *b)

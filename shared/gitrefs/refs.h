@@ -8,7 +8,7 @@
 #define PUSHWRIGHT_GITREFS_REFS_H
 
 #include "shared/base/auto.h"
-#include "shared/base/error.h"
+#include "shared/base/bytes.h"
 #include "shared/secrets/secret.h"
 
 enum { REFS_MAX = 100 * 1000, REF_NAME_MAX = 1024 };
@@ -39,6 +39,10 @@ struct refs {
 struct refs *refs_list(const struct refs_options *options, struct error *err);
 void refs_free(struct refs *refs);
 AUTO_FREE(struct refs, refs_free)
+
+/* As text of a line each, the form of git's packed-refs, and back. An empty list has a line that is a comment. */
+bool refs_write(struct bytes *out, const struct refs *refs, struct error *err);
+struct refs *refs_parse(struct span text, struct error *err);
 
 const struct ref *refs_find(const struct refs *refs, const char *name); /* NULL: there is none */
 

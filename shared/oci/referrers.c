@@ -11,7 +11,6 @@ enum {
     ROUNDS = 3, /* of writing an index that others write, too */
 };
 
-#define MEDIA_OCI_EMPTY "application/vnd.oci.empty.v1+json"
 static const struct span empty_object = { "{}", 2 };
 
 static struct descriptor describe(const char *media_type, struct span content)

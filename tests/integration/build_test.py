@@ -259,7 +259,7 @@ def hello_world_is_built_and_pushed():
         assert events["build.finished"]["subject"]["content"]["artifactId"] == published["subject"]["id"]
         assert events["taskrun.finished"]["subject"]["content"]["outcome"] == "success"
 
-        digest1, config, tree, layers = w.built("hello", commit)
+        digest1, config, tree, layers = w.built("hello", commit, asked="person")
         root = owned(0, 0)
         assert added(tree, w.tree_of_base()) == {
             "www": ("directory", 0o755, *root, None), "www/Dockerfile": ("file", 0o644, *root, f"FROM {w.base}\nMAINTAINER Ann\nADD ./ /www\n"),
@@ -501,7 +501,7 @@ def downloads_are_added():
             _, _, tree, layers = w.built("url", commit, environment=private)
             assert tree["in/file.txt"] == ("file", 0o600, *owned(0, 0), "data") and tree["at"][4] == "data"
             assert layers[0]["in/file.txt"].mtime == 1500000000
-            code, events, _ = w.build("url", commit)
+            code, events, _ = w.build("url", commit, asked="person")
             assert "line 2: ADD" in events["build.finished"]["customData"]["errors"], "a private address was connected to"
             for text, reason in ((f"ADD --checksum={bad} {url}/dir/file.txt /", "digest mismatch"), (f"ADD {url}/nothing /", "404"),
                                  ("ADD https://example.com/x.git /", "git repository")):
@@ -698,6 +698,9 @@ def peers_that_are_down_are_tried_again():
     with world(with_registry=False) as w:
         commit = w.repository("down", {"Dockerfile": "FROM scratch\nCOPY . /\n"})
         w.rule("down", image=f"127.0.0.1:{free_port()}/acme/down")
+        code, events, log = w.build("down", commit)
+        assert code == 1 and not events, (code, events, log)
+        w.rule("down", image=f"127.0.0.1:{free_port()}/acme/down", reconcile=False)
         code, events, log = w.build("down", commit)
         assert code == 1 and set(events) == {"build.started", "taskrun.started"}, (code, events, log)
         w.rule("down", clone=f"http://127.0.0.1:{free_port()}/down.git")

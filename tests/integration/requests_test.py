@@ -30,7 +30,7 @@ class Requests:
 
 def prepared(w, name, files=None, **members):
     commit = w.repository(name, files or {"Dockerfile": f"FROM {w.base}\nADD ./ /usr/share/nginx/html\n", "index.html": "hi"})
-    w.rule(name, **members)
+    w.rule(name, **{"reconcile": False, **members})
     return commit
 
 
@@ -56,7 +56,7 @@ def an_unchanged_image_pushes_nothing_but_its_tag():
         commit = prepared(w, "same")
         w.build("same", commit)
         requests.take(rf"PUT /v2/acme/same/manifests/main-{commit[:7]}")
-        w.rule("same", tag="other-{sha:7}")
+        w.rule("same", tag="other-{sha:7}", reconcile=False)
         w.build("same", commit)
         seen = requests.take("PUT /v2/acme/same/manifests/other-")
         assert [r.split()[0] for r in seen] == ["GET", "HEAD", "HEAD", "PUT"], seen
@@ -78,6 +78,16 @@ def an_unchanged_layer_of_another_commit_is_not_sent_again():
         assert not [r for r in seen if r.startswith("PUT acme/tree/blobs")], seen
 
 
+def what_is_remembered_of_a_build_takes_three_requests():
+    with world() as w:
+        requests = Requests(w)
+        for text in ("once for the refs of the beginning", "from now on"):
+            commit = prepared(w, "known", {"Dockerfile": "FROM scratch\nCOPY a /\n", "a": text}, reconcile=True)
+            w.build("known", commit)
+            seen = requests.take(rf"PUT /v2/acme/known/manifests/main-{commit[:7]}(?s:.*)PUT /v2/acme/known/manifests/pushwright-ref-")
+        assert [r.split()[0] for r in seen if "pushwright-ref" in r] == ["GET", "PUT", "PUT"], seen
+
+
 if __name__ == "__main__":
     run_tests([hello_takes_at_most_eight_requests_and_one_a_base_layer, an_unchanged_image_pushes_nothing_but_its_tag,
-               an_unchanged_layer_of_another_commit_is_not_sent_again])
+               an_unchanged_layer_of_another_commit_is_not_sent_again, what_is_remembered_of_a_build_takes_three_requests])

@@ -168,9 +168,10 @@ def web_base(layout):
 
 
 class Chain:
-    """`pushwright up` in a directory, with the configuration of its caller."""
+    """`pushwright up` in a directory, with the configuration of its caller. Without its timer unless it is asked for: tests count events."""
 
-    def __init__(self, directory, config, binaries=None):
+    def __init__(self, directory, config, binaries=None, reconcile=0):
+        self.reconcile = reconcile
         self.directory = pathlib.Path(directory)
         self.binaries = pathlib.Path(binaries or BIN)
         self.port = free_port()
@@ -185,7 +186,7 @@ class Chain:
         output = open(self.log, "ab")
         self.process = subprocess.Popen(
             [str(self.binaries / "pushwright"), "up", "--config", str(self.config), "--state", str(self.state),
-             "--listen", f"127.0.0.1:{self.port}"], stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+             "--listen", f"127.0.0.1:{self.port}", "--reconcile", str(self.reconcile)], stdout=output, stderr=output, stdin=subprocess.DEVNULL)
         wait_until(self.is_ready, 20, "the chain to be up")
 
     def is_ready(self):

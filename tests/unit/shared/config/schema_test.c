@@ -156,6 +156,7 @@ static void the_schemas_defaults_are_those_of_the_program(void **state)
     assert_string_equal(json_string(defaults_of("build", "context")), build->context);
     assert_string_equal(json_string(defaults_of("build", "tag")), build->tag);
     assert_int_equal(json_boolean(defaults_of("build", "enabled"), false), build->enabled);
+    assert_int_equal(json_boolean(defaults_of("build", "reconcile"), false), build->reconcile);
     assert_int_equal(json_boolean(defaults_of("build", "skipCi"), false), build->honour_skip);
     assert_true(json_integer(defaults_of("build", "timeoutSeconds"), &seconds));
     assert_int_equal(seconds, build->timeout_s);

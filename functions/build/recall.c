@@ -1,0 +1,129 @@
+#include "functions/build/recall.h"
+
+#include "shared/base/clock.h"
+
+#include <string.h>
+
+enum { RUNNING_SLACK_MS = 60 * 1000 };
+
+bool recall_open(struct recall *recall, struct call *call, const struct config_build *rule, const struct order *order,
+                 const struct registry_options *registries, struct error *err)
+{
+    *recall = (struct recall){ .call = call, .rule = rule, .order = order };
+    if (!rule->reconcile)
+        return true;
+    recall->store = record_store(rule->image, registries, err);
+    return recall->store != NULL;
+}
+
+void recall_release(struct recall *recall)
+{
+    store_free(recall->store);
+}
+
+/* What may go better the next time is an error; else the build is worth more than its record. */
+static bool settle(struct recall *recall, bool good, const struct error *failed, struct error *err)
+{
+    if (good)
+        return true;
+    if (error_is_temporary(failed)) {
+        *err = *failed;
+        return false;
+    }
+    call_log(recall->call, "build '%s' is not remembered: %s", recall->rule->name, failed->message);
+    store_free(TAKE(recall->store));
+    return true;
+}
+
+static const char *why_known(struct recall *recall, const struct record *record)
+{
+    static const struct {
+        enum record_outcome outcome;
+        bool of_pushes; /* or only of what reconcile asks for */
+        const char *sentence;
+    } rows[] = {
+        { RECORD_BUILT, true, "is built already" },
+        { RECORD_FAILED, false, "could not be built; a new push, or POST /builds/NAME, tries again" },
+        { RECORD_SKIPPED, false, "asks for no build" },
+    };
+    const struct order *order = recall->order;
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (rows[i].outcome == record->outcome && (rows[i].of_pushes || order->by_reconcile))
+            return arena_printf(call_arena(recall->call), "%.7s of '%s' %s", record->commit, order->ref,
+                                rows[i].sentence);
+    }
+    return NULL;
+}
+
+bool recall_look(struct recall *recall, const char *commit, const char **why, struct error *err)
+{
+    struct error failed = { 0 };
+    struct record record;
+
+    *why = NULL;
+    if (!recall->store)
+        return true;
+    if (!record_read(recall->store, recall->rule->name, recall->order->ref, call_arena(recall->call), &record, &failed))
+        return settle(recall, false, &failed, err);
+    recall->known = record.outcome != RECORD_NONE;
+    if (recall->order->by_person || !record_is_about(&record, commit) ||
+        strcmp(record.event, call_event(recall->call)->id) == 0)
+        return true;
+    int64_t age_ms = clock_wall_ms() - record.at_ms;
+    if (record.outcome == RECORD_RUNNING && age_ms < recall->rule->timeout_s * 1000 + RUNNING_SLACK_MS)
+        return error_set(err, ERROR_CONFLICT, "%.7s of '%s' is being built", commit, recall->order->ref);
+    *why = why_known(recall, &record);
+    return true;
+}
+
+static bool write_record(struct recall *recall, const char *commit, enum record_outcome outcome, struct error *err)
+{
+    const struct order *order = recall->order;
+    const struct record record = {
+        .outcome = outcome,
+        .commit = commit,
+        .asked = order->commit && strcmp(order->commit, commit) != 0 ? order->commit : NULL,
+        .event = call_event(recall->call)->id,
+        .sequence = order->sequence,
+        .at_ms = clock_wall_ms(),
+    };
+
+    return record_write(recall->store, recall->rule->name, order->ref, &record, recall->known || recall->begun, err);
+}
+
+static bool note_first(struct recall *recall, const struct git_remote_options *remote, struct error *err)
+{
+    const struct refs_options options = {
+        .url = remote->url, .username = remote->username, .token = remote->token, .ca_file = remote->ca_file
+    };
+    bool has;
+
+    if (!record_has_first(recall->store, recall->rule->name, &has, err))
+        return false;
+    if (has)
+        return true;
+    AUTO(refs_free) struct refs *refs = refs_list(&options, err);
+    return refs && record_write_first(recall->store, recall->rule->name, refs, err);
+}
+
+bool recall_begin(struct recall *recall, const char *commit, const struct git_remote_options *remote, struct error *err)
+{
+    struct error failed = { 0 };
+
+    if (!recall->store)
+        return true;
+    bool good =
+        (recall->known || note_first(recall, remote, &failed)) && write_record(recall, commit, RECORD_RUNNING, &failed);
+    recall->begun = good;
+    return settle(recall, good, &failed, err);
+}
+
+bool recall_end(struct recall *recall, const char *commit, enum record_outcome outcome, struct error *err)
+{
+    struct error failed = { 0 };
+
+    if (!recall->store || !*commit || (!recall->begun && outcome != RECORD_FAILED))
+        return true;
+    return settle(recall, write_record(recall, commit, outcome, &failed), &failed, err);
+}

@@ -1,0 +1,38 @@
+/* What the registry remembers of this rule and ref (shared/record.h): the same commit is not built twice because it was asked for twice, and
+ * what was lost on the way is found by `webhook` (reconcile.h there).
+ *
+ * Written before the build begins, and after everything that it has to tell was accepted. A rule with "reconcile": false is not remembered.
+ * Nor is one whose registry refuses such records for good: that is logged, and the build goes on. */
+#ifndef PUSHWRIGHT_FUNCTIONS_BUILD_RECALL_H
+#define PUSHWRIGHT_FUNCTIONS_BUILD_RECALL_H
+
+#include "functions/build/order.h"
+#include "shared/git/git.h"
+#include "shared/record/record.h"
+
+struct recall { /* borrows all that it is opened with */
+    struct call *call;
+    const struct config_build *rule;
+    const struct order *order;
+    struct store *store; /* NULL: nothing is remembered */
+    bool known;          /* there was a record */
+    bool begun;
+};
+
+bool recall_open(struct recall *recall, struct call *call, const struct config_build *rule, const struct order *order,
+                 const struct registry_options *registries, struct error *err);
+void recall_release(struct recall *recall);
+AUTO_RELEASE(struct recall, recall_release)
+
+/* *why NULL: build the commit. A person's wish, and the event that is in the record itself (it comes again), are built always.
+ * ERROR_CONFLICT: another event's build of it is running. */
+bool recall_look(struct recall *recall, const char *commit, const char **why, struct error *err);
+
+/* It runs from now on. The first time that the rule builds, the refs of the repository are noted, too. */
+bool recall_begin(struct recall *recall, const char *commit, const struct git_remote_options *remote,
+                  struct error *err);
+
+/* How it ended; nothing when it had not begun, but for a failure. */
+bool recall_end(struct recall *recall, const char *commit, enum record_outcome outcome, struct error *err);
+
+#endif
