@@ -1,3 +1,4 @@
+#include "shared/dockerfile/check.h"
 #include "shared/dockerfile/lex.h"
 
 #include <string.h>
@@ -60,8 +61,9 @@ static bool divide(struct dockerfile *made, const struct dockerfile_instruction 
     made->globals = all;
     for (size_t i = 0; i < count; i++) {
         if (all[i].op == DOCKERFILE_FROM)
-            stage[made->stage_count++] =
-                (struct dockerfile_stage){ .from = all[i].from, .line = all[i].line, .instructions = &all[i] + 1 };
+            stage[made->stage_count++] = (struct dockerfile_stage){
+                .from = all[i].from, .head = &all[i], .line = all[i].line, .instructions = &all[i] + 1
+            };
         else if (made->stage_count)
             stage[made->stage_count - 1].count++;
         else
@@ -82,6 +84,8 @@ static bool parse_into(struct dockerfile *made, struct span text, struct error *
         return no_memory(err);
     made->escape = lexer.escape;
     made->syntax = lexer.syntax;
+    if (!check_find(made->arena, text, &made->check, err))
+        return false;
     return understand(made->arena, &nodes, all, &stages, err) && divide(made, all, nodes.count, stages, err);
 }
 

@@ -170,14 +170,20 @@ struct dockerfile_from {
     const char *image;    /* as written */
     const char *platform; /* as written */
     const char *name;     /* lower case */
+    const char *as;       /* "AS" and the name as written */
+    const char *written_name;
 };
 
 /* One instruction. As parsed, its texts hold variables; as dockerfile_expand() gives it, they are final. */
 struct dockerfile_instruction {
     enum dockerfile_op op;
-    unsigned line;      /* its first line, from 1 */
-    unsigned last_line; /* its last, heredocs included */
-    const char *text;   /* in one line as written: continuations joined, heredoc bodies left out */
+    unsigned line;                    /* its first line, from 1 */
+    unsigned last_line;               /* its last, heredocs included */
+    const char *name;                 /* its first word as written, such as "Run" */
+    const char *text;                 /* in one line as written: continuations joined, heredoc bodies left out */
+    struct dockerfile_words comments; /* the comment lines above it, without "#" and blanks around */
+    bool legacy_pair;                 /* ENV, LABEL: one pair as `KEY the rest` */
+    unsigned empty_continuation;      /* the last of the joined lines when an empty one is among them, otherwise 0 */
     union {
         struct dockerfile_copy copy;       /* ADD COPY                                                         */
         struct dockerfile_pairs pairs;     /* ARG ENV LABEL                                                    */
@@ -193,6 +199,7 @@ struct dockerfile_instruction {
 
 struct dockerfile_stage {
     struct dockerfile_from from;
+    const struct dockerfile_instruction *head; /* the FROM */
     unsigned line;
     const struct dockerfile_instruction *instructions; /* without the FROM */
     size_t count;
@@ -206,6 +213,7 @@ struct dockerfile {
     size_t stage_count;
     char escape;        /* '\\' or '`' */
     const char *syntax; /* the value of the syntax directive, or NULL */
+    const char *check;  /* the value of the check directive, or NULL; lint.h reads it */
     struct arena *arena;
 };
 

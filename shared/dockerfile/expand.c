@@ -15,13 +15,46 @@ struct job {
     struct error *err;
 };
 
+/* Instructions to the builder that never reach the environment. */
+static bool is_control_arg(const char *name)
+{
+    return !strcmp(name, "BUILDKIT_SBOM_SCAN_CONTEXT") || !strcmp(name, "BUILDKIT_SBOM_SCAN_STAGE");
+}
+
+static bool is_declared(const struct dockerfile_scope *scope, const char *name)
+{
+    for (size_t i = 0; i < scope->args.count; i++)
+        if (!strcmp(scope->args.items[i], name))
+            return true;
+    return is_control_arg(name);
+}
+
+/* What the last word looked for in vain. */
+static void tell_undefined(struct dockerfile_scope *scope)
+{
+    struct lint_names *names = scope->names;
+    for (size_t i = 0; names && !names->lint->images_unknown && i < names->unset.count; i++) {
+        const char *name = names->unset.items[i];
+        if (is_declared(scope, name))
+            continue;
+        AUTO(arena_free) struct arena *scratch = arena_new(DOCKERFILE_MEMORY_MAX);
+        const char *meant = scratch ? scope_suggest(scope, span_of(name), scratch) : NULL;
+        const char *hint = meant ? arena_printf(scratch, " (did you mean $%s?)", meant) : "";
+        lint_report(names->lint, LINT_UNDEFINED_VAR, name, hint ? hint : "", NULL);
+    }
+    if (names)
+        names->set.count = names->unset.count = 0;
+}
+
 /* A single word into the arena; NULL stays NULL. */
 static bool expand_text(struct job *job, const char *text, const char **out)
 {
     if (!text)
         return true;
     AUTO(bytes_release) struct bytes value = BYTES(DOCKERFILE_WORD_MAX);
-    if (!dockerfile_expand_word(job->scope, text, job->scope->escape, &value, job->err))
+    bool ok = dockerfile_expand_word(job->scope, text, job->scope->escape, &value, job->err);
+    tell_undefined(job->scope);
+    if (!ok)
         return false;
     *out = arena_dup(job->arena, bytes_span(&value));
     return *out || no_memory(job->err);
@@ -71,12 +104,6 @@ static bool expand_label(struct job *job, struct dockerfile_instruction *it)
     return expand_pairs(job, it->pairs, &it->pairs);
 }
 
-/* Instructions to the builder that never reach the environment. */
-static bool is_control_arg(const char *name)
-{
-    return !strcmp(name, "BUILDKIT_SBOM_SCAN_CONTEXT") || !strcmp(name, "BUILDKIT_SBOM_SCAN_STAGE");
-}
-
 /* The build argument, else the default, else what is global. */
 static bool arg_value(struct job *job, const struct dockerfile_pair *in, struct dockerfile_pair *out)
 {
@@ -114,7 +141,9 @@ static bool expand_body(struct job *job, struct dockerfile_heredoc *heredoc)
     AUTO(bytes_release) struct bytes body = BYTES(DOCKERFILE_SIZE_MAX);
     if (!heredoc->expand)
         return true;
-    if (!dockerfile_expand_body(job->scope, heredoc->body, &body, job->err))
+    bool ok = dockerfile_expand_body(job->scope, heredoc->body, &body, job->err);
+    tell_undefined(job->scope);
+    if (!ok)
         return false;
     heredoc->body = arena_dup(job->arena, bytes_span(&body));
     return heredoc->body || no_memory(job->err);
@@ -219,9 +248,11 @@ static bool expand_expose(struct job *job, struct dockerfile_instruction *it)
         if (!dockerfile_expand_words(job->scope, it->list.items[i], job->scope->escape, job->arena, &words, job->err))
             return false;
         for (size_t j = 0; j < words.count; j++)
-            if (!ports_add(job->arena, words.items[j], &seen, &ports, job->err))
+            if (!ports_add(job->arena, words.items[j], scope_lint(job->scope), &seen, &ports, job->err))
                 return false;
     }
+    if (job->scope->names)
+        job->scope->names->set.count = job->scope->names->unset.count = 0; /* nothing is told of EXPOSE's variables */
     it->list = words_of(&ports);
     return true;
 }
@@ -250,6 +281,9 @@ static bool expand_workdir(struct job *job, struct dockerfile_instruction *it)
 {
     if (!expand_value(job, it))
         return false;
+    if (*it->value != '/' && !job->scope->workdir_set)
+        lint_report(scope_lint(job->scope), LINT_WORKDIR_RELATIVE_PATH, it->value, NULL, NULL);
+    job->scope->workdir_set = true;
     if (*it->value != '/')
         it->value = path_join(job->arena, job->scope->workdir, it->value);
     if (!it->value)
@@ -269,6 +303,7 @@ static bool expand_shell(struct job *job, struct dockerfile_instruction *it)
         if (!word_add(arena, &words, arena_dup(arena, span_of(it->command.args.items[i])), job->err))
             return false;
     job->scope->shell = words_of(&words);
+    job->scope->shell_set = true;
     return true;
 }
 

@@ -554,3 +554,22 @@ bool ignore_may_include_below(const struct ignore *ignore, struct span path)
             return true;
     return false;
 }
+
+bool ignore_has_exceptions(const struct ignore *ignore)
+{
+    for (size_t i = 0; i < ignore->count; i++)
+        if (ignore->patterns[i].exception)
+            return true;
+    return false;
+}
+
+bool ignore_leaves_out_root(const struct ignore *ignore)
+{
+    for (size_t i = 0; i < ignore->count; i++) {
+        const struct pattern *pattern = &ignore->patterns[i];
+        if (!pattern->exception &&
+            (span_is(pattern->text, "*") || span_is(pattern->text, "**") || span_is(pattern->text, "**/*")))
+            return true;
+    }
+    return false;
+}

@@ -30,4 +30,9 @@ bool ignore_excludes(const struct ignore *ignore, struct span path);
 /* The path is a directory that is left out: may something below it be let in again by an exception? False: skip it. */
 bool ignore_may_include_below(const struct ignore *ignore, struct span path);
 
+/* Does a pattern let something in again? Does one that is plainly for everything (`*`, `**`, double-star slash star) leave
+ * the root's own entries out? */
+bool ignore_has_exceptions(const struct ignore *ignore);
+bool ignore_leaves_out_root(const struct ignore *ignore);
+
 #endif

@@ -46,6 +46,7 @@ static bool parse_pairs(struct arena *arena, const struct node *node, struct doc
             return error_set(err, ERROR_INVALID, "%s names can not be blank", dockerfile_op_name(node->op));
     }
     out->pairs = (struct dockerfile_pairs){ pairs, count };
+    out->legacy_pair = node->legacy;
     return true;
 }
 
@@ -160,6 +161,8 @@ static bool parse_from(struct arena *arena, const struct node *node, struct dock
 {
     const char *const *args = node->args.items;
     if (node->args.count == 3 && !strcasecmp(args[1], "as")) {
+        out->from.as = args[1];
+        out->from.written_name = args[2];
         out->from.name = text_lower(arena, span_of(args[2]));
         if (!out->from.name)
             return no_memory(err);
@@ -444,7 +447,12 @@ bool instruction_from(struct arena *arena, const struct node *node, struct docke
         return error_set(err, ERROR_INVALID, "a NUL byte in a JSON string");
     if (node->op == DOCKERFILE_OPS)
         return unknown_instruction(node->name, err);
-    struct dockerfile_instruction made = { .op = node->op, .line = node->first, .last_line = node->last };
+    struct dockerfile_instruction made = { .op = node->op,
+                                           .line = node->first,
+                                           .last_line = node->last,
+                                           .name = node->name,
+                                           .comments = words_of(&node->comments),
+                                           .empty_continuation = node->empty_continuation };
     made.text = arena_dup(arena, text_trim(span_of(node->line)));
     if (!made.text)
         return no_memory(err);

@@ -3,7 +3,11 @@
 #include <string.h>
 #include <strings.h>
 
-static const char *const directive_names[] = { "syntax", "escape", "check" };
+static const char *const directive_names[] = {
+    [DIRECTIVE_SYNTAX] = "syntax", [DIRECTIVE_ESCAPE] = "escape", [DIRECTIVE_CHECK] = "check"
+};
+
+enum { COMMENTS_MAX = 100 }; /* kept above one instruction */
 
 struct lexer lexer_on(struct arena *arena, struct span text)
 {
@@ -39,31 +43,15 @@ static bool set_escape(struct lexer *lexer, struct span value, struct error *err
     return true;
 }
 
-/* skip=A,B|all;error=true|false;experimental=A|all: only its form matters here. */
-static bool check_options(struct span value, struct error *err)
-{
-    while (value.data) {
-        struct span option = text_trim(span_cut(&value, ';'));
-        struct span rest = option, key = text_trim(span_cut(&rest, '='));
-        bool known = span_is(key, "skip") || span_is(key, "experimental") || span_is(key, "error");
-        if (!rest.data || !known)
-            return error_set(err, ERROR_INVALID, "invalid check option \"%.*s\"", SPAN_ARGS(option));
-        bool ignored = false;
-        if (span_is(key, "error") && !bool_parse(text_trim(rest), &ignored))
-            return error_set(err, ERROR_INVALID, "failed to parse check option \"error\": invalid syntax");
-    }
-    return true;
-}
-
-static bool take_directive(struct lexer *lexer, size_t row, struct span value, struct error *err)
+static bool take_directive(struct lexer *lexer, int row, struct span value, struct error *err)
 {
     if (lexer->directives_seen & (1u << row))
         return error_set(err, ERROR_INVALID, "only one %s parser directive can be used", directive_names[row]);
     lexer->directives_seen |= 1u << row;
-    if (row == 1)
+    if (row == DIRECTIVE_ESCAPE)
         return set_escape(lexer, value, err);
-    if (row == 2)
-        return check_options(value, err);
+    if (row == DIRECTIVE_CHECK)
+        return true; /* check.c reads it */
     struct span rest = value, syntax = span_cut(&rest, ' ');
     lexer->syntax = arena_dup(lexer->arena, syntax);
     return lexer->syntax || no_memory(err);
@@ -74,30 +62,32 @@ static bool is_letter(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-/* ^#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$ with one of our names; anything else ends the directives. */
-static bool directive(struct lexer *lexer, struct span line, struct error *err)
+/* ^([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$ */
+int directive_parse(struct span line, struct span *value)
 {
-    if (lexer->directives_over)
-        return true;
-    lexer->directives_over = true;
-    if (!span_starts(line, "#"))
-        return true;
-    struct span rest = text_trim_left(text_skip(line, 1));
+    struct span rest = text_trim_left(line);
     size_t length = 0;
     while (length < rest.len &&
            (is_letter(rest.data[length]) || (length && rest.data[length] >= '0' && rest.data[length] <= '9')))
         length++;
-    struct span value = text_trim_left(text_skip(rest, length));
-    if (!span_starts(value, "="))
-        return true;
-    value = text_trim(text_skip(value, 1));
-    for (size_t row = 0; value.len && row < sizeof directive_names / sizeof *directive_names; row++) {
-        if (strlen(directive_names[row]) != length || strncasecmp(rest.data, directive_names[row], length) != 0)
-            continue;
-        lexer->directives_over = false;
-        return take_directive(lexer, row, value, err);
-    }
-    return true;
+    struct span behind = text_trim_left(text_skip(rest, length));
+    if (!span_starts(behind, "="))
+        return -1;
+    *value = text_trim(text_skip(behind, 1));
+    for (int row = 0; value->len && row < DIRECTIVES; row++)
+        if (strlen(directive_names[row]) == length && !strncasecmp(rest.data, directive_names[row], length))
+            return row;
+    return -1;
+}
+
+/* A line that is no directive ends them. *found: it was one. */
+static bool directive(struct lexer *lexer, struct span line, bool *found, struct error *err)
+{
+    struct span value;
+    int row = lexer->directives_over || !span_starts(line, "#") ? -1 : directive_parse(text_skip(line, 1), &value);
+    lexer->directives_over = row < 0;
+    *found = row >= 0;
+    return row < 0 || take_directive(lexer, row, value, err);
 }
 
 static bool is_comment(struct span line)
@@ -117,14 +107,30 @@ static bool cut_continuation(const struct lexer *lexer, struct span *line)
     return true;
 }
 
+/* Comments are kept for the instruction below them; an empty one makes a new beginning. Of very many the last is kept. */
+static bool keep_comment(struct lexer *lexer, struct span line, struct error *err)
+{
+    struct word_list *comments = &lexer->comments;
+    struct span comment = text_trim(text_skip(line, 1));
+    if (!comment.len)
+        comments->count = 0;
+    else if (comments->count < COMMENTS_MAX)
+        return word_add(lexer->arena, comments, arena_dup(lexer->arena, comment), err);
+    else
+        comments->items[COMMENTS_MAX - 1] = arena_dup(lexer->arena, comment);
+    return !comments->count || comments->items[comments->count - 1] || no_memory(err);
+}
+
 /* Lines that continue the first one; comments and empty lines between them are passed over. */
-static bool join_lines(struct lexer *lexer, struct bytes *joined, struct error *err)
+static bool join_lines(struct lexer *lexer, struct bytes *joined, bool *empty, struct error *err)
 {
     for (bool more = true; more && lexer->rest.len;) {
         struct span line, whole;
         if (!next_line(lexer, &line, &whole, err))
             return false;
-        if (is_comment(line) || !text_trim_left(line).len)
+        bool blank = !text_trim_left(line).len;
+        *empty = *empty || blank;
+        if (is_comment(line) || blank)
             continue;
         more = cut_continuation(lexer, &line);
         if (!bytes_append_span(joined, line, err))
@@ -204,18 +210,30 @@ static bool read_heredocs(struct lexer *lexer, struct node *node, struct error *
     return true;
 }
 
-static bool make_node(struct lexer *lexer, unsigned first, struct span line, struct node **out, struct error *err)
+static bool make_node(struct lexer *lexer, unsigned first, struct span line, struct node *node, struct error *err)
 {
-    struct node *node = arena_take(lexer->arena, sizeof *node);
-    if (!node)
-        return no_memory(err);
     node->first = first;
+    node->comments = lexer->comments;
+    lexer->comments = (struct word_list){ 0 };
     if (!node_parse(lexer->arena, lexer->escape, line, node, err))
         return error_wrap(err, "dockerfile parse error on line %u", first);
     if (!read_heredocs(lexer, node, err))
         return false;
     node->last = lexer->number;
-    *out = node;
+    return true;
+}
+
+/* What stands before an instruction. *line is left empty when nothing of the instruction stands there. */
+static bool take_comment(struct lexer *lexer, struct span *line, struct error *err)
+{
+    bool is_directive = false;
+    struct span text = text_trim_left(*line);
+    if (!directive(lexer, text, &is_directive, err))
+        return error_wrap(err, "dockerfile parse error on line %u", lexer->number);
+    bool comment = is_comment(text);
+    if (comment && !is_directive && !keep_comment(lexer, *line, err))
+        return false;
+    *line = comment ? (struct span){ text.data, 0 } : text;
     return true;
 }
 
@@ -225,20 +243,21 @@ bool lexer_next(struct lexer *lexer, struct node **out, struct error *err)
     *out = NULL;
     while (lexer->rest.len) {
         struct span line, whole;
-        if (!next_line(lexer, &line, &whole, err))
+        bool empty = false;
+        if (!next_line(lexer, &line, &whole, err) || !take_comment(lexer, &line, err))
             return false;
-        line = text_trim_left(line);
-        if (!directive(lexer, line, err))
-            return error_wrap(err, "dockerfile parse error on line %u", lexer->number);
         unsigned first = lexer->number;
-        if (is_comment(line))
-            line.len = 0;
         bool more = cut_continuation(lexer, &line);
         if (!line.len && !more)
             continue;
-        if (!bytes_append_span(&joined, line, err) || (more && !join_lines(lexer, &joined, err)))
+        if (!bytes_append_span(&joined, line, err) || (more && !join_lines(lexer, &joined, &empty, err)))
             return false;
-        return make_node(lexer, first, bytes_span(&joined), out, err);
+        struct node *node = arena_take(lexer->arena, sizeof *node);
+        if (!node)
+            return no_memory(err);
+        node->empty_continuation = empty ? lexer->number : 0;
+        *out = node;
+        return make_node(lexer, first, bytes_span(&joined), node, err);
     }
     return true;
 }

@@ -6,8 +6,10 @@
 
 /* One instruction before anybody knows what it means. */
 struct node {
-    const char *name; /* as written */
-    const char *line; /* the whole, joined */
+    const char *name;          /* as written */
+    const char *line;          /* the whole, joined */
+    struct word_list comments; /* that stand above it */
+    bool legacy;               /* ENV and LABEL: `KEY value` */
     struct word_list flags;
     struct word_list args; /* by the rules of this instruction; pairs of ENV and LABEL as key, value, key, ... */
     bool json;             /* args are the elements of a JSON array */
@@ -16,7 +18,8 @@ struct node {
     struct dockerfile_heredoc *heredocs;
     size_t heredoc_count;
     unsigned first, last;
-    enum dockerfile_op op; /* DOCKERFILE_OPS: unknown */
+    unsigned empty_continuation; /* the last of the joined lines when an empty one is among them, otherwise 0 */
+    enum dockerfile_op op;       /* DOCKERFILE_OPS: unknown */
 };
 
 struct lexer {
@@ -25,6 +28,7 @@ struct lexer {
     unsigned number; /* lines read */
     char escape;
     const char *syntax;
+    struct word_list comments; /* since the last instruction */
     bool directives_over;
     unsigned directives_seen; /* bit per row */
 };
@@ -38,6 +42,10 @@ bool lexer_next(struct lexer *lexer, struct node **out, struct error *err);
 bool node_parse(struct arena *arena, char escape, struct span line, struct node *node, struct error *err);
 
 enum dockerfile_op op_of(const char *name);
+
+/* "name = value" of a line without its "#", for one of the directives; its row (syntax, escape, check), or -1. */
+enum { DIRECTIVE_SYNTAX, DIRECTIVE_ESCAPE, DIRECTIVE_CHECK, DIRECTIVES };
+int directive_parse(struct span line, struct span *value);
 
 /* Is the word a heredoc's start? *found tells; the name is in the arena. */
 bool heredoc_parse(struct arena *arena, struct span word, struct dockerfile_heredoc *out, bool *found,

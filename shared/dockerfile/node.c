@@ -115,6 +115,7 @@ static bool legacy_pair(struct arena *arena, struct span rest, struct node *node
 {
     size_t key = separator_find(rest, 0);
     node->args.count = 0;
+    node->legacy = true;
     if (key == rest.len)
         return error_set(err, ERROR_INVALID, "%s must have two arguments", dockerfile_op_name(node->op));
     return add_span(arena, &node->args, (struct span){ rest.data, key }, err) &&

@@ -1,5 +1,7 @@
 #include "shared/dockerfile/plan.h"
 
+#include "shared/dockerfile/imagename.h"
+#include "shared/dockerfile/platform.h"
 #include "shared/dockerfile/scope_private.h"
 
 #include <string.h>
@@ -54,95 +56,7 @@ static const char *expand_global(struct dockerfile_plan *plan, const char *word,
     return text;
 }
 
-static bool is_component(struct span part)
-{
-    for (size_t i = 0; i < part.len; i++) {
-        char c = part.data[i];
-        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-        if (!letter && !(c >= '0' && c <= '9') && c != '_' && c != '.' && c != '-')
-            return false;
-    }
-    return part.len;
-}
-
-static bool bad_platform(const char *written, const char *value, struct span part, struct error *err)
-{
-    AUTO(free) char *quoted = quote(span_of(value)), *component = quote(part);
-    return error_set(err, ERROR_INVALID,
-                     "failed to parse platform %s: %s is an invalid component of %s: platform specifier component must "
-                     "match \"^[A-Za-z0-9_.-]+$\": invalid argument",
-                     written, component ? component : "", quoted ? quoted : "");
-}
-
-static const char *known_os(const char *name)
-{
-    static const char *const systems[] = { "linux",   "windows", "darwin",  "freebsd",   "netbsd",  "openbsd",
-                                           "solaris", "aix",     "android", "dragonfly", "illumos", "ios",
-                                           "js",      "plan9",   "nacl",    "wasip1",    "hurd",    "zos" };
-    for (size_t i = 0; i < sizeof systems / sizeof *systems; i++)
-        if (!strcasecmp(systems[i], name))
-            return systems[i];
-    return !strcasecmp(name, "macos") ? "darwin" : NULL;
-}
-
-/* The names that containerd's platforms.Normalize brings together. */
-static void normalize_arch(const char **arch, const char **variant)
-{
-    static const struct {
-        const char *arch, *variant, *to_arch, *to_variant; /* NULL: any, or as it is */
-    } rows[] = {
-        { "i386", NULL, "386", "" },     { "x86_64", "v1", "amd64", "" },    { "x86-64", "v1", "amd64", "" },
-        { "amd64", "v1", "amd64", "" },  { "x86_64", NULL, "amd64", NULL },  { "x86-64", NULL, "amd64", NULL },
-        { "aarch64", "8", "arm64", "" }, { "aarch64", "v8", "arm64", "" },   { "arm64", "8", "arm64", "" },
-        { "arm64", "v8", "arm64", "" },  { "aarch64", NULL, "arm64", NULL }, { "armhf", NULL, "arm", "v7" },
-        { "armel", NULL, "arm", "v6" },  { "arm", "", "arm", "v7" },         { "arm", "7", "arm", "v7" },
-        { "arm", "5", "arm", "v5" },     { "arm", "6", "arm", "v6" },        { "arm", "8", "arm", "v8" },
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        if (strcasecmp(rows[i].arch, *arch) != 0 || (rows[i].variant && strcasecmp(rows[i].variant, *variant) != 0))
-            continue;
-        *arch = rows[i].to_arch;
-        *variant = rows[i].to_variant ? rows[i].to_variant : *variant;
-        return;
-    }
-}
-
-/* "os", "arch", "os/arch" or "os/arch/variant" */
-static const char *parse_platform(struct dockerfile_plan *plan, const char *written, const char *value,
-                                  struct error *err)
-{
-    const char *parts[3] = { "", "", "" };
-    size_t count = 0;
-    for (struct span rest = span_of(value); rest.data; count++) {
-        struct span part = span_cut(&rest, '/');
-        if (count == 3) {
-            AUTO(free) char *quoted = quote(span_of(value));
-            error_set(err, ERROR_INVALID,
-                      "failed to parse platform %s: %s: cannot parse platform specifier: invalid argument", written,
-                      quoted ? quoted : "");
-            return NULL;
-        }
-        if (!is_component(part)) {
-            bad_platform(written, value, part, err);
-            return NULL;
-        }
-        parts[count] = text_lower(plan->arena, part);
-        if (!parts[count]) {
-            no_memory(err);
-            return NULL;
-        }
-    }
-    const char *os = known_os(parts[0]), *arch = count > 1 ? parts[1] : os ? "amd64" : parts[0], *variant = parts[2];
-    if (!os)
-        os = count > 1 ? parts[0] : "linux";
-    normalize_arch(&arch, &variant);
-    const char *out = arena_printf(plan->arena, "%s/%s%s%s", os, arch, *variant ? "/" : "", variant);
-    if (!out)
-        no_memory(err);
-    return out;
-}
-
-/* The names of variables in an expression that are not set, to guess what was meant. */
+/* The variable that an expression may have meant. */
 static const char *suggest_variable(const struct dockerfile_scope *global, const char *expression, struct arena *arena)
 {
     const char *dollar = strchr(expression, '$');
@@ -150,13 +64,7 @@ static const char *suggest_variable(const struct dockerfile_scope *global, const
         return NULL;
     dollar += dollar[1] == '{' ? 2 : 1;
     struct span name = { dollar, strspn(dollar, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") };
-    const char *wrong = arena_dup(arena, name), *names[64];
-    size_t count = 0;
-    for (size_t i = 0; i < global->env.count && count < 64; i++) {
-        names[count] = arena_dup(arena, env_key(global->env.items[i]));
-        count += names[count] != NULL;
-    }
-    return wrong && *wrong ? suggest(wrong, names, count, true) : NULL;
+    return name.len ? scope_suggest(global, name, arena) : NULL;
 }
 
 static bool resolve_platform(struct dockerfile_plan *plan, const char *written, struct dockerfile_plan_stage *stage,
@@ -174,7 +82,7 @@ static bool resolve_platform(struct dockerfile_plan *plan, const char *written, 
                                : "empty platform value from expression %s",
                          written, meant);
     }
-    stage->platform = parse_platform(plan, written, value, err);
+    stage->platform = platform_parse(plan->arena, written, value, err);
     return stage->platform;
 }
 
@@ -208,6 +116,27 @@ static bool parse_index(const char *text, long *out)
     return true;
 }
 
+static const char *unset(const void *context, struct span name)
+{
+    (void)context;
+    (void)name;
+    return NULL;
+}
+
+/* Quotes, escapes and variables must leave it as it is. */
+static bool check_plain(const struct dockerfile_plan *plan, const char *from, struct error *err)
+{
+    const struct word_rules rules = { .escape = plan->dockerfile->escape };
+    static const struct word_env nothing = { unset, NULL };
+    AUTO(bytes_release) struct bytes result = BYTES(DOCKERFILE_WORD_MAX);
+    if (!word_expand(span_of(from), &rules, &nothing, &result, NULL, NULL, err))
+        return false;
+    return !strcmp(bytes_text(&result), from) ||
+           error_set(err, ERROR_INVALID,
+                     "variable expansion is not supported for --from, define a new stage with FROM using ARG from "
+                     "global scope as a workaround");
+}
+
 bool dockerfile_plan_source(const struct dockerfile_plan *plan, size_t stage, const char *from,
                             struct dockerfile_source *out, struct error *err)
 {
@@ -218,6 +147,8 @@ bool dockerfile_plan_source(const struct dockerfile_plan *plan, size_t stage, co
         *out = (struct dockerfile_source){ .kind = DOCKERFILE_CONTEXT };
         return true;
     }
+    if (!check_plain(plan, from, err))
+        return false;
     if (parse_index(from, &index)) {
         if (index < 0 || (size_t)index >= count)
             return error_set(err, ERROR_INVALID, "invalid stage index %ld", index);
@@ -229,10 +160,6 @@ bool dockerfile_plan_source(const struct dockerfile_plan *plan, size_t stage, co
         *out = (struct dockerfile_source){ .kind = DOCKERFILE_STAGE, .stage = named };
         return true;
     }
-    if (strchr(from, '$'))
-        return error_set(err, ERROR_INVALID,
-                         "variable expansion is not supported for --from, define a new stage with FROM using ARG from "
-                         "global scope as a workaround");
     *out = (struct dockerfile_source){ .kind = DOCKERFILE_IMAGE, .image = from };
     return true;
 }
@@ -372,6 +299,45 @@ static bool check_circles(struct dockerfile_plan *plan, struct error *err)
     return true;
 }
 
+static bool check_image(const char *image, unsigned line, struct error *err)
+{
+    if (!strcmp(image, "scratch") || image_name_check(image, err))
+        return true;
+    AUTO(free) char *quoted = quote(span_of(image));
+    error_wrap(err, "failed to parse stage name %s", quoted ? quoted : "");
+    return error_wrap(err, "dockerfile line %u", line);
+}
+
+static bool check_images_of(const struct dockerfile_plan *plan, size_t stage, const struct dockerfile_instruction *it,
+                            struct error *err)
+{
+    struct dockerfile_source source = { 0 };
+    if (it->op == DOCKERFILE_COPY)
+        return dockerfile_plan_source(plan, stage, it->copy.from, &source, err) &&
+               (source.kind != DOCKERFILE_IMAGE || check_image(source.image, it->line, err));
+    for (size_t i = 0; it->op == DOCKERFILE_RUN && i < it->run.mounts.count; i++) {
+        dockerfile_plan_mount_source(plan, it->run.mounts.items[i].from, &source);
+        if (source.kind == DOCKERFILE_IMAGE && !check_image(source.image, it->line, err))
+            return false;
+    }
+    return true;
+}
+
+/* Every image that is named, in stages that are not needed too. */
+static bool check_images(const struct dockerfile_plan *plan, struct error *err)
+{
+    const struct dockerfile *dockerfile = plan->dockerfile;
+    for (size_t i = 0; i < dockerfile->stage_count; i++)
+        if (plan->stages[i].base.kind == DOCKERFILE_IMAGE &&
+            !check_image(plan->stages[i].base.image, dockerfile->stages[i].line, err))
+            return false;
+    for (size_t i = 0; i < dockerfile->stage_count; i++)
+        for (size_t j = 0; j < dockerfile->stages[i].count; j++)
+            if (!check_images_of(plan, i, &dockerfile->stages[i].instructions[j], err))
+                return false;
+    return true;
+}
+
 static bool mark_needed(struct dockerfile_plan *plan, size_t stage, size_t source, const char *from, struct error *err)
 {
     (void)stage;
@@ -417,7 +383,7 @@ static bool find_target(struct dockerfile_plan *plan, const char *target, struct
                      quoted ? quoted : "", meant);
 }
 
-static bool plan_fill(struct dockerfile_plan *plan, const char *target, struct error *err)
+static bool plan_fill(struct dockerfile_plan *plan, const struct dockerfile_options *options, struct error *err)
 {
     size_t count = plan->dockerfile->stage_count;
     plan->stages = arena_take(plan->arena, count * sizeof *plan->stages);
@@ -426,15 +392,16 @@ static bool plan_fill(struct dockerfile_plan *plan, const char *target, struct e
     for (size_t i = 0; i < count; i++)
         if (!resolve_base(plan, i, err))
             return error_wrap(err, "dockerfile line %u", plan->dockerfile->stages[i].line);
-    if (!find_target(plan, target, err))
+    if (!find_target(plan, options->target, err))
         return false;
-    if (!check_circles(plan, err))
+    if (!check_circles(plan, err) || !check_images(plan, err))
         return false;
     for (size_t i = 0; i < count; i++)
         if (!visit_stage(plan, i, check_order, err))
             return false;
-    plan->stages[plan->target].needed = true;
-    return mark_from(plan, plan->target, err);
+    for (size_t i = 0; i < count; i++)
+        plan->stages[i].needed = options->all_stages || i == plan->target;
+    return mark_from(plan, count - 1, err);
 }
 
 struct dockerfile_plan *dockerfile_plan_new(const struct dockerfile *dockerfile, const struct dockerfile_scope *global,
@@ -449,7 +416,7 @@ struct dockerfile_plan *dockerfile_plan_new(const struct dockerfile *dockerfile,
     }
     plan->dockerfile = dockerfile;
     plan->global = global;
-    return plan_fill(plan, options->target, err) ? TAKE(plan) : NULL;
+    return plan_fill(plan, options, err) ? TAKE(plan) : NULL;
 }
 
 bool dockerfile_plan_triggers(struct dockerfile_plan *plan, size_t index, struct dockerfile_words onbuild,

@@ -1,5 +1,6 @@
 #include "shared/dockerfile/port.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 #include <strings.h>
 
@@ -39,6 +40,21 @@ static bool check_host(struct span host, unsigned first, unsigned last, struct s
     return true;
 }
 
+/* The address before the ports, IPv6 in brackets or not. */
+static bool check_address(struct span address, struct error *err)
+{
+    char text[INET6_ADDRSTRLEN];
+    unsigned char binary[sizeof(struct in6_addr)];
+    bool brackets = address.len > 1 && address.data[0] == '[' && address.data[address.len - 1] == ']';
+    struct span plain = brackets ? (struct span){ address.data + 1, address.len - 2 } : address;
+    if (!address.len)
+        return true;
+    snprintf(text, sizeof text, "%.*s", SPAN_ARGS(plain));
+    bool valid =
+        plain.len < sizeof text && (inet_pton(AF_INET, text, binary) == 1 || inet_pton(AF_INET6, text, binary) == 1);
+    return valid || error_set(err, ERROR_INVALID, "invalid IP address: %.*s", SPAN_ARGS(plain));
+}
+
 static const char *const protocols[PORT_PROTOCOLS] = { "tcp", "udp", "sctp" };
 
 /* Its row; PORT_PROTOCOLS when unknown. */
@@ -63,27 +79,33 @@ static bool add_port(struct arena *arena, unsigned number, size_t row, struct po
     return word_add(arena, out, arena_printf(arena, "%u/%s", number, protocols[row]), err);
 }
 
-bool ports_add(struct arena *arena, const char *spec, struct port_set *seen, struct word_list *out, struct error *err)
+bool ports_add(struct arena *arena, const char *spec, struct lint *lint, struct port_set *seen, struct word_list *out,
+               struct error *err)
 {
-    struct span all = span_of(spec), host = { 0 }, container = all;
+    struct span all = span_of(spec), address = { 0 }, host = { 0 }, container = all;
     long colon = span_find_last(all, ':');
     if (colon >= 0) {
         container = text_skip(all, (size_t)colon + 1);
         host = (struct span){ all.data, (size_t)colon };
         long before = span_find_last(host, ':');
-        if (before >= 0)
-            host = text_skip(host, (size_t)before + 1);
+        address = (struct span){ all.data, before >= 0 ? (size_t)before : 0 };
+        host = text_skip(host, before >= 0 ? (size_t)before + 1 : 0);
     }
     struct span protocol = container, port = span_cut(&protocol, '/');
     unsigned first = 0, last = 0;
+    AUTO(free) char *quoted = quote(all);
     if (!port.len)
-        return error_set(err, ERROR_INVALID, "no port specified: %.300s<empty>", spec);
+        return error_set(err, ERROR_INVALID, "invalid port: %s: no port specified", quoted ? quoted : "");
     size_t row = protocol_of(protocol);
-    if (row == PORT_PROTOCOLS) {
-        AUTO(free) char *quoted = quote(all);
+    if (row == PORT_PROTOCOLS)
         return error_set(err, ERROR_INVALID, "invalid port: %s: invalid proto: %.*s", quoted ? quoted : "",
                          SPAN_ARGS(protocol));
-    }
+    if (protocol.len && !span_is(protocol, protocols[row]))
+        lint_report(lint, LINT_EXPOSE_PROTO_CASING, spec, NULL, NULL);
+    if (address.len || host.len)
+        lint_report(lint, LINT_EXPOSE_INVALID_FORMAT, spec, NULL, NULL);
+    if (!check_address(address, err))
+        return false;
     if (!port_range(port, &first, &last))
         return error_set(err, ERROR_INVALID, "invalid containerPort: %.*s", SPAN_ARGS(port));
     if (!check_host(host, first, last, port, err))

@@ -57,6 +57,8 @@ static const char *get(const void *context, struct span name)
 {
     const struct dockerfile_scope *scope = context;
     size_t i = find(&scope->env, name);
+    if (scope->names)
+        lint_note(scope->names, name, i < scope->env.count);
     return i < scope->env.count ? value_at(&scope->env, i) : NULL;
 }
 
@@ -67,7 +69,24 @@ struct word_env scope_word_env(const struct dockerfile_scope *scope)
 
 const char *dockerfile_scope_get(const struct dockerfile_scope *scope, const char *name)
 {
-    return get(scope, span_of(name));
+    size_t i = find(&scope->env, span_of(name));
+    return i < scope->env.count ? value_at(&scope->env, i) : NULL;
+}
+
+struct lint *scope_lint(const struct dockerfile_scope *scope)
+{
+    return scope->names ? scope->names->lint : NULL;
+}
+
+const char *scope_suggest(const struct dockerfile_scope *scope, struct span name, struct arena *arena)
+{
+    size_t count = 0;
+    const char *wrong = arena_dup(arena, name), **names = arena_take(arena, (scope->env.count + 1) * sizeof *names);
+    for (size_t i = 0; names && i < scope->env.count; i++) {
+        names[count] = arena_dup(arena, env_key(scope->env.items[i]));
+        count += names[count] != NULL;
+    }
+    return wrong && names ? suggest(wrong, names, count, true) : NULL;
 }
 
 const char *scope_build_arg(const struct dockerfile_scope *scope, const char *name)
@@ -132,9 +151,10 @@ static bool set_platform(struct dockerfile_scope *scope, const char *prefix, con
     return true;
 }
 
-static bool define_global(struct dockerfile_scope *scope, const struct dockerfile_pair *pair, struct error *err)
+static bool define_global(struct dockerfile_scope *scope, const struct dockerfile_pair *pair, bool defaults_only,
+                          struct error *err)
 {
-    const char *given = scope_build_arg(scope, pair->key);
+    const char *given = defaults_only ? NULL : scope_build_arg(scope, pair->key);
     if (given || !pair->value)
         return !given || scope_set_env(scope, pair->key, given, err);
     AUTO(bytes_release) struct bytes value = BYTES(DOCKERFILE_WORD_MAX);
@@ -149,7 +169,7 @@ static const char *last_stage_name(const struct dockerfile *dockerfile)
 }
 
 static bool define_globals(struct dockerfile_scope *scope, const struct dockerfile *dockerfile,
-                           const struct dockerfile_options *options, struct error *err)
+                           const struct dockerfile_options *options, bool defaults_only, struct error *err)
 {
     const char *target_platform = options->target_platform ? options->target_platform : "linux/amd64";
     const char *build_platform = options->build_platform ? options->build_platform : "linux/amd64";
@@ -162,7 +182,7 @@ static bool define_globals(struct dockerfile_scope *scope, const struct dockerfi
     for (size_t i = 0; i < dockerfile->global_count; i++) {
         const struct dockerfile_instruction *arg = &dockerfile->globals[i];
         for (size_t j = 0; j < arg->pairs.count; j++)
-            if (!define_global(scope, &arg->pairs.items[j], err))
+            if (!define_global(scope, &arg->pairs.items[j], defaults_only, err))
                 return error_wrap(err, "dockerfile line %u", arg->line);
     }
     return true;
@@ -185,16 +205,32 @@ static bool copy_build_args(struct dockerfile_scope *scope, const struct dockerf
     return true;
 }
 
-struct dockerfile_scope *dockerfile_scope_global(const struct dockerfile *dockerfile,
-                                                 const struct dockerfile_options *options, struct error *err)
+static struct dockerfile_scope *global_scope(const struct dockerfile *dockerfile,
+                                             const struct dockerfile_options *options, bool defaults_only,
+                                             struct error *err)
 {
     AUTO(dockerfile_scope_free) struct dockerfile_scope *scope = scope_new(err);
     if (!scope)
         return NULL;
+    struct check settings;
     scope->escape = dockerfile->escape;
-    if (!copy_build_args(scope, &options->args, err) || !define_globals(scope, dockerfile, options, err))
+    if (!check_settings(scope->arena, dockerfile, &options->args, &settings, err))
+        return NULL;
+    if (!copy_build_args(scope, &options->args, err) || !define_globals(scope, dockerfile, options, defaults_only, err))
         return NULL;
     return TAKE(scope);
+}
+
+struct dockerfile_scope *dockerfile_scope_global(const struct dockerfile *dockerfile,
+                                                 const struct dockerfile_options *options, struct error *err)
+{
+    return global_scope(dockerfile, options, false, err);
+}
+
+struct dockerfile_scope *scope_global_defaults(const struct dockerfile *dockerfile,
+                                               const struct dockerfile_options *options, struct error *err)
+{
+    return global_scope(dockerfile, options, true, err);
 }
 
 /* The environment of an image's config, completed by a PATH, into config and over env. */
@@ -241,6 +277,7 @@ struct dockerfile_scope *dockerfile_scope_on_image(const struct dockerfile_scope
     scope->global = global;
     scope->escape = global->escape;
     scope->build_args = global->build_args;
+    scope->shell_set = base->shell.count > 0;
     if (base->shell.count && !copy_words(scope->arena, base->shell, &scope->shell, err))
         return NULL;
     if (base->workdir && *base->workdir)
@@ -264,6 +301,8 @@ struct dockerfile_scope *dockerfile_scope_on_stage(const struct dockerfile_scope
     scope->global = parent->global;
     scope->escape = parent->escape;
     scope->build_args = parent->build_args;
+    scope->shell_set = parent->shell_set;
+    scope->workdir_set = parent->workdir_set;
     scope->workdir = arena_dup(scope->arena, span_of(base.workdir));
     struct dockerfile_words env = { 0 }, args = { 0 };
     if (!scope->workdir) {

@@ -11,6 +11,7 @@
 struct dockerfile_options {
     struct dockerfile_pairs args; /* build arguments; of one name the last wins */
     const char *target;           /* the stage to build; NULL or "": the last */
+    bool all_stages;              /* every stage is needed, as a check of the whole file wants it */
     const char *target_platform;  /* "os/arch[/variant]"; NULL: linux/amd64 */
     const char *build_platform;   /* NULL: linux/amd64 */
 };

@@ -2,6 +2,7 @@
 #ifndef PUSHWRIGHT_DOCKERFILE_SCOPE_PRIVATE_H
 #define PUSHWRIGHT_DOCKERFILE_SCOPE_PRIVATE_H
 
+#include "shared/dockerfile/lint_private.h"
 #include "shared/dockerfile/scope.h"
 #include "shared/dockerfile/text.h"
 
@@ -14,7 +15,10 @@ struct dockerfile_scope {
     struct word_list config; /* "KEY=value", ENV only, in the order of first definition */
     struct word_list args;   /* names of ARGs in the order of declaration, each once */
     struct dockerfile_words shell;
+    bool shell_set; /* it is not what stands in for one */
     const char *workdir;
+    bool workdir_set;         /* by an instruction of this stage or of one that it stands on */
+    struct lint_names *names; /* NULL: nobody asks what is looked for */
 };
 
 const char *scope_build_arg(const struct dockerfile_scope *scope, const char *name);
@@ -22,6 +26,16 @@ bool scope_set_env(struct dockerfile_scope *scope, const char *key, const char *
 bool scope_set_config(struct dockerfile_scope *scope, const char *key, const char *value, struct error *err);
 bool scope_declare(struct dockerfile_scope *scope, const char *name, struct error *err);
 struct word_env scope_word_env(const struct dockerfile_scope *scope);
+
+/* The linter, or NULL. */
+struct lint *scope_lint(const struct dockerfile_scope *scope);
+
+/* The variable whose name is nearest to `name`, in the arena; NULL without one. */
+const char *scope_suggest(const struct dockerfile_scope *scope, struct span name, struct arena *arena);
+
+/* As dockerfile_scope_global() without build arguments, but for those that stand over the platform's. */
+struct dockerfile_scope *scope_global_defaults(const struct dockerfile *dockerfile,
+                                               const struct dockerfile_options *options, struct error *err);
 
 /* "KEY" of "KEY=value". */
 struct span env_key(const char *text);

@@ -26,7 +26,6 @@ static void test_refused_texts(void **state)
         { "# escape=x\nFROM a\n", "dockerfile parse error on line 1: invalid escape token 'x' does not match ` or \\" },
         { "# escape=`\n# escape=`\nFROM a\n",
           "dockerfile parse error on line 2: only one escape parser directive can be used" },
-        { "# check=foo\nFROM a\n", "dockerfile parse error on line 1: invalid check option \"foo\"" },
         { "FROM a b\n", "dockerfile parse error on line 1: FROM requires either one or three arguments" },
         { "FROM a AS 1x\n",
           "dockerfile parse error on line 1: invalid name for build stage: \"1x\", name can't start with "
