@@ -284,6 +284,8 @@ bool imageconfig_set_text(struct imageconfig *config, const char *key, const cha
     AUTO(bytes_release) struct bytes value = BYTES(IMAGECONFIG_MAX);
     struct json_writer w = json_writer_on(&value);
 
+    if (*text == '\0')
+        return imageconfig_set(config, key, (struct span){ 0 }, err);
     json_add_string(&w, NULL, text);
     return json_writer_end(&w, err) && imageconfig_set(config, key, bytes_span(&value), err);
 }

@@ -155,6 +155,7 @@ struct dockerfile_run {
     const char *script;              /* once expanded: the body of a lone heredoc that begins "#!", to stand at the path
                                        that command.args then names; NULL otherwise */
     struct dockerfile_mounts mounts; /* in the order of the flags */
+    struct dockerfile_words devices; /* that expanding refuses */
     const char *network;             /* "default", "none", "host" */
     const char *security;            /* "sandbox", "insecure" */
 };

@@ -365,6 +365,9 @@ static bool expand_run(struct job *job, struct dockerfile_instruction *it)
         return error_set(job->err, ERROR_INVALID, "arguments are required");
     if (!expand_mounts(job, &run->mounts))
         return false;
+    if (run->devices.count)
+        return error_set(job->err, ERROR_INVALID,
+                         "device feature is only supported in Dockerfile frontend 1.14.0-labs or later");
     if (!run->heredocs.count)
         return true;
     if (!run->command.shell || run->command.args.count != 1)
@@ -384,12 +387,22 @@ static bool nothing_to_expand(struct job *job, struct dockerfile_instruction *it
     return true;
 }
 
+/* A command that is not there is the empty text for the shell. */
+static bool expand_command(struct job *job, struct dockerfile_instruction *it)
+{
+    static const char *const empty[] = { "" };
+    (void)job;
+    if (it->command.shell && !it->command.args.count)
+        it->command.args = (struct dockerfile_words){ empty, 1 };
+    return true;
+}
+
 static expand_fn *const expanders[] = {
     [DOCKERFILE_ADD] = expand_copy,
     [DOCKERFILE_ARG] = expand_arg,
-    [DOCKERFILE_CMD] = nothing_to_expand,
+    [DOCKERFILE_CMD] = expand_command,
     [DOCKERFILE_COPY] = expand_copy,
-    [DOCKERFILE_ENTRYPOINT] = nothing_to_expand,
+    [DOCKERFILE_ENTRYPOINT] = expand_command,
     [DOCKERFILE_ENV] = expand_env,
     [DOCKERFILE_EXPOSE] = expand_expose,
     [DOCKERFILE_FROM] = nothing_to_expand, /* plan.c expands these, in the global scope */

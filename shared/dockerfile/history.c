@@ -63,12 +63,9 @@ static bool describe_pairs(const struct dockerfile_scope *scope, const struct do
 static bool describe_command(const struct dockerfile_scope *scope, const struct dockerfile_instruction *it,
                              struct bytes *out, struct error *err)
 {
-    static const char *const empty[] = { "" };
     struct dockerfile_words args = it->command.args;
     if (it->op == DOCKERFILE_SHELL || !it->command.shell)
         return append_list(out, args, it->op != DOCKERFILE_SHELL, err);
-    if (!args.count)
-        args = (struct dockerfile_words){ empty, 1 };
     return bytes_append_text(out, " [", err) && append_words(out, scope->shell, true, err) &&
            bytes_append_char(out, ' ', err) && append_words(out, args, true, err) && bytes_append_char(out, ']', err);
 }

@@ -398,13 +398,10 @@ struct ignore *ignore_parse(struct span text, struct error *err)
     AUTO(ignore_free) struct ignore *ignore = ignore_empty(err);
     if (text.data && span_starts(text, "\xEF\xBB\xBF"))
         text = text_skip(text, 3);
-    if (text.data && span_find(text, '\0') >= 0) {
-        error_set(err, ERROR_INVALID, "a NUL byte in an ignore file");
-        return NULL;
-    }
     while (ignore && text.data) {
         struct span line = span_cut(&text, '\n');
-        if (!span_starts(line, "#") && !add_line(ignore, line, err))
+        bool nothing = span_starts(line, "#") || span_find(line, '\0') >= 0; /* no path holds a NUL */
+        if (!nothing && !add_line(ignore, line, err))
             return NULL;
     }
     return TAKE(ignore);

@@ -286,12 +286,10 @@ static bool parse_run(struct arena *arena, const struct node *node, struct docke
     if (!flags_parse(arena, node, flags, sizeof flags / sizeof *flags, err))
         return false;
     run->command = command_of(node, 0);
+    run->devices = words_of(&devices);
     run->heredocs = (struct dockerfile_heredocs){ node->heredocs, node->heredoc_count };
     if (!parse_mounts(arena, &mounts, &run->mounts, err))
         return false;
-    if (devices.count)
-        return error_set(err, ERROR_INVALID,
-                         "device feature is only supported in Dockerfile frontend 1.14.0-labs or later");
     return check_run(run, err);
 }
 

@@ -206,7 +206,7 @@ enum dockerfile_op op_of(const char *name)
 }
 
 /* One flag of `rest` at *at, quotes and escapes processed. False in *found: the next word is none. */
-static bool take_flag(struct span rest, size_t *at, struct bytes *flag, struct error *err)
+static bool take_flag(char escape, struct span rest, size_t *at, struct bytes *flag, struct error *err)
 {
     char quote_char = 0;
     size_t p = *at;
@@ -218,7 +218,7 @@ static bool take_flag(struct span rest, size_t *at, struct bytes *flag, struct e
             quote_char = quote_char ? 0 : c;
             continue;
         }
-        if (c == '\\') { /* always the backslash, whatever the escape directive says */
+        if (c == escape) {
             if (p + 1 == rest.len)
                 continue;
             c = rest.data[++p];
@@ -231,7 +231,7 @@ static bool take_flag(struct span rest, size_t *at, struct bytes *flag, struct e
 }
 
 /* The flags at the front of *rest, which is cut to what stands behind them. */
-static bool take_flags(struct arena *arena, struct span *rest, struct word_list *flags, struct error *err)
+static bool take_flags(struct arena *arena, char escape, struct span *rest, struct word_list *flags, struct error *err)
 {
     AUTO(bytes_release) struct bytes flag = BYTES(DOCKERFILE_SIZE_MAX);
     for (;;) {
@@ -240,7 +240,7 @@ static bool take_flags(struct arena *arena, struct span *rest, struct word_list 
             return true;
         size_t at = 0;
         bytes_clear(&flag);
-        if (!take_flag(*rest, &at, &flag, err))
+        if (!take_flag(escape, *rest, &at, &flag, err))
             return false;
         *rest = text_skip(*rest, at);
         if (!strcmp(bytes_text(&flag), "--"))
@@ -260,7 +260,7 @@ bool node_parse(struct arena *arena, char escape, struct span line, struct node 
         return no_memory(err);
     node->op = op_of(node->name);
     struct span rest = text_skip(text, separator_end(text, end));
-    if (!take_flags(arena, &rest, &node->flags, err))
+    if (!take_flags(arena, escape, &rest, &node->flags, err))
         return false;
     rest = text_trim(rest);
     return node->op == DOCKERFILE_OPS || instructions[node->op].args(arena, escape, rest, node, err);

@@ -98,15 +98,42 @@ const char *scope_build_arg(const struct dockerfile_scope *scope, const char *na
     return NULL;
 }
 
+static void forget(struct word_list *env, const char *key)
+{
+    size_t i = find(env, span_of(key));
+    if (i == env->count)
+        return;
+    memmove(env->items + i, env->items + i + 1, (env->count - i - 1) * sizeof *env->items);
+    env->count--;
+}
+
 bool scope_set_env(struct dockerfile_scope *scope, const char *key, const char *value, struct error *err)
 {
     struct word_list *env = &scope->env;
-    size_t i = find(env, span_of(key));
-    if (i < env->count) {
-        memmove(env->items + i, env->items + i + 1, (env->count - i - 1) * sizeof *env->items);
-        env->count--;
-    }
+    forget(env, key);
     return add_variable(scope, env, arena_printf(scope->arena, "%s=%s", key, value), err);
+}
+
+static void set_build_arg(struct dockerfile_scope *scope, const char *name, const char *value)
+{
+    struct dockerfile_pair *args = scope->own_args;
+    for (size_t i = 0; i < scope->build_args.count; i++)
+        if (!strcmp(args[i].key, name))
+            args[i].value = value;
+}
+
+void scope_unset(struct dockerfile_scope *scope, const char *name)
+{
+    forget(&scope->env, name);
+    set_build_arg(scope, name, NULL);
+}
+
+bool scope_reset(struct dockerfile_scope *scope, const char *name, const char *value, bool as_build_arg,
+                 struct error *err)
+{
+    if (as_build_arg)
+        set_build_arg(scope, name, value);
+    return scope_set_env(scope, name, value, err);
 }
 
 bool scope_set_config(struct dockerfile_scope *scope, const char *key, const char *value, struct error *err)
@@ -201,6 +228,7 @@ static bool copy_build_args(struct dockerfile_scope *scope, const struct dockerf
         if (!copies[i].key || (args->items[i].value && !copies[i].value))
             return no_memory(err);
     }
+    scope->own_args = copies;
     scope->build_args = (struct dockerfile_pairs){ copies, args->count };
     return true;
 }
@@ -217,6 +245,8 @@ static struct dockerfile_scope *global_scope(const struct dockerfile *dockerfile
     if (!check_settings(scope->arena, dockerfile, &options->args, &settings, err))
         return NULL;
     if (!copy_build_args(scope, &options->args, err) || !define_globals(scope, dockerfile, options, defaults_only, err))
+        return NULL;
+    if (!defaults_only && !scope_read_epoch(scope, dockerfile, &options->contexts, err))
         return NULL;
     return TAKE(scope);
 }
@@ -288,6 +318,19 @@ struct dockerfile_scope *dockerfile_scope_on_image(const struct dockerfile_scope
         return NULL;
     }
     return take_environment(scope, base->env, err) ? TAKE(scope) : NULL;
+}
+
+struct dockerfile_scope *scope_copy(const struct dockerfile_scope *scope, struct error *err)
+{
+    AUTO(dockerfile_scope_free) struct dockerfile_scope *copy = scope_new(err);
+    if (!copy)
+        return NULL;
+    copy->escape = scope->escape;
+    copy->build_args = scope->build_args;
+    for (size_t i = 0; i < scope->env.count; i++)
+        if (!word_add(copy->arena, &copy->env, scope->env.items[i], err))
+            return NULL;
+    return TAKE(copy);
 }
 
 struct dockerfile_scope *dockerfile_scope_on_stage(const struct dockerfile_scope *parent, struct error *err)

@@ -9,11 +9,12 @@
 
 /* What the person or the rule that builds says. */
 struct dockerfile_options {
-    struct dockerfile_pairs args; /* build arguments; of one name the last wins */
-    const char *target;           /* the stage to build; NULL or "": the last */
-    bool all_stages;              /* every stage is needed, as a check of the whole file wants it */
-    const char *target_platform;  /* "os/arch[/variant]"; NULL: linux/amd64 */
-    const char *build_platform;   /* NULL: linux/amd64 */
+    struct dockerfile_pairs args;     /* build arguments; of one name the last wins */
+    const char *target;               /* the stage to build; NULL or "": the last */
+    struct dockerfile_pairs contexts; /* named contexts, name and what stands for it: see context.h */
+    bool all_stages;                  /* every stage is needed, as a check of the whole file wants it */
+    const char *target_platform;      /* "os/arch[/variant]"; NULL: linux/amd64 */
+    const char *build_platform;       /* NULL: linux/amd64 */
 };
 
 struct dockerfile_scope;
@@ -21,6 +22,24 @@ struct dockerfile_scope;
 /* Platform and build arguments and the global ARGs, for FROM lines. */
 struct dockerfile_scope *dockerfile_scope_global(const struct dockerfile *dockerfile,
                                                  const struct dockerfile_options *options, struct error *err);
+
+/* The time that SOURCE_DATE_EPOCH asks for. Of a context or a source the caller finds the time, and begins again with
+ * the seconds as the build argument; until then the variable is not set. */
+enum dockerfile_epoch_kind {
+    DOCKERFILE_EPOCH_UNSAID,
+    DOCKERFILE_EPOCH_SECONDS,
+    DOCKERFILE_EPOCH_CONTEXT, /* of the build context ("context") or of a named one */
+    DOCKERFILE_EPOCH_SOURCE   /* of what a stage fetches */
+};
+
+struct dockerfile_epoch {
+    enum dockerfile_epoch_kind kind;
+    int64_t seconds;
+    const char *name;   /* as written */
+    const char *source; /* URL or git source */
+};
+
+struct dockerfile_epoch dockerfile_scope_epoch(const struct dockerfile_scope *global);
 
 /* What a stage takes over from its base image's config. */
 struct dockerfile_base {

@@ -10,10 +10,12 @@ struct dockerfile_scope {
     struct arena *arena;
     const struct dockerfile_scope *global; /* NULL: this is the global one */
     struct dockerfile_pairs build_args;
+    struct dockerfile_pair *own_args; /* the same, of the global scope */
     char escape;
-    struct word_list env;    /* "KEY=value", ARG and ENV, the newest at the end */
-    struct word_list config; /* "KEY=value", ENV only, in the order of first definition */
-    struct word_list args;   /* names of ARGs in the order of declaration, each once */
+    struct dockerfile_epoch epoch; /* of the global scope */
+    struct word_list env;          /* "KEY=value", ARG and ENV, the newest at the end */
+    struct word_list config;       /* "KEY=value", ENV only, in the order of first definition */
+    struct word_list args;         /* names of ARGs in the order of declaration, each once */
     struct dockerfile_words shell;
     bool shell_set; /* it is not what stands in for one */
     const char *workdir;
@@ -24,6 +26,12 @@ struct dockerfile_scope {
 const char *scope_build_arg(const struct dockerfile_scope *scope, const char *name);
 bool scope_set_env(struct dockerfile_scope *scope, const char *key, const char *value, struct error *err);
 bool scope_set_config(struct dockerfile_scope *scope, const char *key, const char *value, struct error *err);
+void scope_unset(struct dockerfile_scope *scope, const char *name); /* as a build argument too */
+bool scope_reset(struct dockerfile_scope *scope, const char *name, const char *value, bool as_build_arg,
+                 struct error *err);
+struct dockerfile_scope *scope_copy(const struct dockerfile_scope *scope, struct error *err);
+bool scope_read_epoch(struct dockerfile_scope *scope, const struct dockerfile *dockerfile,
+                      const struct dockerfile_pairs *contexts, struct error *err);
 bool scope_declare(struct dockerfile_scope *scope, const char *name, struct error *err);
 struct word_env scope_word_env(const struct dockerfile_scope *scope);
 

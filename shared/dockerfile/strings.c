@@ -95,7 +95,7 @@ static bool string(struct cursor *c, struct bytes *out, struct error *err)
         if (rune < 0x20 || (rune == '\\' && !escape(c, &rune)))
             return false;
         c->has_nul = c->has_nul || !rune;
-        if (!rune_append(out, rune, err))
+        if (!(rune ? rune_append(out, rune, err) : bytes_append_text(out, NUL_IN_TEXT, err)))
             return false;
     }
     return false;

@@ -71,7 +71,8 @@ bool pattern_replace(struct span value, struct span pattern, struct span replace
                      struct error *err);
 
 /* A JSON array of strings as Go reads it. JSON_NOT_ARRAY: no array, or broken: the shell form is meant.
- * *has_nul: a string holds a NUL, and is cut there. */
+ * *has_nul: a string holds a NUL, in whose place NUL_IN_TEXT stands. */
+#define NUL_IN_TEXT "\xC0\x80"
 enum json_words { JSON_WORDS, JSON_NOT_ARRAY, JSON_NOT_STRINGS, JSON_FAILED };
 enum json_words json_words_parse(struct arena *arena, struct span text, struct word_list *out, bool *has_nul,
                                  struct error *err);
