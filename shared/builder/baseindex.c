@@ -254,6 +254,41 @@ bool baseindex_get(struct store *store, const struct image_layer *layer, const c
     return true;
 }
 
+/* ---- making one beside an unpacking ---- */
+
+struct watching {
+    struct making making; /* first: the events' context is one */
+    struct bytes entries;
+    struct image_layer layer;
+    const char *directory;
+};
+
+static void watching_done(void *context, bool whole)
+{
+    struct watching *watching = context;
+    AUTO(bytes_release) struct bytes path = BYTES(TAR_PATH_MAX);
+
+    if (whole && cache_path(&path, watching->directory, watching->layer.blob.digest))
+        cache_write(watching->directory, path.data, &watching->layer, bytes_span(&watching->entries));
+    bytes_release(&watching->entries);
+    free(watching);
+}
+
+bool baseindex_watch(void *cache_directory, const struct image_layer *layer, struct unpack_watch *out)
+{
+    AUTO(bytes_release) struct bytes path = BYTES(TAR_PATH_MAX);
+
+    if (!cache_path(&path, cache_directory, layer->blob.digest) || access(path.data, F_OK) == 0)
+        return false;
+    struct watching *watching = calloc(1, sizeof(*watching));
+    if (!watching)
+        return false;
+    *watching = (struct watching){ .entries = BYTES(BASEINDEX_MAX), .layer = *layer, .directory = cache_directory };
+    watching->making.out = &watching->entries;
+    *out = (struct unpack_watch){ { on_entry, on_content, on_entry_end, &watching->making }, watching_done };
+    return true;
+}
+
 /* ---- laying a layer over a tree ---- */
 
 struct entry {

@@ -5,6 +5,7 @@
 
 #include "shared/builder/tree.h"
 #include "shared/oci/image.h"
+#include "shared/rootfs/unpack.h"
 
 enum { BASEINDEX_MAX = 256 * 1024 * 1024, BASEINDEX_KEPT = 1000 /* in the cache; the longest unused go first */ };
 static const int64_t baseindex_plain_max = INT64_C(64) << 30; /* of one layer, inflated */
@@ -13,6 +14,9 @@ static const int64_t baseindex_plain_max = INT64_C(64) << 30; /* of one layer, i
  * error). cache_directory NULL: no cache. Errors as store_get_blob, or ERROR_INVALID for an archive that is none. */
 bool baseindex_get(struct store *store, const struct image_layer *layer, const char *cache_directory, struct bytes *out,
                    struct error *err);
+
+/* Make the index beside, while the layer is unpacked, unless it is in the cache directory (a const char *) already: layers_options.watch. */
+bool baseindex_watch(void *cache_directory, const struct image_layer *layer, struct unpack_watch *out);
 
 /* Lay the layer over the tree, as unpacking it would: whiteouts, opaque directories, what hides what. `base` and `layer` are
  * where the content of its files is to be had from. ERROR_INVALID for paths that lead out and for hard links to nothing. */

@@ -224,6 +224,15 @@ static bool run_instruction(struct stage *stage, const struct dockerfile_instruc
            imageconfig_add_history(stage->config, bytes_text(&created_by), !stage->layer_made, err);
 }
 
+static bool has_run(const struct dockerfile_instruction *instructions, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (instructions[i].op == DOCKERFILE_RUN)
+            return true;
+    }
+    return false;
+}
+
 static bool run_stage(struct stage *stage, struct error *err)
 {
     const struct dockerfile_plan_stage *plan = dockerfile_plan_stage(stage->build->plan, stage->index);
@@ -231,6 +240,9 @@ static bool run_stage(struct stage *stage, struct error *err)
 
     if (!(stage->parent ? start_on_stage(stage, err) : start_on_image(stage, err)) ||
         !imageconfig_set(stage->config, "OnBuild", (struct span){ 0 }, err))
+        return false;
+    if ((has_run(plan->triggers, plan->trigger_count) || has_run(parsed->instructions, parsed->count)) &&
+        !stage_run_begin(stage, err))
         return false;
     for (size_t i = 0; i < plan->trigger_count; i++) {
         if (!run_instruction(stage, &plan->triggers[i], err))

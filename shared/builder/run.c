@@ -2,6 +2,7 @@
 
 #include "shared/base/clock.h"
 #include "shared/base/file.h"
+#include "shared/builder/baseindex.h"
 #include "shared/builder/run_diff.h"
 #include "shared/builder/run_output.h"
 #include "shared/builder/run_place.h"
@@ -56,7 +57,9 @@ static bool runner_start(struct runner *runner, struct error *err)
                                            .bytes_max =
                                                options->run.layers_max ? options->run.layers_max : layers_max_default,
                                            .cancelled = options->cancelled,
-                                           .context = options->cancelled_context };
+                                           .context = options->cancelled_context,
+                                           .watch = options->cache_directory ? baseindex_watch : NULL,
+                                           .watch_context = (void *)(uintptr_t)options->cache_directory };
     runner->layers = layers_open(&layers, err);
     return runner->layers && layers_scratch(runner->layers, runner->work, err);
 }
@@ -387,6 +390,13 @@ static bool check_allowed(const struct dockerfile_run *run, struct error *err)
     return true;
 }
 
+bool stage_run_begin(struct stage *stage, struct error *err)
+{
+    struct runner *runner = build_runner(stage->build, err);
+
+    return runner && (stage->root.lowers || start_root(stage, runner, err));
+}
+
 bool stage_run(struct stage *stage, const struct dockerfile_run *run, struct dockerfile_words words, struct error *err)
 {
     AUTO(run_mounts_release) struct run_mounts mounts = { 0 };
@@ -394,10 +404,8 @@ bool stage_run(struct stage *stage, const struct dockerfile_run *run, struct doc
     if (!check_allowed(run, err))
         return false;
     struct runner *runner = build_runner(stage->build, err);
-    if (!runner || (!stage->root.lowers && !start_root(stage, runner, err)))
-        return false;
     struct tree *tree = stage_tree(stage, err);
-    if (!tree || !place_new(stage, runner, tree, err) ||
+    if (!runner || !tree || !place_new(stage, runner, tree, err) ||
         !run_mounts_prepare(stage, run, run->script ? run->command.args.items[0] : NULL, &mounts, err))
         return false;
     const char *scratch = make_directory(runner, "run", err);

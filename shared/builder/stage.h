@@ -78,6 +78,10 @@ bool stage_can(const struct dockerfile_instruction *instruction, struct error *e
 /* One instruction, expanded, takes effect. Errors begin with its line and name. */
 bool stage_apply(struct stage *stage, const struct dockerfile_instruction *instruction, struct error *err);
 
+/* Before the first instruction of a stage that has a RUN: its base is unpacked, and indexed on the way, so that it comes over the network
+ * once. */
+bool stage_run_begin(struct stage *stage, struct error *err);
+
 /* RUN. words: what is executed. */
 bool stage_run(struct stage *stage, const struct dockerfile_run *run, struct dockerfile_words words, struct error *err);
 

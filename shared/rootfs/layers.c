@@ -221,14 +221,18 @@ static bool fill(const struct layers *layers, struct store *store, const struct 
     char path[PATH + 16], text[64];
     int64_t size = 0;
     AUTO(bytes_release) struct bytes implied = BYTES(LAYERS_IMPLIED_MAX);
-    const struct unpack_how how = { .mode = layers->options.mode,
-                                    .cancelled = layers->options.cancelled,
-                                    .context = layers->options.context,
-                                    .implied = &implied,
-                                    .disk_bytes = &size };
+    struct unpack_watch watch;
+    struct unpack_how how = { .mode = layers->options.mode,
+                              .cancelled = layers->options.cancelled,
+                              .context = layers->options.context,
+                              .implied = &implied,
+                              .disk_bytes = &size };
+    const struct layers_options *options = &layers->options;
     snprintf(path, sizeof path, "%s/fs", temporary);
     if (mkdir(path, 0755) < 0)
         return error_set_errno(err, errno, "make '%s'", path);
+    if (options->watch && options->watch(options->watch_context, layer, &watch))
+        how.watch = &watch;
     if (!layer_unpack(store, layer, path, &how, err))
         return false;
     snprintf(path, sizeof path, "%s/size", temporary);

@@ -21,6 +21,9 @@ struct layers_options {
     int64_t bytes_max;                /* before a new layer is unpacked the longest unused ones go; 0: nothing goes */
     bool (*cancelled)(void *context); /* NULL: never; ERROR_UNAVAILABLE */
     void *context;
+    /* Asked before a layer is unpacked: true when somebody wants to see it, who is then in *out. NULL: nobody. In any thread. */
+    bool (*watch)(void *watch_context, const struct image_layer *layer, struct unpack_watch *out);
+    void *watch_context;
 };
 
 struct layers; /* safe for several threads and processes; the locks it holds end with it */

@@ -51,6 +51,8 @@ struct unpacking {
     size_t directory_count, directory_room, entries;
     int64_t disk_bytes;
     const struct unpack_how *how;
+    const struct tar_events *watch; /* NULL: nobody watches, or no more */
+    bool watch_failed;
 };
 
 static void unpacking_release(struct unpacking *unpacking)
@@ -250,7 +252,13 @@ static bool put_directory(struct unpacking *unpacking, const char *path, const c
 static bool put_file(struct unpacking *unpacking, const char *path, const char *name, const struct tar_entry *entry,
                      struct error *err)
 {
-    unpacking->file = openat(unpacking->parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    enum { FLAGS = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC };
+    unpacking->file = openat(unpacking->parent, name, FLAGS, 0600);
+    if (unpacking->file < 0 && errno == EEXIST) {
+        if (!remove_existing(unpacking, name, err))
+            return false;
+        unpacking->file = openat(unpacking->parent, name, FLAGS, 0600);
+    }
     unpacking->entry = *entry;
     unpacking->disk_bytes += (entry->size + 4095) / 4096 * 4096;
     bytes_clear(&unpacking->capability);
@@ -312,11 +320,11 @@ static bool put_entry(struct unpacking *unpacking, const char *path, const char 
         return put_directory(unpacking, path, name, entry, err);
     if ((entry->type == TAR_CHARACTER || entry->type == TAR_BLOCK) && unpacking->mode != SANDBOX_AS_ROOT)
         return true;
+    if (entry->type == TAR_FILE)
+        return put_file(unpacking, path, name, entry, err);
     if (!remove_existing(unpacking, name, err))
         return false;
     switch (entry->type) {
-    case TAR_FILE:
-        return put_file(unpacking, path, name, entry, err);
     case TAR_HARDLINK:
         return put_hardlink(unpacking, path, name, entry->link, err);
     case TAR_SYMLINK:
@@ -329,9 +337,20 @@ static bool put_entry(struct unpacking *unpacking, const char *path, const char 
     }
 }
 
+static void watched(struct unpacking *unpacking, bool good)
+{
+    if (good)
+        return;
+    unpacking->watch = NULL;
+    unpacking->watch_failed = true;
+}
+
 static bool on_entry(void *context, const struct tar_entry *entry, struct error *err)
 {
     struct unpacking *unpacking = context;
+    struct error ignored;
+    if (unpacking->watch)
+        watched(unpacking, unpacking->watch->entry(unpacking->watch->context, entry, &ignored));
     char path[TAR_PATH_MAX + 1];
     const char *name;
     if (++unpacking->entries > LAYER_ENTRIES_MAX)
@@ -356,13 +375,19 @@ static bool on_entry(void *context, const struct tar_entry *entry, struct error 
 
 static bool on_content(void *context, const void *data, size_t len, struct error *err)
 {
-    const struct unpacking *unpacking = context;
+    struct unpacking *unpacking = context;
+    struct error ignored;
+    if (unpacking->watch)
+        watched(unpacking, unpacking->watch->content(unpacking->watch->context, data, len, &ignored));
     return unpacking->file < 0 || file_write_all(unpacking->file, data, len, err);
 }
 
 static bool on_entry_end(void *context, struct error *err)
 {
     struct unpacking *unpacking = context;
+    struct error ignored;
+    if (unpacking->watch)
+        watched(unpacking, unpacking->watch->entry_end(unpacking->watch->context, &ignored));
     if (unpacking->file < 0)
         return true;
     AUTO(close) int fd = unpacking->file;
@@ -542,14 +567,24 @@ bool layer_unpack(struct store *store, const struct image_layer *layer, const ch
         .how = how,
     };
     const struct tar_events events = { on_entry, on_content, on_entry_end, &unpacking };
-    if (unpacking.root < 0)
+    if (unpacking.root < 0) {
+        if (how->watch)
+            how->watch->done(how->watch->events.context, false);
         return error_set_errno(err, errno, "open '%s'", directory);
+    }
     sha256_init(&unpacking.plain);
     unpacking.reader = tar_reader_new(&events, err);
-    if (!unpacking.reader)
+    if (!unpacking.reader) {
+        if (how->watch)
+            how->watch->done(how->watch->events.context, false);
         return false;
-    if (!convey(&unpacking, store, layer, err) || !tar_reader_end(unpacking.reader, err) ||
-        !check_plain(&unpacking, layer->diff_id, err) || !finish_directories(&unpacking, err))
+    }
+    unpacking.watch = how->watch ? &how->watch->events : NULL;
+    bool whole = convey(&unpacking, store, layer, err) && tar_reader_end(unpacking.reader, err) &&
+                 check_plain(&unpacking, layer->diff_id, err);
+    if (how->watch)
+        how->watch->done(how->watch->events.context, whole && !unpacking.watch_failed);
+    if (!whole || !finish_directories(&unpacking, err))
         return error_wrap(err, "layer %.19s", layer->blob.digest);
     if (how->disk_bytes)
         *how->disk_bytes = unpacking.disk_bytes + 1024 * (int64_t)unpacking.entries;
