@@ -209,7 +209,7 @@ static void release_all(struct built *built, size_t count)
     free(built);
 }
 
-static bool build_platforms(struct job *job, struct engine *engine, struct git_snapshot *snapshot, struct error *err)
+static bool build_platforms(struct job *job, struct engine *engine, struct error *err)
 {
     size_t count = job->rule->platform_count, done = 0;
     struct built *built = calloc(count, sizeof(built[0]));
@@ -217,7 +217,7 @@ static bool build_platforms(struct job *job, struct engine *engine, struct git_s
 
     for (; good && done < count; done++)
         good = engine_build(engine, job->rule->platforms[done], &built[done], err);
-    good = good && publish(job, built, git_snapshot_time_s(snapshot), err);
+    good = good && publish(job, built, built[0].time_s, err);
     release_all(built, count);
     return good;
 }
@@ -259,7 +259,7 @@ static bool build(struct job *job, struct error *err)
         return false;
     if (context.files->submodules > 0)
         call_log(job->call, "%zu submodules of '%s' are left empty", context.files->submodules, job->rule->repository);
-    return build_platforms(job, engine, snapshot, err);
+    return build_platforms(job, engine, err);
 }
 
 static bool attempt(struct job *job, struct error *err)

@@ -22,11 +22,21 @@ void base_free(struct base *base)
     free(base);
 }
 
+/* In BuildKit's words. */
+static bool not_a_reference(const char *image, struct error *err)
+{
+    for (const char *c = image; *c && *c != '/' && *c != ':'; c++) {
+        if (*c >= 'A' && *c <= 'Z')
+            error_set(err, ERROR_INVALID, "repository name (library/%s) must be lowercase", image);
+    }
+    return error_wrap(err, "failed to parse stage name \"%s\": invalid reference format", image);
+}
+
 static bool load(struct base *base, const char *image, const char *platform, const struct registry_options *registries,
                  struct error *err)
 {
     if (!reference_parse(span_of(image), &base->reference, err))
-        return error_wrap(err, "failed to parse stage name \"%s\": invalid reference format", image);
+        return not_a_reference(image, err);
     const struct reference *reference = &base->reference;
     const char *wanted = reference->digest ? reference->digest : reference->tag ? reference->tag : "latest";
 

@@ -18,12 +18,13 @@ static bool ends_as_directory(const char *dest)
     return len == 0 || !*last || strcmp(last, ".") == 0 || strcmp(last, "..") == 0;
 }
 
-/* workdir/dest/more, none of which has to exist. */
-static bool dest_path(const struct copy *copy, const char *more, struct bytes *out, struct error *err)
+/* workdir/dest, which need not exist. As with BuildKit ".." goes back in the text, before any link is followed. */
+static bool dest_path(const struct copy *copy, struct bytes *out, struct error *err)
 {
-    const char *workdir = copy->dest[0] == '/' ? "" : copy->workdir;
+    AUTO(bytes_release) struct bytes whole = BYTES(2 * TAR_PATH_MAX);
 
-    return bytes_printf(out, err, "%s/%s/%s", workdir, copy->dest, more);
+    return bytes_printf(&whole, err, "%s/%s", copy->dest[0] == '/' ? "" : copy->workdir, copy->dest) &&
+           bytes_append_char(out, '/', err) && copy_clean(whole.data, out, err);
 }
 
 static bool is_octal(const char *chmod)
@@ -161,7 +162,7 @@ bool copy_file(const struct copy *copy, const char *name, const struct attribute
     struct tree_place place;
     char own_name[TAR_PATH_MAX];
 
-    if (!copied(copy, is, &own, err) || !dest_path(copy, "", &path, err) ||
+    if (!copied(copy, is, &own, err) || !dest_path(copy, &path, err) ||
         !tree_resolve(copy->to, tree_root(copy->to), path.data, true, &place, err))
         return false;
     bool exists = !place.missing[0];
@@ -186,7 +187,7 @@ struct tree_node *copy_directory(const struct copy *copy, struct error *err)
     struct attributes made = made_directory(copy);
     struct tree_place place;
 
-    if (!dest_path(copy, "", &path, err) || !tree_resolve(copy->to, tree_root(copy->to), path.data, true, &place, err))
+    if (!dest_path(copy, &path, err) || !tree_resolve(copy->to, tree_root(copy->to), path.data, true, &place, err))
         return NULL;
     return tree_make_directories(copy->to, &place, &made, copy->has_owner, copy->layer, err);
 }
@@ -197,7 +198,7 @@ static struct tree_node *copy_into(const struct copy *copy, struct error *err)
     AUTO(bytes_release) struct bytes path = BYTES(3 * TAR_PATH_MAX);
     struct tree_place place;
 
-    if (!dest_path(copy, "", &path, err) || !tree_resolve(copy->to, tree_root(copy->to), path.data, true, &place, err))
+    if (!dest_path(copy, &path, err) || !tree_resolve(copy->to, tree_root(copy->to), path.data, true, &place, err))
         return NULL;
     if (!place.missing[0] && !tree_is_directory(place.node)) {
         cannot(place.node, "cannot copy to non-directory", err);
@@ -298,18 +299,17 @@ static bool copy_found(const struct copy *copy, const struct tree_node *source, 
 bool copy_clean(const char *source, struct bytes *out, struct error *err)
 {
     struct span rest = span_of(source);
+    size_t start = out->len;
 
     for (struct span part = span_cut(&rest, '/'); part.data; part = span_cut(&rest, '/')) {
         if (part.len == 0 || span_is(part, "."))
             continue;
         if (span_is(part, "..")) {
-            long slash = span_find_last(bytes_span(out), '/');
-            out->len = slash < 0 ? 0 : (size_t)slash;
-            if (out->data)
-                out->data[out->len] = '\0';
+            long slash = span_find_last((struct span){ out->data ? out->data + start : "", out->len - start }, '/');
+            bytes_truncate(out, start + (slash < 0 ? 0 : (size_t)slash));
             continue;
         }
-        if ((out->len > 0 && !bytes_append_char(out, '/', err)) || !bytes_append_span(out, part, err))
+        if ((out->len > start && !bytes_append_char(out, '/', err)) || !bytes_append_span(out, part, err))
             return false;
     }
     return true;

@@ -39,7 +39,7 @@ struct copy {
 /* One source as written: a path or pattern. ERROR_INVALID: not found, or a conflict of types. */
 bool copy_source(const struct copy *copy, const char *source, struct error *err);
 
-/* "a/b" of "./a/../a//b/", clamped at the root; "" for the root itself. Appended to *out, which is empty. */
+/* "a/b" of "./a/../a//b/", clamped at the root; "" for the root itself. Appended to *out. */
 bool copy_clean(const char *source, struct bytes *out, struct error *err);
 
 /* A file of its own, such as a heredoc or download. `is` tells its mode, time and content. */

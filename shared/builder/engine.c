@@ -3,6 +3,7 @@
 #include "shared/builder/run.h"
 #include "shared/builder/stage.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -305,10 +306,27 @@ static bool finish(struct build *build, struct built *out, struct error *err)
     config = BYTES(0);
     out->layers = stage->layers;
     out->layer_count = stage->layer_count;
+    out->time_s = build->time_s;
     while (stage->parent)
         stage = stage->parent;
     out->base = stage->base;
     return true;
+}
+
+/* SOURCE_DATE_EPOCH: seconds, or "context". Said so, it is also the latest time that a file may have. */
+static bool set_times(struct build *build, struct error *err)
+{
+    const char *epoch = build_argument(build, "SOURCE_DATE_EPOCH");
+    char *end;
+
+    build->time_s = build->context->files->time_s;
+    build->newest_s = INT64_MAX;
+    if (!epoch || !*epoch || strcmp(epoch, "context") == 0)
+        return true;
+    errno = 0;
+    build->time_s = build->newest_s = strtoll(epoch, &end, 10);
+    return (!*end && errno == 0 && build->time_s >= 0) ||
+           error_set(err, ERROR_INVALID, "invalid SOURCE_DATE_EPOCH: %s", epoch);
 }
 
 bool engine_build(struct engine *engine, const char *platform, struct built *out, struct error *err)
@@ -323,10 +341,8 @@ bool engine_build(struct engine *engine, const char *platform, struct built *out
     build->context = engine->options.context;
     build->dockerfile = engine->dockerfile;
     build->platform = platform;
-    build->time_s = engine->options.context->files->time_s;
-    build->newest_s = INT64_MAX;
     build->file_number = UINT64_C(1) << 63; /* apart from those of base images */
-    if (!prepare(build, err))
+    if (!set_times(build, err) || !prepare(build, err))
         return false;
     for (size_t i = 0; i <= dockerfile_plan_target(build->plan); i++) {
         if (dockerfile_plan_stage(build->plan, i)->needed && !run_stage(&build->stages[i], err))

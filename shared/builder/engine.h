@@ -53,6 +53,7 @@ struct built {
     struct bytes config;
     struct built_layer *layers; /* the base's first */
     size_t layer_count;
+    int64_t time_s;          /* that everything made has: the context's, or what the argument SOURCE_DATE_EPOCH says */
     const struct base *base; /* that the image's first stage stands on; NULL: scratch */
     struct build *owner;     /* of all of it */
 };

@@ -210,7 +210,7 @@ bool folder_load(struct folder *folder, struct tree *tree, const struct ignore *
         return error_set_errno(err, errno, "cannot read the directory");
     tree_root(tree)->is.mtime_s = about.st_mtim.tv_sec;
     bool good = load_below(&loading, fd, tree_root(tree), err) || error_wrap(err, "'%s'", bytes_text(&loading.path));
-    *newest_s = loading.newest_s;
+    *newest_s = loading.newest_s > 0 ? loading.newest_s : about.st_mtim.tv_sec; /* of an empty one: its own */
     bytes_release(&loading.path);
     numbering_release(&loading.numbers);
     return good;

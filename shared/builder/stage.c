@@ -1,6 +1,7 @@
 #include "shared/builder/stage.h"
 
 #include "shared/builder/accounts.h"
+#include "shared/builder/copy.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -252,15 +253,16 @@ static bool owner_of_workdir(struct stage *stage, const struct tree *tree, struc
 static bool apply_workdir(struct stage *stage, const struct dockerfile_instruction *in, struct error *err)
 {
     struct attributes made = { .type = TAR_DIRECTORY, .mode = 0755, .mtime_s = stage->build->time_s };
+    AUTO(bytes_release) struct bytes path = BYTES(TAR_PATH_MAX);
     struct tree_place place;
     bool owned;
 
-    if (!imageconfig_set_text(stage->config, "WorkingDir", in->value, err))
+    if (!imageconfig_set_text(stage->config, "WorkingDir", in->value, err) || !copy_clean(in->value, &path, err))
         return false;
-    if (in->value[strspn(in->value, "/.")] == '\0')
+    if (path.len == 0)
         return true;
     struct tree *tree = stage_tree(stage, err);
-    if (!tree || !tree_resolve(tree, tree_root(tree), in->value, true, &place, err) ||
+    if (!tree || !tree_resolve(tree, tree_root(tree), path.data, true, &place, err) ||
         !owner_of_workdir(stage, tree, &made, &owned, err))
         return false;
     uint32_t number = ++stage->build->layer_number;

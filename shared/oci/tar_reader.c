@@ -385,7 +385,7 @@ static bool start_entry(struct tar_reader *reader, enum tar_type type, struct er
     };
     settle_type(reader, &entry);
     if (entry.path[0] == '\0')
-        return error_set(err, ERROR_INVALID, "tar: entry without a name");
+        entry.path = "."; /* some writers call the root so */
     expect_content(reader, entry.size, STATE_CONTENT);
     if (!reader->events.entry(reader->events.context, &entry, err))
         return false;

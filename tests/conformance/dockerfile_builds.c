@@ -38,7 +38,7 @@ static bool read_mirrors(struct arena *arena, const struct json *from, struct re
 }
 
 static bool publish(const struct json *request, const struct registry_options *registries, const struct built *built,
-                    int64_t time_s, struct error *err)
+                    struct error *err)
 {
     static const char *const platforms[] = { "linux/amd64" }, *const tags[] = { "built" };
     struct publish_options options = { .image = json_get_string(request, "image"),
@@ -48,7 +48,7 @@ static bool publish(const struct json *request, const struct registry_options *r
                                        .count = 1,
                                        .tags = tags,
                                        .tag_count = 1,
-                                       .time_s = time_s };
+                                       .time_s = built->time_s };
     AUTO(publication_free) struct publication *publication = publication_new(&options, err);
 
     return publication && publication_upload(publication, err) && publication_tag(publication, err);
@@ -72,8 +72,7 @@ static bool build(struct arena *arena, const char *line, struct error *err)
                               err))
         return false;
     AUTO(engine_free) struct engine *engine = engine_new(&options, err);
-    return engine && engine_build(engine, "linux/amd64", &built, err) &&
-           publish(request, &registries, &built, context.files->time_s, err);
+    return engine && engine_build(engine, "linux/amd64", &built, err) && publish(request, &registries, &built, err);
 }
 
 static void answer(const struct error *failed)
