@@ -124,7 +124,8 @@ static bool encode_header(struct bytes *out, const char *name, const char *value
 {
     if (!value)
         return true;
-    return bytes_printf(out, err, "ce-%s: ", name) && percent_encode(out, span_of(value), KEPT, err) &&
+    return bytes_append_text(out, "ce-", err) && bytes_append_text(out, name, err) && bytes_append_text(out, ": ", err) &&
+           percent_encode(out, span_of(value), KEPT, err) &&
            bytes_append_text(out, "\r\n", err);
 }
 
@@ -139,6 +140,7 @@ bool event_encode_headers(struct bytes *out, const struct event *event, struct e
     for (size_t i = 0; good && i < event->extension_count; i++)
         good = encode_header(out, event->extensions[i].name, event->extensions[i].value, err);
     if (good && event->datacontenttype)
-        good = bytes_printf(out, err, "Content-Type: %s\r\n", event->datacontenttype);
+        good = bytes_append_text(out, "Content-Type: ", err) && bytes_append_text(out, event->datacontenttype, err) &&
+               bytes_append_text(out, "\r\n", err);
     return good;
 }

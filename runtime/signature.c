@@ -99,13 +99,21 @@ static size_t collect(const struct event *event, char time[static RFC3339_SIZE],
     return count;
 }
 
+static void cover_length(struct hmac_sha256 *hmac, size_t len)
+{
+    char length[DECIMAL_SIZE + 1];
+    size_t digits = decimal_encode(length, len);
+    length[digits] = ':';
+    hmac_sha256_update(hmac, length, digits + 1);
+}
+
 static void cover_attribute(struct hmac_sha256 *hmac, const struct covered *attribute)
 {
-    char length[32];
-    int n = snprintf(length, sizeof length, "=%zu:", strlen(attribute->value));
+    size_t len = strlen(attribute->value);
     hmac_sha256_update(hmac, attribute->name, strlen(attribute->name));
-    hmac_sha256_update(hmac, length, (size_t)n);
-    hmac_sha256_update(hmac, attribute->value, strlen(attribute->value));
+    hmac_sha256_update(hmac, "=", 1);
+    cover_length(hmac, len);
+    hmac_sha256_update(hmac, attribute->value, len);
     hmac_sha256_update(hmac, "\n", 1);
 }
 
@@ -117,9 +125,7 @@ static void make_mac(const struct secret *key, const struct event *event, const 
     hmac_sha256_update(&hmac, SCHEME, strlen(SCHEME));
     for (size_t i = 0; i < count; i++)
         cover_attribute(&hmac, &list[i]);
-    char length[32];
-    int n = snprintf(length, sizeof length, "%zu:", event->data.len);
-    hmac_sha256_update(&hmac, length, (size_t)n);
+    cover_length(&hmac, event->data.len);
     if (event->data.len > 0)
         hmac_sha256_update(&hmac, event->data.data, event->data.len);
     hmac_sha256_final(&hmac, mac);

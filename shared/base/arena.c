@@ -74,11 +74,16 @@ static struct block *add_block(struct arena *arena, size_t need)
     return block;
 }
 
+static size_t aligned(size_t size)
+{
+    return (size + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
+}
+
 void *arena_take(struct arena *arena, size_t size)
 {
     if (size > PTRDIFF_MAX / 2) /* what no machine has; sums stay in range */
         return NULL;
-    size_t need = (size + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
+    size_t need = aligned(size);
     struct block *block = arena->last;
     if (!block || block->size - block->used < need)
         block = add_block(arena, need);
@@ -97,12 +102,20 @@ char *arena_dup(struct arena *arena, struct span s)
     return copy;
 }
 
+/* Formats into what is left of the last block, and once more only when that was too little. */
 char *arena_printf(struct arena *arena, const char *format, ...)
 {
+    struct block *block = arena->last;
+    char *room = block ? block->data + block->used : NULL;
+    size_t size = block ? block->size - block->used : 0;
     va_list args;
     va_start(args, format);
-    int n = vsnprintf(NULL, 0, format, args);
+    int n = vsnprintf(room, size, format, args);
     va_end(args);
+    if (n >= 0 && aligned((size_t)n + 1) <= size) {
+        block->used += aligned((size_t)n + 1);
+        return room;
+    }
     char *text = n < 0 ? NULL : arena_take(arena, (size_t)n + 1);
     if (!text)
         return NULL;

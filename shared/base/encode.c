@@ -2,6 +2,20 @@
 
 #include <string.h>
 
+size_t decimal_encode(char out[static DECIMAL_SIZE], uint64_t number)
+{
+    char backwards[DECIMAL_SIZE];
+    size_t digits = 0;
+    do {
+        backwards[digits++] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    for (size_t i = 0; i < digits; i++)
+        out[i] = backwards[digits - 1 - i];
+    out[digits] = '\0';
+    return digits;
+}
+
 void hex_encode(char *out, const uint8_t *data, size_t len)
 {
     static const char digits[] = "0123456789abcdef";

@@ -1,10 +1,14 @@
-/* Bytes as text and back: hexadecimal, base64, base32, percent. */
+/* Numbers and bytes as text and back: decimal, hexadecimal, base64, base32, percent. */
 #ifndef PUSHWRIGHT_BASE_ENCODE_H
 #define PUSHWRIGHT_BASE_ENCODE_H
 
 #include "shared/base/bytes.h"
 
 #include <stdint.h>
+
+/* Terminated; the length is returned. */
+enum { DECIMAL_SIZE = 21 };
+size_t decimal_encode(char out[static DECIMAL_SIZE], uint64_t number);
 
 /* Lower case, terminated: out holds 2 * len + 1. */
 void hex_encode(char *out, const uint8_t *data, size_t len);

@@ -1,10 +1,10 @@
 #include "shared/base/json.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "shared/base/encode.h"
 #include "shared/base/json_text.h"
 
 struct json_writer json_writer_on(struct bytes *out)
@@ -124,9 +124,9 @@ void json_add_span(struct json_writer *w, const char *key, struct span text)
 
 void json_add_integer(struct json_writer *w, const char *key, int64_t number)
 {
-    char text[24];
-    snprintf(text, sizeof text, "%" PRId64, number);
-    json_add_raw(w, key, span_of(text));
+    char text[1 + DECIMAL_SIZE] = "-";
+    size_t digits = decimal_encode(text + 1, number < 0 ? -(uint64_t)number : (uint64_t)number);
+    json_add_raw(w, key, number < 0 ? (struct span){ text, 1 + digits } : (struct span){ text + 1, digits });
 }
 
 void json_add_boolean(struct json_writer *w, const char *key, bool value)
