@@ -18,6 +18,7 @@ enum {
     REASON_MAX = 600,
     RUNTIME_ATTRIBUTES = 5, /* correlationid, causationid, traceparent, tracestate, signature */
     QUEUE_MAX = 1000,
+    DATA_USUAL = 1000,     /* bytes of an event's data, nearly always */
     DELIVERY_MIN_MS = 500, /* what working_ms() leaves for the answer at least, for a handler that took all its time */
 };
 
@@ -289,13 +290,10 @@ static bool write_data(struct call *call, const struct draft *draft, struct even
         .content = draft->content,
         .custom = draft->custom,
     };
-    AUTO(bytes_release) struct bytes text = BYTES(EVENT_MAX);
-    if (!cdevent_write(&text, &cdevent, err))
+    struct bytes text = ARENA_BYTES(call->arena, EVENT_MAX);
+    if (!bytes_reserve(&text, DATA_USUAL, err) || !cdevent_write(&text, &cdevent, err))
         return false;
-    const char *copy = arena_dup(call->arena, bytes_span(&text));
-    if (!copy)
-        return event_no_room(err);
-    event->data = (struct span){ copy, text.len };
+    event->data = bytes_span(&text);
     return true;
 }
 
@@ -414,7 +412,7 @@ bool call_skip(struct call *call, const char *rule, const char *target, struct e
     va_start(args, format);
     vsnprintf(reason, sizeof reason, format, args);
     va_end(args);
-    AUTO(bytes_release) struct bytes content = BYTES(16 * 1024);
+    struct bytes content = ARENA_BYTES(call->arena, 16 * 1024);
     struct json_writer w = json_writer_on(&content);
     json_open_object(&w, NULL);
     json_add_string(&w, "rule", rule);

@@ -52,8 +52,10 @@ static bool check_string(const char *name, const char *value, struct error *err)
 
 static bool check_reference(const char *name, const char *value, struct error *err)
 {
-    static const bool excluded[UCHAR_MAX + 1] = { [' '] = true, ['<'] = true, ['>'] = true, ['"'] = true, ['\\'] = true,
-                                                  ['^'] = true, ['`'] = true, ['{'] = true, ['|'] = true, ['}'] = true };
+    static const bool excluded[UCHAR_MAX + 1] = {
+        [' '] = true, ['<'] = true, ['>'] = true, ['"'] = true, ['\\'] = true,
+        ['^'] = true, ['`'] = true, ['{'] = true, ['|'] = true, ['}'] = true
+    };
     for (; *value; value++)
         if (excluded[(unsigned char)*value])
             return error_set(err, ERROR_INVALID, "attribute '%s' is not a URI reference", name);

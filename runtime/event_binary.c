@@ -124,8 +124,8 @@ static bool encode_header(struct bytes *out, const char *name, const char *value
 {
     if (!value)
         return true;
-    return bytes_append_text(out, "ce-", err) && bytes_append_text(out, name, err) && bytes_append_text(out, ": ", err) &&
-           percent_encode(out, span_of(value), KEPT, err) &&
+    return bytes_append_text(out, "ce-", err) && bytes_append_text(out, name, err) &&
+           bytes_append_text(out, ": ", err) && percent_encode(out, span_of(value), KEPT, err) &&
            bytes_append_text(out, "\r\n", err);
 }
 

@@ -65,8 +65,7 @@ static bool write_repository(struct bytes *out, const struct change *change, str
 static bool emit_change(struct call *call, const struct change *change, const char *type, const char *subject,
                         bool standard, struct error *err)
 {
-    AUTO(bytes_release) struct bytes content = BYTES(TEXT_MAX);
-    AUTO(bytes_release) struct bytes custom = BYTES(TEXT_MAX);
+    struct bytes content = ARENA_BYTES(call_arena(call), TEXT_MAX), custom = content;
     if (!write_change(&custom, change, err) || !write_repository(&content, change, err))
         return false;
     const struct attribute attributes[] = {
@@ -171,7 +170,7 @@ static bool write_queued(struct bytes *out, const struct config_build *build, co
 static bool emit_queued(struct call *call, const struct config_build *build, const struct wish *wish, struct error *err)
 {
     char sequence[24];
-    AUTO(bytes_release) struct bytes custom = BYTES(TEXT_MAX);
+    struct bytes custom = ARENA_BYTES(call_arena(call), TEXT_MAX);
     snprintf(sequence, sizeof sequence, "%015lld", (long long)wish->sequence_ms);
     if (!write_queued(&custom, build, wish, sequence, err))
         return false;

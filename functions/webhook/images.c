@@ -102,9 +102,7 @@ static bool write_purl(struct bytes *out, const struct notice *n, const struct r
 static bool emit_image(struct call *call, const struct notice *n, const struct reference *reference, const char *name,
                        const char *type, struct error *err)
 {
-    AUTO(bytes_release) struct bytes purl = BYTES(TEXT_MAX);
-    AUTO(bytes_release) struct bytes content = BYTES(TEXT_MAX);
-    AUTO(bytes_release) struct bytes custom = BYTES(TEXT_MAX);
+    struct bytes purl = ARENA_BYTES(call_arena(call), TEXT_MAX), content = purl, custom = purl;
     if (!write_purl(&purl, n, reference, name, err) || !write_actor(&content, n, err) || !write_custom(&custom, n, err))
         return false;
     const struct attribute attributes[] = {

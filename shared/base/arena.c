@@ -1,5 +1,6 @@
 #include "shared/base/arena.h"
 
+#include <assert.h>
 #include <stdalign.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -92,6 +93,23 @@ void *arena_take(struct arena *arena, size_t size)
     char *piece = block->data + block->used;
     block->used += need;
     return memset(piece, 0, need);
+}
+
+void *arena_grow(struct arena *arena, void *piece, size_t had, size_t size)
+{
+    struct block *block = arena->last;
+    assert(size >= had);
+    if (size > PTRDIFF_MAX / 2)
+        return NULL;
+    if (had > 0 && (char *)piece + aligned(had) == block->data + block->used &&
+        aligned(size) - aligned(had) <= block->size - block->used) {
+        block->used += aligned(size) - aligned(had);
+        return piece;
+    }
+    void *moved = arena_take(arena, size);
+    if (moved && had > 0)
+        memcpy(moved, piece, had);
+    return moved;
 }
 
 char *arena_dup(struct arena *arena, struct span s)

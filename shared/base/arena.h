@@ -16,6 +16,8 @@ void arena_reset(struct arena *arena);
 
 /* `size` bytes, zeroed, aligned for any type, valid until reset or free; NULL over the ceiling or when memory is out. */
 void *arena_take(struct arena *arena, size_t size);
+/* A piece of `had` bytes with `size` of them, the new ones not zeroed: where it stands, when nothing was taken after it. */
+void *arena_grow(struct arena *arena, void *piece, size_t had, size_t size);
 char *arena_dup(struct arena *arena, struct span s); /* terminated copy */
 __attribute__((format(printf, 2, 3))) char *arena_printf(struct arena *arena, const char *format, ...);
 

@@ -12,8 +12,9 @@ void bytes_init(struct bytes *bytes, size_t max)
 
 void bytes_release(struct bytes *bytes)
 {
-    free(bytes->data);
-    *bytes = BYTES(bytes->max);
+    if (!bytes->arena)
+        free(bytes->data);
+    *bytes = ARENA_BYTES(bytes->arena, bytes->max);
 }
 
 void bytes_wipe(struct bytes *bytes)
@@ -41,9 +42,10 @@ bool bytes_reserve(struct bytes *bytes, size_t more, struct error *err)
     size_t capacity = bytes_capacity_for(bytes, more);
     if (capacity == bytes->capacity)
         return true;
-    char *data = realloc(bytes->data, capacity);
+    char *data = bytes->arena ? arena_grow(bytes->arena, bytes->data, bytes->capacity, capacity)
+                              : realloc(bytes->data, capacity);
     if (!data)
-        return error_set(err, ERROR_INTERNAL, "out of memory for %zu bytes", capacity);
+        return error_set(err, bytes->arena ? ERROR_TOO_LARGE : ERROR_INTERNAL, "no memory for %zu bytes", capacity);
     bytes->data = data;
     bytes->capacity = capacity;
     bytes->data[bytes->len] = '\0';
@@ -127,6 +129,7 @@ const char *bytes_text(const struct bytes *bytes)
 
 char *bytes_take(struct bytes *bytes)
 {
+    assert(!bytes->arena);
     char *data = bytes->data ? bytes->data : calloc(1, 1);
     *bytes = BYTES(bytes->max);
     return data;

@@ -3,6 +3,7 @@
 #ifndef PUSHWRIGHT_BASE_BYTES_H
 #define PUSHWRIGHT_BASE_BYTES_H
 
+#include "shared/base/arena.h"
 #include "shared/base/auto.h"
 #include "shared/base/error.h"
 #include "shared/base/span.h"
@@ -11,10 +12,12 @@ struct bytes {
     char *data; /* NULL until something was appended */
     size_t len;
     size_t capacity;
-    size_t max; /* bytes of content that it may hold */
+    size_t max;          /* bytes of content that it may hold */
+    struct arena *arena; /* where its memory is from, and goes with; NULL: its own */
 };
 
 #define BYTES(ceiling) ((struct bytes){ .max = (ceiling) })
+#define ARENA_BYTES(from, ceiling) ((struct bytes){ .max = (ceiling), .arena = (from) })
 
 void bytes_init(struct bytes *bytes, size_t max);
 void bytes_release(struct bytes *bytes);
@@ -23,7 +26,7 @@ AUTO_RELEASE(struct bytes, bytes_release)
 void bytes_wipe(struct bytes *bytes);
 AUTO_RELEASE(struct bytes, bytes_wipe)
 
-/* False with ERROR_TOO_LARGE over the ceiling, ERROR_INTERNAL when memory is out; the content stays as it was. */
+/* False with ERROR_TOO_LARGE over the ceiling, its own or the arena's, ERROR_INTERNAL when memory is out; the content stays as it was. */
 bool bytes_append(struct bytes *bytes, const void *data, size_t len, struct error *err);
 bool bytes_append_span(struct bytes *bytes, struct span span, struct error *err);
 bool bytes_append_text(struct bytes *bytes, const char *text, struct error *err);
@@ -42,7 +45,7 @@ void bytes_truncate(struct bytes *bytes, size_t len); /* what stands behind `len
 struct span bytes_span(const struct bytes *bytes); /* never absent */
 const char *bytes_text(const struct bytes *bytes); /* "" when empty */
 
-/* Hand the memory to the caller, who frees it; NULL only when memory is out. */
+/* Hand the memory to the caller, who frees it (so not an arena's); NULL only when memory is out. */
 char *bytes_take(struct bytes *bytes);
 
 #endif

@@ -81,6 +81,45 @@ static void an_arena_copies_and_prints(void **state)
     assert_string_equal(arena_printf(arena, "%s-%d", "x", 7), "x-7");
 }
 
+/* Whatever room is left in the block: nothing stands over another piece. */
+static void an_arena_prints_what_does_not_fit_into_its_block(void **state)
+{
+    (void)state;
+    AUTO(arena_free) struct arena *arena = arena_new(1000000);
+    const char *printed[3000];
+    for (size_t i = 0; i < COUNT(printed); i++)
+        printed[i] = arena_printf(arena, "%0*zu", (int)(i % 90), i);
+    for (size_t i = 0; i < COUNT(printed); i++) {
+        char expected[128];
+        snprintf(expected, sizeof expected, "%0*zu", (int)(i % 90), i);
+        assert_string_equal(printed[i], expected);
+    }
+}
+
+static void a_buffer_of_an_arena_grows_in_it(void **state)
+{
+    (void)state;
+    AUTO(arena_free) struct arena *arena = arena_new(200000);
+    struct error err = { 0 };
+    struct bytes one = ARENA_BYTES(arena, 100000), other = one;
+    for (int i = 0; i < 5000; i++)
+        assert_true(bytes_printf(&one, &err, "%04d", i) && bytes_append_char(&other, 'x', &err));
+    assert_int_equal(one.len, 20000);
+    assert_int_equal(other.len, 5000);
+    assert_memory_equal(one.data, "000000010002", 12);
+    assert_string_equal(one.data + one.len - 8, "49984999");
+    assert_int_equal(strspn(bytes_text(&other), "x"), 5000);
+    bytes_release(&other);
+    assert_int_equal(other.len, 0);
+    assert_true(bytes_append_char(&other, 'y', &err));
+    while (arena_take(arena, 1000))
+        ;
+    while (bytes_append_text(&one, "more than there is ", &err))
+        ;
+    assert_int_equal(err.kind, ERROR_TOO_LARGE);
+    assert_memory_equal(one.data, "000000010002", 12);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -89,6 +128,8 @@ int main(void)
         cmocka_unit_test(a_ceiling_may_be_none),
         cmocka_unit_test(an_arena_keeps_its_ceiling_and_alignment),
         cmocka_unit_test(an_arena_copies_and_prints),
+        cmocka_unit_test(an_arena_prints_what_does_not_fit_into_its_block),
+        cmocka_unit_test(a_buffer_of_an_arena_grows_in_it),
     };
     return cmocka_run_group_tests_name("base/bytes", tests, NULL, NULL);
 }
