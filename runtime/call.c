@@ -436,6 +436,19 @@ bool call_skip(struct call *call, const char *rule, const char *target, struct e
 
 /* --- delivering ----------------------------------------------------------------------------------------------------------- */
 
+int64_t call_delivery_ms(struct call *call)
+{
+    int64_t left = call_remaining_ms(call);
+    return left < DELIVERY_MIN_MS ? DELIVERY_MIN_MS : left;
+}
+
+void call_accepted(struct call *call, int status)
+{
+    metrics_sent(call->shim->metrics, span_of(call->undelivered->event.type), status);
+    call->undelivered = call->undelivered->next;
+    call->first_attempt = NULL;
+}
+
 bool call_deliver(struct call *call, struct error *err)
 {
     const struct outlet *outlet = &call->shim->outlet;
@@ -443,16 +456,14 @@ bool call_deliver(struct call *call, struct error *err)
         call->delivering_failed = true;
         return error_set(err, ERROR_INTERNAL, "no sink is configured for the events: set K_SINK or PUSHWRIGHT_SINK");
     }
-    for (; call->undelivered; call->undelivered = call->undelivered->next) {
+    while (call->undelivered) {
         const struct event *event = &call->undelivered->event;
         int status = 0;
-        int64_t left = call_remaining_ms(call);
-        if (left < DELIVERY_MIN_MS)
-            left = DELIVERY_MIN_MS;
-        bool delivered = outlet->deliver(outlet->context, event, left, &status, err);
-        metrics_sent(call->shim->metrics, span_of(event->type), status);
-        if (delivered)
+        if (outlet->deliver(outlet->context, event, call->first_attempt, call_delivery_ms(call), &status, err)) {
+            call_accepted(call, status);
             continue;
+        }
+        metrics_sent(call->shim->metrics, span_of(event->type), status);
         /* That the sink refuses for good is no word about the event that came in: it must be tried again, not dropped. */
         call->delivering_failed = true;
         if (err->kind != ERROR_UNCERTAIN)

@@ -21,7 +21,8 @@ enum { CALL_MEMORY_MAX = 16 * 1024 * 1024 };
 /* Where events go: the sink, or standard output in one-shot mode. */
 struct outlet {
     /* *status: what the receiver answered last, 0: nothing. */
-    bool (*deliver)(void *context, const struct event *event, int64_t budget_ms, int *status, struct error *err);
+    bool (*deliver)(void *context, const struct event *event, const struct sink_failure *first, int64_t budget_ms,
+                    int *status, struct error *err);
     void *context;
 };
 
@@ -57,7 +58,8 @@ struct call {
     int64_t started_us, deadline_ms;                  /* monotonic */
     struct queued *first, *last, *undelivered;
     size_t queued, skipped;
-    bool delivering_failed; /* what failed was the sink, not the handler */
+    bool delivering_failed;                   /* what failed was the sink, not the handler */
+    const struct sink_failure *first_attempt; /* of the event that is undelivered; NULL: none was made */
 };
 
 struct arena *shim_take_arena(struct shim *shim, struct error *err);
@@ -72,6 +74,12 @@ void call_limit(struct call *call, int64_t allowance_ms);
 
 /* Verify, then run the handler on the event. Does not deliver. An event of a type that is not listed under "in" is ignored. */
 bool call_handle(struct call *call, struct error *err);
+
+/* What is left of the call for delivering an event, at least half a second. */
+int64_t call_delivery_ms(struct call *call);
+
+/* The event that was the next to be delivered has been accepted with this status. */
+void call_accepted(struct call *call, int status);
 
 /* Deliver what is queued. Every failure is temporary to the sender: ERROR_UNAVAILABLE or ERROR_UNCERTAIN. */
 bool call_deliver(struct call *call, struct error *err);

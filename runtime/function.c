@@ -51,9 +51,10 @@ static const char *environment(const char *name)
     return value && *value ? value : NULL;
 }
 
-static bool deliver_to_sink(void *context, const struct event *event, int64_t budget_ms, int *status, struct error *err)
+static bool deliver_to_sink(void *context, const struct event *event, const struct sink_failure *first,
+                            int64_t budget_ms, int *status, struct error *err)
 {
-    return sink_deliver_within(context, event, budget_ms, status, err);
+    return sink_deliver_within(context, event, first, budget_ms, status, err);
 }
 
 static bool set_drain(struct shim *shim, struct error *err)

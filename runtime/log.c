@@ -72,6 +72,15 @@ static size_t escape_next(struct span text, char out[static 8], size_t *len)
     return width;
 }
 
+/* Characters at the beginning that are written as they are. */
+static size_t plain_run(struct span text)
+{
+    size_t n = 0;
+    while (n < text.len && text.data[n] >= ' ' && text.data[n] < 0x7f && text.data[n] != '"' && text.data[n] != '\\')
+        n++;
+    return n;
+}
+
 static void add_text(struct line *line, struct span text, size_t max)
 {
     static const char cut[] = "...";
@@ -80,6 +89,14 @@ static void add_text(struct line *line, struct span text, size_t max)
     add(line, "\"", 1);
     while (text.len > 0) {
         char unit[8];
+        size_t run = plain_run(text);
+        if (run > 0 && line->len + run + sizeof cut - 1 <= end) {
+            add(line, text.data, run);
+            text.data += run;
+            text.len -= run;
+            cut_at = line->len;
+            continue;
+        }
         size_t len, took = escape_next(text, unit, &len);
         if (line->len + len > end) {
             line->len = cut_at;

@@ -79,6 +79,7 @@ static bool read_names(struct manifest *manifest, const struct json *root, struc
     if (serves && (!json_string(serves) || strcmp(json_string(serves), "http") != 0))
         return error_set(err, ERROR_INVALID, "'serves' can only be \"http\"");
     manifest->serves_http = serves != NULL;
+    manifest->is_blocking = json_boolean(json_get(root, "blocking"), true);
     manifest->is_signed = json_boolean(json_get(root, "signed"), false);
     return true;
 }

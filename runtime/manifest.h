@@ -3,8 +3,12 @@
  *   {"name": "trigger", "summary": "…", "in": ["dev.cdevents.artifact.published.0.3.0"], "out": ["…"], "signed": true,
  *    "concurrency": 4, "timeoutSeconds": 60, "bodyBytes": 1048576, "memoryBytes": 4194304, "secrets": ["chain", "registry"]}
  *
- * "serves": "http" instead of "in" for a function that faces the outside. "timer" lists events that tell the
- * time and nothing else: anybody may send them. Members not known here are for other readers. */
+ * "secrets" names what the function reads, so that nothing else has to be mounted for it. Of the configuration: chain (chain.keys),
+ * hook (secret and signingSecret of sources), git (token of sources), registry (password and dockerConfig of registries), api (api.token).
+ *
+ * "serves": "http" instead of "in" for a function that faces the outside; with "blocking": false when its handler waits for nothing, so
+ * that the thread that reads requests may run it. "timer" lists events that tell the time and nothing else: anybody may send them, and
+ * what they start may take a while. Members not known here are for other readers. */
 #ifndef PUSHWRIGHT_RUNTIME_MANIFEST_H
 #define PUSHWRIGHT_RUNTIME_MANIFEST_H
 
@@ -22,6 +26,7 @@ struct manifest {
     struct manifest_list in, out, secrets;
     struct manifest_list timer; /* events that only wake: they carry nothing, so they need no signature */
     bool serves_http;           /* "serves": "http" */
+    bool is_blocking;           /* unless it says that it is not */
     bool is_signed;             /* refuses events without a good signature */
     unsigned concurrency;       /* calls at once; default 4 */
     long timeout_s;             /* of a call; default 60 */

@@ -15,9 +15,10 @@ static bool print_line(int fd, const struct event *event, const char *end, struc
            file_write_all(fd, line.data, line.len, err);
 }
 
-static bool print_event(void *context, const struct event *event, int64_t budget_ms, int *status, struct error *err)
+static bool print_event(void *context, const struct event *event, const struct sink_failure *first, int64_t budget_ms,
+                        int *status, struct error *err)
 {
-    (void)budget_ms, (void)status;
+    (void)first, (void)budget_ms, (void)status;
     return print_line((int)(intptr_t)context, event, "\n", err);
 }
 

@@ -1,5 +1,6 @@
 #include "runtime/serve.h"
 
+#include "runtime/courier.h"
 #include "runtime/outcome.h"
 #include "runtime/platform.h"
 #include "runtime/report.h"
@@ -8,6 +9,7 @@
 
 #include <stdatomic.h>
 #include <string.h>
+#include <strings.h>
 
 static const char EVENT_METHODS[] = "POST, OPTIONS";
 
@@ -100,23 +102,35 @@ static void handle_events(struct shim *shim, struct arena *arena, const struct r
 }
 
 /* For functions that face the outside. */
+static bool serve_http(struct call *call, struct shim *shim, struct arena *arena, const struct request *request,
+                       struct reply *reply, struct error *err)
+{
+    call_begin(call, shim, arena, NULL, request_header(request, "traceparent", NULL),
+               request_header(request, "tracestate", NULL));
+    call_limit(call, platform_allowance_ms(shim->platform, request));
+    return shim->function->serve(call, request, reply, err);
+}
+
+/* With the events that are still to be delivered. */
+static void finish_http(struct call *call, bool good, struct reply *reply, struct error *err)
+{
+    if (good && !call_deliver(call, err)) {
+        good = false;
+        /* Whatever kept the event from being accepted, the sender is not the one who did something wrong. */
+        if (!error_is_temporary(err) || err->kind == ERROR_INTERNAL)
+            err->kind = ERROR_UNAVAILABLE;
+    }
+    if (!good)
+        fail(reply, err);
+    report_outcome(call, reply->status ? reply->status : 200, good ? NULL : err);
+}
+
 static void handle_http(struct shim *shim, struct arena *arena, const struct request *request, struct reply *reply)
 {
     struct error err = { 0 };
     struct call call;
-    call_begin(&call, shim, arena, NULL, request_header(request, "traceparent", NULL),
-               request_header(request, "tracestate", NULL));
-    call_limit(&call, platform_allowance_ms(shim->platform, request));
-    bool good = shim->function->serve(&call, request, reply, &err);
-    if (good && !call_deliver(&call, &err)) {
-        good = false;
-        /* Whatever kept the event from being accepted, the sender is not the one who did something wrong. */
-        if (!error_is_temporary(&err) || err.kind == ERROR_INTERNAL)
-            err.kind = ERROR_UNAVAILABLE;
-    }
-    if (!good)
-        fail(reply, &err);
-    report_outcome(&call, reply->status ? reply->status : 200, good ? NULL : &err);
+    bool good = serve_http(&call, shim, arena, request, reply, &err);
+    finish_http(&call, good, reply, &err);
 }
 
 static void handle_request(struct shim *shim, const struct request *request, struct reply *reply)
@@ -140,6 +154,8 @@ static void handle_request(struct shim *shim, const struct request *request, str
 struct serving {
     struct shim *shim;
     struct server *server;
+    struct courier *courier; /* NULL: workers do everything */
+    atomic_uint tasks;       /* begun here and not answered yet */
     const char *listen;
     bool marked; /* the platform's file that says "ready" was made */
     bool tells;  /* metrics, to whoever reaches this port */
@@ -151,6 +167,96 @@ static void handle(void *context, const struct request *request, struct reply *r
     metrics_in_flight(serving->shim->metrics, 1);
     handle_request(serving->shim, request, reply);
     metrics_in_flight(serving->shim->metrics, -1);
+}
+
+/* --- handlers that wait for nothing --- */
+
+/* What takes long even so is for a worker: the thread that reads requests is needed by all. */
+enum { AT_ONCE_BODY_MAX = 256 * 1024 };
+
+/* A call whose events are on their way; lives in its arena. */
+struct task {
+    struct serving *serving;
+    struct parked *parked;
+    struct reply *reply;
+    struct call call;
+};
+
+/* The task and its memory are gone after this. */
+static void finish_task(struct task *task)
+{
+    struct serving *serving = task->serving;
+    struct arena *arena = task->call.arena;
+    struct error err = { 0 };
+    finish_http(&task->call, true, task->reply, &err);
+    shim_return_arena(serving->shim, arena);
+    metrics_in_flight(serving->shim->metrics, -1);
+    atomic_fetch_sub(&serving->tasks, 1);
+}
+
+static void delivered(void *context, bool all)
+{
+    struct task *task = context;
+    struct server *server = task->serving->server;
+    struct parked *parked = task->parked;
+    if (!all) {
+        server_hand_over(server, parked, task);
+        return;
+    }
+    finish_task(task);
+    server_answer(server, parked);
+}
+
+static void resume(void *context, void *work, struct reply *reply)
+{
+    (void)context, (void)reply; /* the task knows them */
+    finish_task(work);
+}
+
+/* A timer's event starts what takes a while, whatever the handler does otherwise; it comes in either of two modes. */
+static bool may_tell_time(const struct shim *shim, const struct request *request)
+{
+    static const char structured[] = "application/cloudevents";
+    struct span type = request_header(request, "Content-Type", NULL);
+    return shim->manifest->timer.count > 0 &&
+           (request_header(request, "ce-type", NULL).data ||
+            (type.len >= sizeof structured - 1 && strncasecmp(type.data, structured, sizeof structured - 1) == 0));
+}
+
+static enum begun begin(void *context, const struct request *request, struct reply *reply, struct parked *parked)
+{
+    struct serving *serving = context;
+    struct shim *shim = serving->shim;
+    struct error err = { 0 };
+    if (request->body.len > AT_ONCE_BODY_MAX || may_tell_time(shim, request) ||
+        atomic_load(&serving->tasks) >= COURIER_CALLS_MAX)
+        return BEGUN_NOT;
+    struct arena *arena = shim_take_arena(shim, &err);
+    struct task *task = arena ? arena_take(arena, sizeof *task) : NULL;
+    if (!task) {
+        if (arena)
+            shim_return_arena(shim, arena);
+        return BEGUN_NOT;
+    }
+    *task = (struct task){ .serving = serving, .parked = parked, .reply = reply };
+    atomic_fetch_add(&serving->tasks, 1);
+    metrics_in_flight(shim->metrics, 1);
+    bool good = serve_http(&task->call, shim, arena, request, reply, &err);
+    if (good && task->call.undelivered) {
+        courier_send(serving->courier, &task->call, delivered, task);
+        return BEGUN_WAITS;
+    }
+    finish_http(&task->call, good, reply, &err);
+    shim_return_arena(shim, arena);
+    metrics_in_flight(shim->metrics, -1);
+    atomic_fetch_sub(&serving->tasks, 1);
+    return BEGUN_DONE;
+}
+
+static void alarm_rings(void *context, int64_t now_ms)
+{
+    const struct serving *serving = context;
+    courier_expire(serving->courier, now_ms);
 }
 
 /* Answered whatever the handlers are doing. */
@@ -186,11 +292,18 @@ void serve_stop(void)
         server_stop(server);
 }
 
+/* Only where the sink can be had without waiting. */
+static bool has_courier(const struct shim *shim)
+{
+    return shim->manifest->serves_http && !shim->manifest->is_blocking && shim->sink && sink_takes_posts(shim->sink);
+}
+
 bool serve_run(struct shim *shim, const char *listen, struct error *err)
 {
     const char *metrics_listen = getenv("PUSHWRIGHT_METRICS_LISTEN");
     bool apart = metrics_listen && *metrics_listen;
     struct serving serving = { .shim = shim, .listen = listen, .tells = !apart && !shim->manifest->serves_http };
+    bool at_once = has_courier(shim);
     const struct server_options options = {
         .listen = listen,
         .workers = shim->manifest->concurrency,
@@ -198,6 +311,9 @@ bool serve_run(struct shim *shim, const char *listen, struct error *err)
         .memory_max = shim->manifest->memory_max,
         .drain_timeout_ms = (long)shim->drain_ms,
         .handle = handle,
+        .begin = at_once ? begin : NULL,
+        .resume = resume,
+        .alarm = alarm_rings,
         .answer = answer,
         .finished = finished,
         .ready = ready,
@@ -210,6 +326,10 @@ bool serve_run(struct shim *shim, const char *listen, struct error *err)
     if (!server)
         return false;
     serving.server = server;
+    AUTO(courier_free) struct courier *courier = at_once ? courier_new(shim->sink, server, err) : NULL;
+    if (at_once && !courier)
+        return false;
+    serving.courier = courier;
     atomic_store(&running, server);
     /* A signal that came before there was a server to stop. */
     if (stop_requested_ms() != 0)

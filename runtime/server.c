@@ -9,9 +9,6 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 
-/* What server_run waits for. */
-enum { EVENT_WAKE, EVENT_LISTENER, EVENT_CONNECTIONS };
-
 enum {
     EVENTS_A_ROUND = 64,
     ACCEPTS_A_TURN = 64,
@@ -52,19 +49,28 @@ static bool watch(int set, int fd, uint32_t events, uint64_t data)
     return epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
+/* Who reads the connections waits for them: the workers, or with options.begin the thread of server_run. */
+static bool acquire_descriptors(struct server *server)
+{
+    int other = epoll_create1(EPOLL_CLOEXEC);
+    server->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    server->loop_fd = server->covering ? server->epoll_fd : other;
+    server->work_fd = server->covering ? other : server->epoll_fd;
+    server->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    server->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return server->epoll_fd >= 0 && other >= 0 && server->wake_fd >= 0 && server->kick_fd >= 0 &&
+           watch(server->loop_fd, server->wake_fd, EPOLLIN, SLOT_WAKE) &&
+           watch(server->work_fd, server->kick_fd, EPOLLIN | EPOLLET, SLOT_NONE);
+}
+
 static bool acquire(struct server *server)
 {
     server->workers = calloc(server->options.workers, sizeof *server->workers);
     server->slots = calloc((size_t)server->options.connections_max + SLOTS_BESIDE, sizeof *server->slots);
     server->scratch = malloc(SERVER_SCRATCH);
-    server->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    server->loop_fd = epoll_create1(EPOLL_CLOEXEC);
-    server->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    server->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    return server->workers && server->slots && server->scratch && server->epoll_fd >= 0 && server->loop_fd >= 0 &&
-           server->wake_fd >= 0 && server->kick_fd >= 0 &&
-           watch(server->loop_fd, server->wake_fd, EPOLLIN, EVENT_WAKE) &&
-           watch(server->epoll_fd, server->kick_fd, EPOLLIN | EPOLLET, SLOT_NONE);
+    for (size_t i = 0; i < SERVER_WATCHES_MAX; i++)
+        server->watches[i].fd = -1;
+    return server->workers && server->slots && server->scratch && acquire_descriptors(server);
 }
 
 struct server *server_new(const struct server_options *options, struct error *err)
@@ -74,8 +80,10 @@ struct server *server_new(const struct server_options *options, struct error *er
         error_set(err, ERROR_INTERNAL, "out of memory");
         return NULL;
     }
-    server->listen_fd = server->epoll_fd = server->loop_fd = server->kick_fd = server->wake_fd = -1;
+    server->listen_fd = server->epoll_fd = server->loop_fd = server->work_fd = server->kick_fd = server->wake_fd = -1;
     server->first_free = SLOT_NONE;
+    server->alarm_ms = INT64_MAX;
+    server->covering = options->begin != NULL;
     pthread_mutex_init(&server->lock, NULL);
     server->options = *options;
     fill_in(&server->options);
@@ -129,7 +137,8 @@ void server_free(struct server *server)
             connection_close(server, c);
     spare_drop(server);
     stop_listening(server);
-    const int fds[] = { server->epoll_fd, server->loop_fd, server->kick_fd, server->wake_fd };
+    const int other = server->loop_fd == server->epoll_fd ? server->work_fd : server->loop_fd;
+    const int fds[] = { server->epoll_fd, other, server->kick_fd, server->wake_fd };
     for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
         if (fds[i] >= 0)
             close(fds[i]);
@@ -187,7 +196,7 @@ static bool watch_listener(struct server *server, bool on)
 {
     if (server->listening == on || server->listen_fd < 0)
         return true;
-    if (on ? !watch(server->loop_fd, server->listen_fd, EPOLLIN, EVENT_LISTENER)
+    if (on ? !watch(server->loop_fd, server->listen_fd, EPOLLIN, SLOT_LISTENER)
            : epoll_ctl(server->loop_fd, EPOLL_CTL_DEL, server->listen_fd, NULL) != 0)
         return false;
     server->listening = on;
@@ -199,6 +208,9 @@ static void pause_accepting(struct server *server)
 {
     watch_listener(server, false);
     server->accept_again_ms = clock_monotonic_ms() + ACCEPT_PAUSE_MS;
+    server_lock(server);
+    server->look_ms = 0;
+    server_unlock(server);
 }
 
 static bool is_shortage(int errnum)
@@ -265,11 +277,12 @@ static const struct {
     [CONNECTION_STARVED] = { LIMIT_BODY, expire_starved },
     [CONNECTION_QUEUED] = { LIMIT_NONE, NULL },
     [CONNECTION_RUNNING] = { LIMIT_NONE, NULL },
+    [CONNECTION_PARKED] = { LIMIT_NONE, NULL },
     [CONNECTION_WRITING] = { LIMIT_BODY, connection_close },
     [CONNECTION_LINGER] = { LIMIT_LINGER, connection_close },
 };
 
-static int64_t limit_ms(const struct server *server, enum limit limit)
+int64_t server_limit_ms(const struct server *server, enum connection_state state)
 {
     const int64_t limits[LIMITS] = {
         [LIMIT_NONE] = INT64_MAX,
@@ -278,7 +291,7 @@ static int64_t limit_ms(const struct server *server, enum limit limit)
         [LIMIT_BODY] = server->options.body_timeout_ms,
         [LIMIT_LINGER] = server->draining ? LINGER_DRAIN_MS : LINGER_MS,
     };
-    return limits[limit];
+    return limits[states[state].limit];
 }
 
 static bool is_slow(const struct connection *connection, int64_t age_ms)
@@ -326,8 +339,9 @@ static void expire(struct server *server, int64_t now)
 {
     struct connection *connection;
     for (int state = 0; state < CONNECTION_STATES; state++)
-        while (states[state].expire && (connection = claim_oldest(server, (enum connection_state)state,
-                                                                  limit_ms(server, states[state].limit), NULL)) != NULL)
+        while (states[state].expire &&
+               (connection = claim_oldest(server, (enum connection_state)state,
+                                          server_limit_ms(server, (enum connection_state)state), NULL)) != NULL)
             states[state].expire(server, connection);
     if (now >= server->slow_check_ms) {
         server->slow_check_ms = now + SLOW_CHECK_MS;
@@ -358,7 +372,7 @@ static int64_t next_expiry(struct server *server, int64_t now)
     server_lock(server);
     for (int state = 0; state < CONNECTION_STATES; state++) {
         const struct connection *first = server->lists[state].first;
-        int64_t limit = limit_ms(server, states[state].limit);
+        int64_t limit = server_limit_ms(server, (enum connection_state)state);
         if (limit != INT64_MAX && first)
             when = earlier(when, first->since_ms + limit);
         if (limit != INT64_MAX && server->connections > 0)
@@ -371,11 +385,37 @@ static int64_t next_expiry(struct server *server, int64_t now)
     return when;
 }
 
-static int next_timeout(struct server *server, int64_t now, int64_t drain_end)
+/* Whose time is up; and when to look again. In between the time is only read. */
+static void look(struct server *server, int64_t now)
 {
+    server_lock(server);
+    bool due = now >= server->look_ms;
+    server_unlock(server);
+    if (!due && now < server->alarm_ms)
+        return;
+    expire(server, now);
+    if (now >= server->alarm_ms) {
+        server->alarm_ms = INT64_MAX;
+        server->options.alarm(server->options.context, now);
+    }
     int64_t when = next_expiry(server, now);
     if (server->accept_again_ms)
         when = earlier(when, server->accept_again_ms);
+    server_lock(server);
+    server->look_ms = when;
+    server_unlock(server);
+}
+
+void server_set_alarm(struct server *server, int64_t at_ms)
+{
+    server->alarm_ms = earlier(server->alarm_ms, at_ms);
+}
+
+static int timeout_ms(struct server *server, int64_t now, int64_t drain_end)
+{
+    server_lock(server);
+    int64_t when = earlier(server->look_ms, server->alarm_ms);
+    server_unlock(server);
     if (server->draining)
         when = earlier(when, drain_end);
     if (when == INT64_MAX)
@@ -389,38 +429,49 @@ static int next_timeout(struct server *server, int64_t now, int64_t drain_end)
 /* Watch the connections here exactly while no worker does. */
 static bool cover(struct server *server)
 {
+    if (server->options.begin)
+        return true;
     server_lock(server);
     bool before = server->covering;
     bool now = server->covering = server->workers_idle == 0;
     server_unlock(server);
     if (before == now)
         return true;
-    return now ? watch(server->loop_fd, server->epoll_fd, EPOLLIN, EVENT_CONNECTIONS)
+    return now ? watch(server->loop_fd, server->epoll_fd, EPOLLIN, SLOT_CONNECTIONS)
                : epoll_ctl(server->loop_fd, EPOLL_CTL_DEL, server->epoll_fd, NULL) == 0;
+}
+
+static void serve_connection(struct server *server, uint64_t event)
+{
+    const struct hands hands = { server->scratch, false };
+    struct connection *connection = connection_claim(server, event);
+    if (connection)
+        connection_react(server, connection, &hands);
 }
 
 static void serve_connections(struct server *server)
 {
-    const struct hands hands = { server->scratch, false };
     struct epoll_event events[EVENTS_A_ROUND];
     int count = epoll_wait(server->epoll_fd, events, EVENTS_A_ROUND, 0);
-    for (int i = 0; i < count; i++) {
-        struct connection *connection = connection_claim(server, events[i].data.u64);
-        if (connection)
-            connection_react(server, connection, &hands);
-    }
+    for (int i = 0; i < count; i++)
+        serve_connection(server, events[i].data.u64);
 }
 
 static void react(struct server *server, uint64_t event)
 {
     uint64_t count;
-    if (event == EVENT_CONNECTIONS) {
+    uint32_t slot = (uint32_t)event;
+    if (slot == SLOT_CONNECTIONS) {
         serve_connections(server);
-    } else if (event == EVENT_LISTENER) {
+    } else if (slot == SLOT_LISTENER) {
         accept_some(server, ACCEPTS_A_TURN);
-    } else {
+    } else if (slot == SLOT_WAKE) {
         ssize_t ignored = read(server->wake_fd, &count, sizeof count);
         (void)ignored;
+    } else if (slot >= SLOT_WATCH) {
+        server_react_to_watch(server, event);
+    } else {
+        serve_connection(server, event);
     }
 }
 
@@ -442,6 +493,7 @@ static void begin_drain(struct server *server)
     const struct hands hands = { server->scratch, false };
     server_lock(server);
     server->draining = true;
+    server->look_ms = 0;
     server_unlock(server);
     accept_some(server, INT_MAX);
     stop_listening(server);
@@ -453,7 +505,8 @@ static void begin_drain(struct server *server)
 static bool is_at_work(struct server *server)
 {
     server_lock(server);
-    bool at_work = server->lists[CONNECTION_QUEUED].first || server->lists[CONNECTION_RUNNING].first;
+    bool at_work = server->lists[CONNECTION_QUEUED].first || server->lists[CONNECTION_RUNNING].first ||
+                   server->lists[CONNECTION_PARKED].first;
     server_unlock(server);
     return at_work;
 }
@@ -468,7 +521,7 @@ bool server_run(struct server *server, struct error *err)
     while (!server->draining || (open_connections(server) > 0 && now < drain_end)) {
         struct epoll_event events[EVENTS_A_ROUND];
         int count = cover(server)
-                        ? epoll_wait(server->loop_fd, events, EVENTS_A_ROUND, next_timeout(server, now, drain_end))
+                        ? epoll_wait(server->loop_fd, events, EVENTS_A_ROUND, timeout_ms(server, now, drain_end))
                         : -1;
         if (count < 0 && errno != EINTR)
             return error_set_errno(err, errno, "cannot wait for connections");
@@ -479,7 +532,7 @@ bool server_run(struct server *server, struct error *err)
             drain_end = now + server->options.drain_timeout_ms;
             begin_drain(server);
         }
-        expire(server, now);
+        look(server, now);
     }
     if (is_at_work(server))
         return error_set(err, ERROR_BUSY, "requests were still running %ld ms after the stop",

@@ -8,6 +8,14 @@
 #include "runtime/function.h"
 
 struct server;
+struct parked; /* a request that is answered later */
+
+/* What became of a request in options.begin. */
+enum begun {
+    BEGUN_NOT,  /* nothing: a worker is to handle it */
+    BEGUN_DONE, /* *reply is the answer */
+    BEGUN_WAITS, /* server_answer() or server_hand_over() is called for it, now or later; what was given stays valid until then */
+};
 
 struct server_options {
     const char *listen; /* "8080" (every address, dual stack), "127.0.0.1:0", "[::1]:0", "unix:/path" */
@@ -28,6 +36,13 @@ struct server_options {
      * with their ceilings set and are released by the server. */
     void (*handle)(void *context, const struct request *request, struct reply *reply);
     void *context;
+    /* For handlers that never wait: asked first, in the thread of server_run, which reads the requests then. NULL:
+     * workers read and handle everything. */
+    enum begun (*begin)(void *context, const struct request *request, struct reply *reply, struct parked *parked);
+    /* In a worker thread: what server_hand_over() was given. */
+    void (*resume)(void *context, void *work, struct reply *reply);
+    /* In the thread of server_run, once the time that server_set_alarm() named has come. */
+    void (*alarm)(void *context, int64_t now_ms);
     /* In any of the server's threads, must not block: a request that is answered at once, however busy the workers are
      * (health, metrics); false: it goes to a worker. */
     bool (*answer)(void *context, const struct request *request, struct reply *reply);
@@ -51,6 +66,21 @@ void server_free(struct server *server);
 AUTO_FREE(struct server, server_free)
 
 unsigned server_port(const struct server *server);
+
+/* For what options.begin has begun, and in the thread of server_run only: answer with the reply it filled, or let a worker
+ * go on with `work`. */
+void server_answer(struct server *server, struct parked *parked);
+void server_hand_over(struct server *server, struct parked *parked, void *work);
+
+/* Descriptors of others that are watched together with the connections, in the thread of server_run only. `ready` is called when there
+ * is something to read, the end included, or to write when that is asked for. -1: no room. */
+enum { SERVER_WATCHES_MAX = 64 };
+int server_watch(struct server *server, int fd, void (*ready)(void *context), void *context);
+bool server_watch_writing(struct server *server, int watch, bool too);
+void server_unwatch(struct server *server, int watch); /* before the descriptor is closed */
+
+/* Monotonic; the earliest of several counts, and each alarm is one. */
+void server_set_alarm(struct server *server, int64_t at_ms);
 
 /* Serve until server_stop: then stop accepting, finish what has begun (Connection: close), close idle connections,
  * return. A request whose first byte has arrived is served. False with ERROR_BUSY when handlers are still running at

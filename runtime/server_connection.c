@@ -35,6 +35,9 @@ void connection_move_locked(struct server *server, struct connection *connection
     connection->state = state;
     connection->since_ms = clock_monotonic_ms();
     list_append(&server->lists[state], connection);
+    int64_t limit = server_limit_ms(server, state);
+    if (limit < server->look_ms - connection->since_ms)
+        server->look_ms = connection->since_ms + limit;
 }
 
 static void connection_move(struct server *server, struct connection *connection, enum connection_state state)
@@ -108,6 +111,7 @@ bool connection_add(struct server *server, int fd)
         connection->since_ms = clock_monotonic_ms();
         list_append(&server->lists[CONNECTION_IDLE], connection);
         server->connections++;
+        server->look_ms = 0;
         release_locked(server, connection, EPOLLIN);
     }
     server_unlock(server);
@@ -272,6 +276,38 @@ void connection_refuse(struct server *server, struct connection *connection, int
     connection_respond(server, connection);
 }
 
+/* It may have been answered, and the connection be gone, when this returns true. */
+static bool begin(struct server *server, struct connection *connection)
+{
+    struct exchange *exchange = connection->exchange;
+    const struct server_options *options = &server->options;
+    if (!options->begin)
+        return false;
+    connection_move(server, connection, CONNECTION_PARKED);
+    enum begun begun =
+        options->begin(options->context, &exchange->message.request, &exchange->reply, (struct parked *)connection);
+    if (begun == BEGUN_DONE)
+        connection_respond(server, connection);
+    return begun != BEGUN_NOT;
+}
+
+void server_answer(struct server *server, struct parked *parked)
+{
+    connection_respond(server, (struct connection *)parked);
+}
+
+void server_hand_over(struct server *server, struct parked *parked, void *work)
+{
+    struct connection *connection = (struct connection *)parked;
+    struct exchange *exchange = connection->exchange;
+    exchange->work = work;
+    if (server_enqueue(server, connection))
+        return;
+    /* No thread can be had: better that the others wait than that this is lost. */
+    server->options.resume(server->options.context, work, &exchange->reply);
+    connection_respond(server, connection);
+}
+
 static void dispatch(struct server *server, struct connection *connection, const struct hands *hands)
 {
     struct exchange *exchange = connection->exchange;
@@ -282,7 +318,7 @@ static void dispatch(struct server *server, struct connection *connection, const
         connection_move(server, connection, CONNECTION_RUNNING);
         options->handle(options->context, &exchange->message.request, &exchange->reply);
         connection_respond(server, connection);
-    } else if (!server_enqueue(server, connection))
+    } else if (!begin(server, connection) && !server_enqueue(server, connection))
         connection_refuse(server, connection, 503, "no thread can be started");
 }
 

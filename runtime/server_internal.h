@@ -6,6 +6,9 @@
  * every worker is inside a handler does it watch the connections too: health is answered, requests are read and
  * queued, and a worker that comes back takes from the queue first.
  *
+ * With options.begin it is the other way round: handlers do not wait for anything, so the thread of server_run reads, handles and answers by
+ * itself, and workers only take what it hands over (work_fd).
+ *
  * A connection is touched by the thread that has claimed it, under the lock, by an event or because its time is up;
  * releasing it arms its descriptor again. Claimed or not it stands in exactly one list, the one of its state, oldest
  * first; since every state has one time limit, the head of a list is the first to run out. Everything marked [lock] is
@@ -27,6 +30,7 @@ enum connection_state {
     CONNECTION_STARVED, /* its body waits for memory; not armed */
     CONNECTION_QUEUED,  /* complete, waits for a worker; claimed for it */
     CONNECTION_RUNNING, /* in the handler */
+    CONNECTION_PARKED,  /* begun, its answer comes later */
     CONNECTION_WRITING, /* the peer does not take the answer as fast as it is given */
     CONNECTION_LINGER,  /* answered and half closed: what still comes is dropped, lest a reset overtake the answer */
     CONNECTION_STATES
@@ -62,6 +66,7 @@ struct exchange {
     size_t charged; /* [lock] what its body and an unusual head hold */
     size_t marked;  /* length of the body at marked_ms, moved on with every WAITED_FOR_BYTES */
     int64_t marked_ms;
+    void *work; /* handed over to a worker; NULL: the request itself */
     bool close_after;
 };
 
@@ -91,7 +96,22 @@ struct slot {
     uint32_t generation;
     uint32_t next_free;
 };
-enum { SLOT_NONE = UINT32_MAX };
+/* And what no slot stands for. */
+enum {
+    SLOT_WATCH = 0x80000000u, /* and the number of the watch */
+    SLOT_CONNECTIONS = UINT32_MAX - 3,
+    SLOT_LISTENER,
+    SLOT_WAKE,
+    SLOT_NONE,
+};
+
+/* A descriptor of others. */
+struct watch {
+    int fd; /* -1: free */
+    uint32_t generation;
+    void (*ready)(void *context);
+    void *context;
+};
 
 struct spare {
     char *data;
@@ -120,14 +140,18 @@ struct server {
     bool quit;                              /* [lock] workers end */
     bool draining;                          /* [lock] */
     atomic_bool stopping;
-    int epoll_fd; /* the connections and kick_fd */
+    int epoll_fd; /* the connections */
+    int work_fd;  /* what idle workers wait for: kick_fd and the connections; with options.begin only kick_fd */
     int kick_fd;  /* wakes one idle worker for the queue; edge-triggered, never read */
-    int loop_fd;  /* what server_run waits for: the listener, wake_fd, and while covering epoll_fd */
+    int loop_fd;  /* what server_run waits for: the listener, wake_fd, and while covering epoll_fd; or all in one */
     int wake_fd;
     int listen_fd;
     bool listening;          /* the listener is registered */
     int64_t accept_again_ms; /* 0: not paused */
-    int64_t slow_check_ms;   /* when bodies are looked at for their speed next */
+    int64_t look_ms;         /* [lock] when time limits are looked at next */
+    int64_t alarm_ms;        /* of options.alarm */
+    struct watch watches[SERVER_WATCHES_MAX];
+    int64_t slow_check_ms; /* when bodies are looked at for their speed next */
     unsigned port;
     char *unix_path;
     char *scratch; /* of the thread of server_run */
@@ -177,6 +201,12 @@ void connection_read(struct server *server, struct connection *connection, const
 void connection_respond(struct server *server, struct connection *connection);
 void connection_refuse(struct server *server, struct connection *connection, int status, const char *reason);
 void connection_close(struct server *server, struct connection *connection);
+
+/* server.c: how long a connection may be in a state; INT64_MAX: as long as it takes. */
+int64_t server_limit_ms(const struct server *server, enum connection_state state);
+
+/* server_watch.c */
+void server_react_to_watch(struct server *server, uint64_t event);
 
 /* Is a body of which `received` bytes came in `age_ms` slower than is allowed? */
 static inline bool body_is_too_slow(size_t received, int64_t age_ms)

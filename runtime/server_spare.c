@@ -59,6 +59,7 @@ struct exchange *exchange_new(struct server *server)
     exchange->head_len = exchange->sent = exchange->charged = 0;
     exchange->begun_us = exchange->marked_ms = 0;
     exchange->marked = 0;
+    exchange->work = NULL;
     exchange->close_after = false;
     return exchange;
 }

@@ -43,11 +43,20 @@ static void leave_idle(struct server *server)
 static void await_event(struct server *server, const struct hands *hands)
 {
     struct epoll_event event;
-    int count = epoll_wait(server->epoll_fd, &event, 1, -1);
+    int count = epoll_wait(server->work_fd, &event, 1, -1);
     struct connection *connection = count == 1 ? connection_claim(server, event.data.u64) : NULL;
     leave_idle(server);
     if (connection)
         connection_react(server, connection, hands);
+}
+
+static void take_up(struct server *server, struct exchange *exchange)
+{
+    const struct server_options *options = &server->options;
+    if (exchange->work)
+        options->resume(options->context, exchange->work, &exchange->reply);
+    else
+        options->handle(options->context, &exchange->message.request, &exchange->reply);
 }
 
 static void *work(void *argument)
@@ -64,8 +73,7 @@ static void *work(void *argument)
             await_event(server, &hands);
             continue;
         }
-        struct exchange *exchange = connection->exchange;
-        server->options.handle(server->options.context, &exchange->message.request, &exchange->reply);
+        take_up(server, connection->exchange);
         connection_respond(server, connection);
     }
 }
@@ -109,7 +117,7 @@ void server_join_workers(struct server *server)
     server_unlock(server);
     /* Level-triggered from here on: everyone who waits sees it. */
     struct epoll_event event = { .events = EPOLLIN, .data.u64 = SLOT_NONE };
-    epoll_ctl(server->epoll_fd, EPOLL_CTL_MOD, server->kick_fd, &event);
+    epoll_ctl(server->work_fd, EPOLL_CTL_MOD, server->kick_fd, &event);
     server_wake(server->kick_fd);
     for (unsigned i = 0; i < server->workers_started; i++)
         pthread_join(server->workers[i], NULL);

@@ -99,36 +99,63 @@ static size_t collect(const struct event *event, char time[static RFC3339_SIZE],
     return count;
 }
 
-static void cover_length(struct hmac_sha256 *hmac, size_t len)
+/* What is signed, gathered so that the digest sees pieces of some size. */
+struct cover {
+    struct hmac_sha256 hmac;
+    size_t len;
+    char gathered[1024];
+};
+
+static void cover_gathered(struct cover *cover)
 {
-    char length[DECIMAL_SIZE + 1];
-    size_t digits = decimal_encode(length, len);
-    length[digits] = ':';
-    hmac_sha256_update(hmac, length, digits + 1);
+    hmac_sha256_update(&cover->hmac, cover->gathered, cover->len);
+    cover->len = 0;
 }
 
-static void cover_attribute(struct hmac_sha256 *hmac, const struct covered *attribute)
+static void cover_text(struct cover *cover, const char *text, size_t len)
 {
-    size_t len = strlen(attribute->value);
-    hmac_sha256_update(hmac, attribute->name, strlen(attribute->name));
-    hmac_sha256_update(hmac, "=", 1);
-    cover_length(hmac, len);
-    hmac_sha256_update(hmac, attribute->value, len);
-    hmac_sha256_update(hmac, "\n", 1);
+    if (len > sizeof cover->gathered - cover->len)
+        cover_gathered(cover);
+    if (len > sizeof cover->gathered) {
+        hmac_sha256_update(&cover->hmac, text, len);
+        return;
+    }
+    memcpy(cover->gathered + cover->len, text, len);
+    cover->len += len;
+}
+
+static void cover_length(struct cover *cover, size_t length)
+{
+    char text[DECIMAL_SIZE + 1];
+    size_t digits = decimal_encode(text, length);
+    text[digits] = ':';
+    cover_text(cover, text, digits + 1);
+}
+
+static void cover_attribute(struct cover *cover, const struct covered *attribute)
+{
+    size_t length = strlen(attribute->value);
+    cover_text(cover, attribute->name, strlen(attribute->name));
+    cover_text(cover, "=", 1);
+    cover_length(cover, length);
+    cover_text(cover, attribute->value, length);
+    cover_text(cover, "\n", 1);
 }
 
 static void make_mac(const struct secret *key, const struct event *event, const struct covered *list, size_t count,
                      uint8_t mac[static SHA256_SIZE])
 {
-    struct hmac_sha256 hmac;
-    hmac_sha256_init(&hmac, secret_reveal(key));
-    hmac_sha256_update(&hmac, SCHEME, strlen(SCHEME));
+    struct cover cover;
+    cover.len = 0;
+    hmac_sha256_init(&cover.hmac, secret_reveal(key));
+    cover_text(&cover, SCHEME, strlen(SCHEME));
     for (size_t i = 0; i < count; i++)
-        cover_attribute(&hmac, &list[i]);
-    cover_length(&hmac, event->data.len);
+        cover_attribute(&cover, &list[i]);
+    cover_length(&cover, event->data.len);
     if (event->data.len > 0)
-        hmac_sha256_update(&hmac, event->data.data, event->data.len);
-    hmac_sha256_final(&hmac, mac);
+        cover_text(&cover, event->data.data, event->data.len);
+    cover_gathered(&cover);
+    hmac_sha256_final(&cover.hmac, mac);
 }
 
 static bool check_attribute_count(const struct event *event, struct error *err)

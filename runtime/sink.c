@@ -26,6 +26,7 @@ enum {
     EXTRA_HEADERS = 3, /* traceparent, tracestate, Authorization */
     HEADER_COUNT_MAX = EVENT_ATTRIBUTES_MAX + 8 + EXTRA_HEADERS,
     ANSWER_MAX = 64 * 1024,
+    ADDRESS_KEPT_MS = 10 * 1000, /* what a name server said is taken as true for so long */
 };
 static const char CERTIFICATES_DIRECTORY[] = "/knative-custom-certs";
 static const char TOKEN_FILE[] = "/oidc/token";
@@ -44,8 +45,10 @@ struct sink {
     struct attribute *overrides;
     size_t override_count;
     long attempt_timeout_ms, budget_ms;
-    pthread_mutex_t lock; /* guards idle */
+    pthread_mutex_t lock; /* guards what follows */
     struct pooled *idle;
+    struct wire_address address; /* where a delivery has connected last */
+    int64_t address_ms;
 };
 
 /* --- making -------------------------------------------------------------------------------------------------------------- */
@@ -339,22 +342,34 @@ struct delivery {
     const struct event *event;
     struct message *message;
     int64_t deadline_ms; /* monotonic */
-    bool uncertain;      /* one attempt may have arrived */
-    bool final;          /* the sink refused: no use in trying again */
     int status;          /* of the last answer, 0: none */
 };
 
-static bool judge(struct delivery *delivery, const struct http_request *request, const struct http_response *response,
-                  struct error *err)
+/* What the attempt came to: err is filled already when there was no answer. */
+static bool judge(const struct http_request *request, bool answered, const struct http_response *response,
+                  struct sink_failure *failure)
 {
-    if (response->status >= 200 && response->status < 300)
+    failure->status = answered ? response->status : 0;
+    failure->uncertain = !answered && failure->err.kind == ERROR_UNCERTAIN;
+    failure->final = answered ? !is_retried(response->status) : !error_is_temporary(&failure->err);
+    if (answered && response->status >= 200 && response->status < 300)
         return true;
-    delivery->final = !is_retried(response->status);
-    return http_status_error(request, response, err);
+    if (answered)
+        http_status_error(request, response, &failure->err);
+    return false;
 }
 
-static bool attempt(struct delivery *delivery, struct pooled *pooled, struct error *err)
+static void keep_address(struct sink *sink, const struct wire *wire)
 {
+    pthread_mutex_lock(&sink->lock);
+    sink->address = *wire_address(wire);
+    sink->address_ms = clock_monotonic_ms();
+    pthread_mutex_unlock(&sink->lock);
+}
+
+static bool attempt(struct delivery *delivery, struct pooled *pooled, struct sink_failure *failure)
+{
+    struct error *err = &failure->err;
     struct sink *sink = delivery->sink;
     struct message *message = delivery->message;
     int64_t left = delivery->deadline_ms - clock_monotonic_ms();
@@ -386,12 +401,9 @@ static bool attempt(struct delivery *delivery, struct pooled *pooled, struct err
     AUTO(http_response_release) struct http_response response = { 0 };
     bool answered = pooled->wire ? wire_call(pooled->wire, &request, &response, err)
                                  : http_call(pooled->client, &request, &response, err);
-    delivery->status = answered ? response.status : 0;
-    if (answered)
-        return judge(delivery, &request, &response, err);
-    delivery->uncertain |= err->kind == ERROR_UNCERTAIN;
-    delivery->final = !error_is_temporary(err);
-    return false;
+    if (answered && pooled->wire)
+        keep_address(sink, pooled->wire);
+    return judge(&request, answered, &response, failure);
 }
 
 static void pause_ms(int64_t ms)
@@ -412,28 +424,36 @@ static int64_t pause_before(unsigned attempt, unsigned retry_after_s)
     return pause > asked ? pause : asked;
 }
 
-static bool try_until_deadline(struct delivery *delivery, struct pooled *pooled, struct error *err)
+static bool try_until_deadline(struct delivery *delivery, struct pooled *pooled, const struct sink_failure *first,
+                               struct error *err)
 {
+    bool uncertain = false; /* of any of them */
     for (unsigned n = 0;; n++) {
-        struct error now = { 0 };
-        if (attempt(delivery, pooled, &now))
+        struct sink_failure failure = { 0 };
+        bool made_before = n == 0 && first;
+        bool delivered = !made_before && attempt(delivery, pooled, &failure);
+        if (made_before)
+            failure = *first;
+        delivery->status = failure.status;
+        if (delivered)
             return true;
-        int64_t pause = pause_before(n, now.retry_after_s);
-        if (!delivery->final && clock_monotonic_ms() + pause < delivery->deadline_ms) {
+        uncertain |= failure.uncertain;
+        int64_t pause = pause_before(n, failure.err.retry_after_s);
+        if (!failure.final && clock_monotonic_ms() + pause < delivery->deadline_ms) {
             pause_ms(pause);
             continue;
         }
-        *err = now;
-        if (delivery->uncertain)
+        *err = failure.err;
+        if (uncertain)
             err->kind = ERROR_UNCERTAIN;
-        else if (!delivery->final)
+        else if (!failure.final)
             err->kind = ERROR_UNAVAILABLE;
         return error_wrap(err, "deliver event '%.100s' to the sink", delivery->event->id);
     }
 }
 
-bool sink_deliver_within(struct sink *sink, const struct event *event, int64_t budget_ms, int *status,
-                         struct error *err)
+bool sink_deliver_within(struct sink *sink, const struct event *event, const struct sink_failure *first,
+                         int64_t budget_ms, int *status, struct error *err)
 {
     AUTO(message_release) struct message message = { .lines = BYTES(HEADERS_MAX) };
     if (!message_fill(&message, event, err))
@@ -446,7 +466,7 @@ bool sink_deliver_within(struct sink *sink, const struct event *event, int64_t b
     struct delivery delivery = {
         .sink = sink, .event = event, .message = &message, .deadline_ms = clock_monotonic_ms() + budget_ms
     };
-    bool delivered = try_until_deadline(&delivery, pooled, err);
+    bool delivered = try_until_deadline(&delivery, pooled, first, err);
     return_client(sink, pooled);
     *status = delivery.status;
     return delivered;
@@ -455,7 +475,144 @@ bool sink_deliver_within(struct sink *sink, const struct event *event, int64_t b
 bool sink_deliver(struct sink *sink, const struct event *event, struct error *err)
 {
     int status = 0;
-    return sink_deliver_within(sink, event, sink->budget_ms, &status, err);
+    return sink_deliver_within(sink, event, NULL, sink->budget_ms, &status, err);
+}
+
+/* --- posting -------------------------------------------------------------------------------------------------------------- */
+
+struct sink_post {
+    struct sink *sink;
+    struct wire *wire;
+    bool is_named; /* its address must be asked for, which blocks */
+    bool tried;
+    struct bytes lines;
+    struct http_response response;
+    struct sink_failure failure;
+};
+
+bool sink_takes_posts(const struct sink *sink)
+{
+    return sink->is_plain && !sink->token_file;
+}
+
+struct sink_post *sink_post_new(struct sink *sink, struct error *err)
+{
+    AUTO(sink_post_free) struct sink_post *post = calloc(1, sizeof *post);
+    if (!post) {
+        out_of_memory(err);
+        return NULL;
+    }
+    post->sink = sink;
+    bytes_init(&post->lines, HEADERS_MAX);
+    post->wire = wire_new(sink->url, sink->unix_socket, err);
+    if (!post->wire)
+        return NULL;
+    post->is_named = wire_address(post->wire)->len == 0;
+    return TAKE(post);
+}
+
+void sink_post_free(struct sink_post *post)
+{
+    if (!post)
+        return;
+    wire_free(post->wire);
+    bytes_release(&post->lines);
+    http_response_release(&post->response);
+    free(post);
+}
+
+/* What a delivery found out not long ago. */
+static bool find_address(struct sink_post *post)
+{
+    struct sink *sink = post->sink;
+    if (!post->is_named || wire_fd(post->wire) >= 0)
+        return true;
+    pthread_mutex_lock(&sink->lock);
+    bool fresh = sink->address.len > 0 && clock_monotonic_ms() - sink->address_ms < ADDRESS_KEPT_MS;
+    if (fresh)
+        wire_set_address(post->wire, &sink->address);
+    pthread_mutex_unlock(&sink->lock);
+    return fresh;
+}
+
+static bool write_lines(struct bytes *lines, const struct event *event, struct error *err)
+{
+    char traceparent[TRACEPARENT_SIZE];
+    const char *state = event_extension(event, "tracestate");
+    traceparent_child(traceparent, span_of(event_extension(event, "traceparent")));
+    bytes_clear(lines);
+    if (!event_encode_headers(lines, event, err))
+        return false;
+    if (state && strlen(state) <= TRACESTATE_MAX &&
+        !(bytes_append_text(lines, "tracestate: ", err) && bytes_append_text(lines, state, err) &&
+          bytes_append_text(lines, "\r\n", err)))
+        return false;
+    return bytes_append_text(lines, "traceparent: ", err) && bytes_append_text(lines, traceparent, err) &&
+           bytes_append_text(lines, "\r\n", err);
+}
+
+static enum sink_progress settle(struct sink_post *post, enum wire_progress progress)
+{
+    if (progress == WIRE_READS || progress == WIRE_WRITES)
+        return progress == WIRE_READS ? SINK_READS : SINK_WRITES;
+    const struct http_request request = { .method = "POST",
+                                          .url = post->sink->url,
+                                          .unix_socket = post->sink->unix_socket };
+    bool good = judge(&request, progress == WIRE_ANSWERED, &post->response, &post->failure);
+    return good ? SINK_ACCEPTED : SINK_FAILED;
+}
+
+enum sink_progress sink_post_begin(struct sink_post *post, const struct event *event)
+{
+    struct error *err = &post->failure.err;
+    post->failure = (struct sink_failure){ 0 };
+    post->tried = find_address(post);
+    if (!post->tried || !write_lines(&post->lines, event, err))
+        return settle(post, WIRE_FAILED);
+    return settle(post, wire_begin(post->wire, bytes_span(&post->lines), event->data.data ? event->data : SPAN(""),
+                                   ANSWER_MAX, &post->response, err));
+}
+
+enum sink_progress sink_post_continue(struct sink_post *post)
+{
+    return settle(post, wire_continue(post->wire));
+}
+
+void sink_post_expire(struct sink_post *post)
+{
+    wire_abandon(post->wire, "no answer in time", &post->failure.err);
+    settle(post, WIRE_FAILED);
+}
+
+void sink_post_disconnect(struct sink_post *post)
+{
+    struct error ignored;
+    wire_abandon(post->wire, "closed", &ignored);
+}
+
+const struct sink_failure *sink_post_failure(const struct sink_post *post)
+{
+    return post->tried ? &post->failure : NULL;
+}
+
+int sink_post_status(const struct sink_post *post)
+{
+    return post->response.status;
+}
+
+int sink_post_fd(const struct sink_post *post)
+{
+    return wire_fd(post->wire);
+}
+
+unsigned sink_post_opened(const struct sink_post *post)
+{
+    return wire_opened(post->wire);
+}
+
+int64_t sink_attempt_ms(const struct sink *sink)
+{
+    return sink->attempt_timeout_ms < sink->budget_ms ? sink->attempt_timeout_ms : sink->budget_ms;
 }
 
 static bool overrides_name(const struct sink *sink, const char *name)

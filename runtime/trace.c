@@ -11,7 +11,7 @@ enum { TRACE_AT = 3, TRACE_LEN = 32, SPAN_AT = 36, SPAN_LEN = 16, FLAGS_AT = 53,
 static bool is_lower_hex(const char *text, size_t len)
 {
     for (size_t i = 0; i < len; i++)
-        if (!strchr("0123456789abcdef", text[i]) || text[i] == '\0')
+        if (!(text[i] >= '0' && text[i] <= '9') && !(text[i] >= 'a' && text[i] <= 'f'))
             return false;
     return true;
 }
@@ -40,11 +40,24 @@ bool traceparent_is_valid(struct span text)
            is_lower_hex(p + FLAGS_AT, FLAGS_LEN);
 }
 
+/* Several ids are needed for each event: the system is asked for many at once. */
+static void take_random(uint8_t *out, size_t len)
+{
+    static _Thread_local uint8_t pool[512];
+    static _Thread_local size_t left;
+    if (left < len) {
+        random_bytes(pool, sizeof pool);
+        left = sizeof pool;
+    }
+    memcpy(out, pool + sizeof pool - left, len);
+    left -= len;
+}
+
 static void random_id(char *out, size_t bytes)
 {
     uint8_t id[16];
     do {
-        random_bytes(id, bytes);
+        take_random(id, bytes);
         hex_encode(out, id, bytes);
     } while (is_zero(out, 2 * bytes));
 }

@@ -2,11 +2,16 @@
  *
  * A hop inside a cluster or a machine is an exchange of a few hundred bytes without TLS; the full client of shared/http costs
  * ten times what the exchange itself does, in processor time and in a cold start. It speaks with the same request
- * and response, so that a caller can use either. Source: RFC 9112; llhttp reads the answers as strictly as it reads requests. */
+ * and response, so that a caller can use either. Source: RFC 9112; llhttp reads the answers as strictly as it reads requests.
+ *
+ * Two ways to use it, which may take turns on one wire: wire_call() waits for the answer; wire_begin() and wire_continue() never
+ * wait, their caller watches the descriptor. */
 #ifndef PUSHWRIGHT_RUNTIME_WIRE_H
 #define PUSHWRIGHT_RUNTIME_WIRE_H
 
 #include "shared/http/client.h"
+
+#include <sys/socket.h>
 
 struct wire; /* one thread at a time */
 
@@ -23,5 +28,33 @@ AUTO_FREE(struct wire, wire_free)
  * again when no byte of an answer had come: the receiver must know duplicates. */
 bool wire_call(struct wire *wire, const struct http_request *request, struct http_response *response,
                struct error *err);
+
+/* An address that needs no name server: known from the start for numbers and unix sockets, else after wire_call() has connected. */
+struct wire_address {
+    struct sockaddr_storage to;
+    socklen_t len; /* 0: not known */
+};
+const struct wire_address *wire_address(const struct wire *wire);
+void wire_set_address(struct wire *wire, const struct wire_address *address);
+
+enum wire_progress {
+    WIRE_READS,    /* go on when there is something to read */
+    WIRE_WRITES,   /* ... or when more can be written */
+    WIRE_ANSWERED, /* *response holds the answer: of a 2xx only the status */
+    WIRE_FAILED,   /* as when wire_call() returns false; the connection is closed */
+};
+
+/* Post the body with the header lines ("Name: value\r\n"...). The address must be known or the connection open; body, response and err must
+ * last until the exchange is over. Sent again on a new connection as wire_call() does. */
+enum wire_progress wire_begin(struct wire *wire, struct span header_lines, struct span body, size_t body_max,
+                              struct http_response *response, struct error *err);
+enum wire_progress wire_continue(struct wire *wire);
+
+/* End the exchange that is under way, or the idle connection; the error tells whether the request may have arrived. */
+void wire_abandon(struct wire *wire, const char *why, struct error *err);
+
+int wire_fd(const struct wire *wire); /* -1: not connected */
+unsigned wire_opened(
+    const struct wire *wire); /* connections so far: tells one descriptor from the next of the same number */
 
 #endif

@@ -159,6 +159,15 @@ static bool keep_text(struct push_facts *f, int field, struct span raw, struct e
     return f->text[field] || field == HEAD_MESSAGE;
 }
 
+/* -1 for what is too long to be a time or a count. Copied, because nothing need stand behind the text's end. */
+static int64_t read_number(struct span raw)
+{
+    char digits[20] = "-1";
+    if (raw.len < sizeof digits - 1)
+        snprintf(digits, sizeof digits, "%.*s", SPAN_ARGS(raw));
+    return strtoll(digits, NULL, 10);
+}
+
 static bool keep(void *context, int field, enum json_type type, struct span raw, size_t index, struct error *err)
 {
     struct push_facts *f = context;
@@ -167,8 +176,8 @@ static bool keep(void *context, int field, enum json_type type, struct span raw,
         f->commits++;
     else if (type == JSON_STRING)
         return keep_text(f, field, raw, err);
-    else if (type == JSON_NUMBER && raw.len < 19)
-        f->number[field] = strtoll(raw.data, NULL, 10);
+    else if (type == JSON_NUMBER)
+        f->number[field] = read_number(raw);
     else if (type == JSON_BOOLEAN && field == FORCED)
         f->forced = span_is(raw, "true");
     return true;

@@ -141,17 +141,17 @@ void base32_encode(char *out, const uint8_t *data, size_t len)
     *out = '\0';
 }
 
-static bool is_unreserved(char c)
-{
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-           c == '_' || c == '~';
-}
+/* RFC 3986 section 2.3. */
+static const bool is_unreserved[256] = {
+    ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['0' ... '9'] = true, ['-'] = true,
+    ['.'] = true,         ['_'] = true,         ['~'] = true,
+};
 
 /* Length of the run at the beginning that goes through as it is. */
 static size_t plain_run(struct span text, struct span keep)
 {
     size_t n = 0;
-    while (n < text.len && (is_unreserved(text.data[n]) || span_find(keep, text.data[n]) >= 0))
+    while (n < text.len && (is_unreserved[(unsigned char)text.data[n]] || span_find(keep, text.data[n]) >= 0))
         n++;
     return n;
 }

@@ -353,7 +353,7 @@ static bool execute(struct stage *stage, const struct dockerfile_run *run, struc
 }
 
 static bool keep_changes(struct stage *stage, struct tree *tree, const struct run_mounts *mounts, const char *scratch,
-                         struct error *err)
+                         int64_t started_s, struct error *err)
 {
     struct build *build = stage->build;
     uint32_t number = ++build->layer_number;
@@ -367,6 +367,7 @@ static bool keep_changes(struct stage *stage, struct tree *tree, const struct ru
                                .layer = number,
                                .file_number = &build->file_number,
                                .time_s = build->time_s,
+                               .started_s = started_s,
                                .as_user = build->runner->mode == SANDBOX_AS_USER,
                                .user_attributes = build->runner->mode == SANDBOX_AS_USER,
                                .cancelled = build->options->cancelled,
@@ -409,6 +410,7 @@ bool stage_run(struct stage *stage, const struct dockerfile_run *run, struct doc
         !run_mounts_prepare(stage, run, run->script ? run->command.args.items[0] : NULL, &mounts, err))
         return false;
     const char *scratch = make_directory(runner, "run", err);
+    int64_t started_s = clock_wall_ms() / 1000;
     return scratch && execute(stage, run, words, &mounts, scratch, err) &&
-           keep_changes(stage, tree, &mounts, scratch, err);
+           keep_changes(stage, tree, &mounts, scratch, started_s, err);
 }

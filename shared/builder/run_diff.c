@@ -41,9 +41,11 @@ static bool failed(const struct reading *reading, const char *what, struct error
 
 /* ---- what an entry is ---- */
 
+/* Without a time to hold on to, only what was written just now is told from the rest. */
 static int64_t clamp(const struct diff *diff, int64_t time_s)
 {
-    return time_s > diff->time_s ? diff->time_s : time_s;
+    int64_t latest = diff->time_s > 0 ? diff->time_s : diff->started_s - 1;
+    return time_s > latest ? diff->time_s : time_s;
 }
 
 static enum tar_type type_of(mode_t mode)
@@ -288,7 +290,6 @@ static bool enter(struct reading *reading, int parent, const char *name, struct 
         tree_clear(diff->tree, node);
     if (!node && !(node = tree_add(diff->tree, into, span_of(name), err)))
         return false;
-    int64_t before_s = node->is.mtime_s;
     if (!was)
         node->is = now; /* children need a directory */
     if (was && is_opaque(diff, parent, name) && !delete_others(reading, node, fd, err))
@@ -302,10 +303,10 @@ static bool enter(struct reading *reading, int parent, const char *name, struct 
     }
     if (changed)
         tree_touch(node, diff->layer);
-    changed = node->layer == diff->layer;
-    if (changed)
+    if (node->layer == diff->layer)
         node->is = now;
-    return put_time(reading, parent, name, changed ? now.mtime_s : before_s, err);
+    node->is.mtime_s = now.mtime_s; /* though nothing is told of it as long as that is all */
+    return put_time(reading, parent, name, now.mtime_s, err);
 }
 
 static bool read_file(struct reading *reading, int parent, const char *name, struct tree_node *into,
@@ -318,11 +319,13 @@ static bool read_file(struct reading *reading, int parent, const char *name, str
         return unlinkat(parent, name, 0) == 0 || failed(reading, "remove", err);
     if (!read_attributes(reading, parent, name, is, &now, err))
         return false;
-    if (node && is_same(reading, parent, name, node, &now, is))
-        return true;
-    if (now.type == TAR_FILE && !read_content(reading, is, &now, err))
-        return false;
     if (is->st_nlink > 1 && !file_number(reading, is, &now.file, err))
+        return false;
+    if (node && is_same(reading, parent, name, node, &now, is)) {
+        node->is.file = now.file; /* its names are no longer those that the layers below gave it */
+        return true;
+    }
+    if (now.type == TAR_FILE && !read_content(reading, is, &now, err))
         return false;
     if (node)
         tree_clear(diff->tree, node);

@@ -18,7 +18,8 @@ struct diff {
     size_t stub_count;
     uint32_t layer;        /* number of the new layer */
     uint64_t *file_number; /* counted up for hard links */
-    int64_t time_s;        /* later times become this one, on the disk too */
+    int64_t time_s;        /* later times become this one, on the disk too; 0: times since started_s do */
+    int64_t started_s;     /* when the command was started */
     bool as_user;          /* one user stands for all: owners are root's */
     bool user_attributes;  /* overlayfs wrote its marks as user.* */
     bool (*cancelled)(void *context);

@@ -103,8 +103,8 @@ static bool add_names(struct preparing *at, struct error *err)
         { .target = "/etc/hosts", .content = hosts, .content_len = strlen(hosts), .mode = 0644, .read_only = true },
         { .target = "/etc/resolv.conf", .content = copy, .content_len = resolv.len, .mode = 0644, .read_only = true },
     };
-    return add(at, rows[0], false, err) && add(at, rows[1], false, err) && add_stubs(at, "/dev", true, err) &&
-           add_stubs(at, "/proc", true, err) && add_stubs(at, "/sys", true, err);
+    /* /dev, /proc and /sys stay where an image has none, as with BuildKit. */
+    return add(at, rows[0], false, err) && add(at, rows[1], false, err);
 }
 
 static bool add_script(struct preparing *at, const char *path, const char *script, struct error *err)
@@ -190,8 +190,32 @@ static bool prepare_bind(struct preparing *at, const struct dockerfile_mount *mo
 
 /* ---- cache ---- */
 
+/* What a new cache begins with tells caches of one id apart: its owner, or the state of what it is seeded from. */
+static bool append_seed(struct preparing *at, const struct dockerfile_mount *mount, struct bytes *out,
+                        struct error *err)
+{
+    const struct build *build = at->stage->build;
+    struct dockerfile_source source;
+
+    if (mount->owner_set && !bytes_printf(out, err, " %u:%u:%o", mount->uid, mount->gid, mount->mode))
+        return false;
+    if (!mount->from)
+        return true;
+    dockerfile_plan_mount_source(build->plan, mount->from, &source);
+    if (!bytes_printf(out, err, " %zu:%s %s", strlen(mount->source), mount->source,
+                      source.kind == DOCKERFILE_IMAGE ? source.image : ""))
+        return false;
+    const struct stage *stage = source.kind == DOCKERFILE_STAGE ? &build->stages[source.stage] : NULL;
+    for (size_t i = 0; stage && i < stage->layer_count; i++) {
+        if (!bytes_printf(out, err, " %s", stage->layers[i].diff_id))
+            return false;
+    }
+    return true;
+}
+
 /* By a hash, so that no id leads anywhere; the parts cannot be mistaken for each other. */
-static const char *cache_path(struct preparing *at, const char *id, unsigned number, struct error *err)
+static const char *cache_path(struct preparing *at, const struct dockerfile_mount *mount, unsigned number,
+                              struct error *err)
 {
     const struct build *build = at->stage->build;
     const char *scope = build->options->run.cache_scope, *space = build_argument(build, "BUILDKIT_CACHE_MOUNT_NS");
@@ -200,8 +224,9 @@ static const char *cache_path(struct preparing *at, const char *id, unsigned num
 
     scope = scope ? scope : "";
     space = space ? space : "";
-    if (!bytes_printf(&name, err, "%zu:%s %zu:%s %d %u %s", strlen(scope), scope, strlen(space), space,
-                      (int)at->runner->mode, number, id))
+    if (!bytes_printf(&name, err, "%zu:%s %zu:%s %zu:%s %d %u", strlen(scope), scope, strlen(space), space,
+                      strlen(mount->id), mount->id, (int)at->runner->mode, number) ||
+        !append_seed(at, mount, &name, err))
         return NULL;
     sha256_hex_of(bytes_span(&name), hex);
     const char *path = arena_printf(build->arena, "%s/mounts/%s", at->runner->directory, hex);
@@ -236,13 +261,11 @@ static bool lock_cache(struct preparing *at, const char *path, enum dockerfile_s
 }
 
 /* The content stands in "data", which has its name only once it is whole. */
-static bool fill_cache(struct preparing *at, const struct dockerfile_mount *mount, const char *path, const char *data,
-                       struct error *err)
+static bool fill_cache(struct preparing *at, const struct dockerfile_mount *mount, const char *data, struct error *err)
 {
     const char *fresh = runner_path(at->runner, "cache", err);
     struct tree_node *node = NULL;
 
-    (void)path;
     if (!fresh || mkdir(fresh, 0700) < 0)
         return fresh ? error_set_errno(err, errno, "make '%s'", fresh) : false;
     if (mount->from && !find_source(at, mount, &node, err))
@@ -268,7 +291,7 @@ static bool prepare_cache(struct preparing *at, const struct dockerfile_mount *m
     const char *path = NULL;
 
     for (unsigned number = 0; !locked && number < PRIVATE_MAX; number++) {
-        path = cache_path(at, mount->id, number, err);
+        path = cache_path(at, mount, number, err);
         if (!path || !directory_make(path, 0700, err) || !lock_cache(at, path, mount->sharing, &locked, err))
             return false;
     }
@@ -277,7 +300,7 @@ static bool prepare_cache(struct preparing *at, const struct dockerfile_mount *m
     const char *data = arena_printf(at->stage->build->arena, "%s/data", path);
     if (!data)
         return too_large(err);
-    if (access(data, F_OK) < 0 && !fill_cache(at, mount, path, data, err))
+    if (access(data, F_OK) < 0 && !fill_cache(at, mount, data, err))
         return false;
     const struct sandbox_mount bind = { .target = mount->target, .source = data, .read_only = mount->readonly };
     return add(at, bind, true, err);

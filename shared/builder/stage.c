@@ -208,8 +208,12 @@ static bool apply_entrypoint(struct stage *stage, const struct dockerfile_instru
 static bool apply_run(struct stage *stage, const struct dockerfile_instruction *in, struct error *err)
 {
     struct dockerfile_words words;
+    static const char *const nothing[] = { "" };
+    struct dockerfile_command command = in->run.command;
 
-    return command_words(stage, &in->run.command, NULL, &words, err) && stage_run(stage, &in->run, words, err);
+    if (command.shell && command.args.count == 0)
+        command.args = (struct dockerfile_words){ nothing, 1 };
+    return command_words(stage, &command, NULL, &words, err) && stage_run(stage, &in->run, words, err);
 }
 
 static void add_nanoseconds(struct json_writer *w, const char *key, int64_t value)

@@ -105,6 +105,7 @@ struct config_registry {
     const char *host;
     const char *username;
     struct secret_reference password, docker_config;
+    enum cloud credentials; /* "ecr", "gar", "acr" */
     bool plain_http;
     const char *ca_file;
     const char *layout; /* "layout": a directory that stands for the registry (registry_login) */

@@ -62,6 +62,7 @@ struct registry_logins *config_registry_logins(const struct config *config, stru
             .username = registry->username,
             .password = *password,
             .docker_config = *docker_config,
+            .cloud = registry->credentials,
             .plain_http = registry->plain_http,
             .ca_file = registry->ca_file,
             .layout = registry->layout,

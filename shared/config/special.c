@@ -41,6 +41,18 @@ void read_source_kind(struct reading *r, const struct setting *setting, const st
         mistake(r, NULL, "unknown kind '%.60s': there are github, gitlab, gitea, forgejo and registry", name.data);
 }
 
+void read_cloud(struct reading *r, const struct setting *setting, const struct json *value, void *item)
+{
+    static const char *const names[CLOUD_KINDS] = { "", "ecr", "gar", "acr" };
+    struct span name = span_of(json_string(value));
+    for (size_t i = CLOUD_NONE + 1; i < CLOUD_KINDS; i++)
+        if (span_is(name, names[i]))
+            *(enum cloud *)place(setting, item) = (enum cloud)i;
+    if (*(enum cloud *)place(setting, item) == CLOUD_NONE)
+        mistake(r, NULL, "unknown credentials '%.60s': there are ecr (Amazon), gar (Google) and acr (Azure)",
+                name.data);
+}
+
 static const char *nearest_source(struct reading *r, const char *name)
 {
     const struct config *config = &r->into->config;

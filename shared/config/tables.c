@@ -203,12 +203,17 @@ static const struct shape trigger_shape = {
 /* Registries. */
 static void check_registry(struct reading *r, const struct json *object, void *item)
 {
-    static const char *const logins[] = { "username", "password", "dockerConfig", "plainHttp", "caFile" };
+    static const char *const logins[] = {
+        "username", "password", "dockerConfig", "credentials", "plainHttp", "caFile"
+    };
     (void)item;
     if ((json_get(object, "username") != NULL) != (json_get(object, "password") != NULL))
         mistake(r, NULL, "'username' and 'password' belong together");
     if (json_get(object, "dockerConfig") && json_get(object, "username"))
         mistake(r, "dockerConfig", "takes the place of 'username' and 'password': name one of them");
+    if (json_get(object, "credentials") && (json_get(object, "dockerConfig") || json_get(object, "username")))
+        mistake(r, "credentials",
+                "takes the place of 'username' and 'password' and of 'dockerConfig': name one of them");
     for (size_t i = 0; json_get(object, "layout") && i < sizeof logins / sizeof *logins; i++)
         if (json_get(object, logins[i]))
             mistake(r, logins[i], "is of no use with 'layout': a directory asks for no login");
@@ -219,6 +224,7 @@ static const struct setting registry_settings[] = {
     { "username", JSON_STRING, 0, read_text, AT(config_registry, username), .check = check_any },
     { "password", JSON_OBJECT, 0, read_object, AT(config_registry, password), .shape = &secret_shape },
     { "dockerConfig", JSON_OBJECT, 0, read_object, AT(config_registry, docker_config), .shape = &secret_shape },
+    { "credentials", JSON_STRING, 0, read_cloud, AT(config_registry, credentials) },
     { "plainHttp", JSON_BOOLEAN, 0, read_boolean, AT(config_registry, plain_http) },
     { "caFile", JSON_STRING, 0, read_text, AT(config_registry, ca_file), .check = check_any },
     { "layout", JSON_STRING, 0, read_text, AT(config_registry, layout), .check = check_any },

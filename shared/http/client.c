@@ -369,7 +369,7 @@ static bool names_private_address(struct span host)
 /* Behind a proxy the addresses are the proxy's to see; what the URL itself says can still be checked. */
 static bool set_route(struct call *call, struct error *err)
 {
-    call->proxy = call->request->unix_socket ? NULL : proxy_for(&call->url);
+    call->proxy = call->request->unix_socket || call->request->direct ? NULL : proxy_for(&call->url);
     if (call->client->refuse_private && call->proxy && names_private_address(call->url.host))
         return refuse_address(call, err);
     SET(call, CURLOPT_PROXY, call->proxy ? call->proxy : ""); /* "": none, whatever the environment says */

@@ -41,6 +41,7 @@ typedef bool http_source_fn(void *context, void *data, size_t *len, struct error
 struct http_request {
     const char *method;      /* "GET", "PUT", ... */
     const char *url;         /* http or https; anything else is ERROR_INVALID */
+    bool direct;             /* past every proxy: what is asked is this machine's own */
     const char *unix_socket; /* connect to this socket instead of the URL's host; NULL: not */
     const struct http_header *headers;
     size_t header_count;

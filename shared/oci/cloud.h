@@ -13,16 +13,9 @@ enum cloud {
     CLOUD_KINDS
 };
 
-/* "ecr", "gar", "acr" as the configuration says it. */
-const char *cloud_name(enum cloud cloud);
-
-/* How long basic credentials of a cloud are used before they are looked up again: the lookup knows whether they are
- * still good. */
-enum { CLOUD_BASIC_S = 300 };
-
 /* "USER:PASSWORD" for ECR and GAR, the refresh token for ACR; the caller frees it. ERROR_NOT_FOUND: this place offers no
  * credentials (the message lists where they were looked for), ERROR_DENIED: they were refused, otherwise as http_call. */
-struct secret *cloud_login(enum cloud cloud, const char *registry, struct registry_session *session,
+struct secret *cloud_login(enum cloud cloud, const char *registry, bool plain_http, struct registry_session *session,
                            int64_t *lifetime_s, struct error *err);
 
 #endif

@@ -73,11 +73,13 @@ bool token_want_mount(struct registry *registry, const char *repository, struct 
 /* ---- credentials ---- */
 
 /* Those of the login, or of its cloud: kept by the session until they are about to expire. */
-static bool find_credentials(struct registry *registry, bool renew, struct credentials *out, struct error *err)
+static bool find_credentials(struct registry *registry, bool renew, struct credentials *out, int64_t *lifetime_s,
+                             struct error *err)
 {
     enum cloud cloud = registry->login ? registry->login->cloud : CLOUD_NONE;
     AUTO(bytes_release) struct bytes key = BYTES(WIRE_URL_MAX);
     *out = (struct credentials){ .basic = NULL };
+    *lifetime_s = forever_s;
     if (cloud == CLOUD_NONE)
         return credentials_for(registry->login, registry->host, registry->repository, out, err);
     if (!bytes_printf(&key, err, "cloud %d %s", cloud, registry->host))
@@ -86,14 +88,15 @@ static bool find_credentials(struct registry *registry, bool renew, struct crede
     if (!slot)
         return false;
     pthread_mutex_lock(&slot->lock);
-    int64_t lifetime_s = 0;
-    struct secret *fresh =
-        renew || !slot_is_good(slot) ? cloud_login(cloud, registry->host, registry->session, &lifetime_s, err) : NULL;
+    struct secret *fresh = NULL;
+    if (renew || !slot_is_good(slot))
+        fresh = cloud_login(cloud, registry->host, registry->plain_http, registry->session, lifetime_s, err);
     if (fresh)
-        slot_put(slot, fresh, lifetime_s);
+        slot_put(slot, fresh, *lifetime_s);
     struct secret **into = cloud == CLOUD_ACR ? &out->identity : &out->basic;
     if (fresh || (!renew && slot_is_good(slot)))
         *into = secret_new(secret_reveal(slot->value), err);
+    *lifetime_s = slot_remaining_s(slot);
     pthread_mutex_unlock(&slot->lock);
     session_leave(registry->session, slot);
     return *into != NULL;
@@ -173,7 +176,7 @@ static struct secret *ask_with_credentials(struct registry *registry, bool renew
     AUTO(credentials_release) struct credentials credentials = { .basic = NULL };
     struct http_client *client = NULL;
     struct url realm;
-    if (!check_realm(registry, &realm, err) || !find_credentials(registry, renew, &credentials, err) ||
+    if (!check_realm(registry, &realm, err) || !find_credentials(registry, renew, &credentials, lifetime_s, err) ||
         !wire_client_for(registry, &realm, &client, err) ||
         !ask_for_scopes(registry, &credentials, client, &response, err))
         return NULL;
@@ -227,7 +230,8 @@ static bool answer_basic(struct registry *registry, struct error *err)
 {
     bool cloud = registry->login && registry->login->cloud != CLOUD_NONE, refused = registry->authorization != NULL;
     AUTO(credentials_release) struct credentials credentials = { .basic = NULL };
-    if (!find_credentials(registry, cloud && refused, &credentials, err))
+    int64_t lifetime_s;
+    if (!find_credentials(registry, cloud && refused, &credentials, &lifetime_s, err))
         return false;
     if (!credentials.basic)
         return error_set(err, ERROR_DENIED, "a user name and password are wanted, and none are configured for '%s'",
@@ -237,7 +241,7 @@ static bool answer_basic(struct registry *registry, struct error *err)
     struct secret *value = basic_authorization(&credentials, err);
     if (!value)
         return false;
-    slot_put(registry->slot, value, cloud ? CLOUD_BASIC_S : forever_s);
+    slot_put(registry->slot, value, lifetime_s);
     return take_over(registry, err);
 }
 

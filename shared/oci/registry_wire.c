@@ -260,11 +260,14 @@ static bool send_once(struct registry *registry, const struct http_request *requ
 bool wire_send(struct registry *registry, const struct http_request *request, struct http_response *response,
                struct error *err)
 {
+    /* What a cloud gave us earlier may be refused by now: then there is a second answer. */
+    int answers = registry->login && registry->login->cloud != CLOUD_NONE ? 2 : 1;
     if (!send_once(registry, request, response, err))
         return false;
-    if (response->status != 401)
-        return true;
-    return token_answer(registry, response, err) && send_once(registry, request, response, err);
+    for (; response->status == 401 && answers > 0; answers--)
+        if (!token_answer(registry, response, err) || !send_once(registry, request, response, err))
+            return false;
+    return true;
 }
 
 bool wire_send_to(struct registry *registry, const struct http_request *request, bool foreign,

@@ -132,6 +132,11 @@ bool slot_is_good(const struct session_slot *slot)
     return slot->value && clock_monotonic_ms() < slot->expires_ms;
 }
 
+int64_t slot_remaining_s(const struct session_slot *slot)
+{
+    return slot_is_good(slot) ? (slot->expires_ms - clock_monotonic_ms()) / 1000 : 0;
+}
+
 void slot_put(struct session_slot *slot, struct secret *value, int64_t lifetime_s)
 {
     int64_t margin_s = lifetime_s / 10 < MARGIN_S_MAX ? lifetime_s / 10 : MARGIN_S_MAX;

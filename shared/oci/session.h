@@ -32,6 +32,7 @@ void session_leave(struct registry_session *session, struct session_slot *slot);
 
 /* With the lock held. A value is left before it expires: what is sent now may be looked at a little later. */
 bool slot_is_good(const struct session_slot *slot);
+int64_t slot_remaining_s(const struct session_slot *slot);                          /* 0 when it is not good */
 void slot_put(struct session_slot *slot, struct secret *value, int64_t lifetime_s); /* takes the value; NULL: forget */
 
 /* A client that is lent and given back with its connections open; told apart by what it trusts and refuses. NULL with

@@ -1,7 +1,7 @@
 /* Builds that dockerfile_builds_test.py asks for: one JSON object a line on standard input, one a line on standard output.
  *
  *   {"context": DIRECTORY, "dockerfile": FILE, "image": "oci:DIRECTORY", "cache": DIRECTORY, "args": {...}, "target": ...,
- *    "mirrors": {HOST: DIRECTORY of layouts}}
+ *    "secrets": {ID: TEXT}, "mirrors": {HOST: DIRECTORY of layouts}}
  *   {} when the image stands there with the tag "built", {"kind": ..., "error": ...} when not */
 #include "shared/base/json.h"
 #include "shared/builder/publish.h"
@@ -21,6 +21,18 @@ static bool read_args(struct arena *arena, const struct json *from, struct docke
     for (const struct json *v = json_first(from); v; v = json_next(v))
         pairs[count++] = (struct dockerfile_pair){ json_key(v), json_string(v) };
     *out = (struct dockerfile_pairs){ pairs, count };
+    return true;
+}
+
+static bool read_secrets(struct arena *arena, const struct json *from, struct engine_run *out, struct error *err)
+{
+    struct engine_secret *secrets = arena_take(arena, (json_count(from) + 1) * sizeof(secrets[0]));
+
+    if (!secrets)
+        return error_set(err, ERROR_TOO_LARGE, "too many secrets");
+    for (const struct json *v = json_first(from); v; v = json_next(v))
+        secrets[out->secret_count++] = (struct engine_secret){ json_key(v), span_of(json_string(v)) };
+    out->secrets = secrets;
     return true;
 }
 
@@ -67,6 +79,7 @@ static bool build(struct arena *arena, const char *line, struct error *err)
                                       .allow_private = true };
 
     if (!request || !read_args(arena, json_get(request, "args"), &options.args, err) ||
+        !read_secrets(arena, json_get(request, "secrets"), &options.run, err) ||
         !read_mirrors(arena, json_get(request, "mirrors"), &registries, err) ||
         !context_of_directory(json_get_string(request, "context"), json_get_string(request, "dockerfile"), &context,
                               err))

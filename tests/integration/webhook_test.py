@@ -543,7 +543,10 @@ def paths_are_compared_only_where_the_host_told_all_of_them():
 def messages_that_ask_to_skip_are_heeded_unless_the_rule_says_no():
     for words in ("[skip ci]", "[ci skip]", "[no ci]", "[skip actions]", "[actions skip]", "text\n\n[Skip CI] more"):
         assert "asks to skip" in decision(head_commit={"id": NEW, "message": words})
-    for words in ("skip ci", "[skip", "[[skip ci ]", None):
+    for words in ("a\n\n\nskip-checks: true", "a\n\nSigned-off-by: Ann\nskip-checks:true\n", "a\r\n\r\nSkip-Checks: true\r\n"):
+        assert "asks to skip" in decision(head_commit={"id": NEW, "message": words}), words
+    for words in ("a\n\nskip-checks: false", "a\nskip-checks: true", "skip-checks: true", "a\n\nskip-checks: true\nmore", "a\n\nskip-checks:",
+                  "skip ci", "[skip", "[[skip ci ]", "", None):
         assert decision(head_commit={"id": NEW, "message": words}) == "queued", words
     assert decision(head_commit={"id": NEW, "message": "[skip ci]"}, repository=repository("acme/stubborn")) == "queued"
     assert decision("gitlab", commits=[commit(id=OLD, message="[skip ci]"), commit()], total_commits_count=2) == "queued"

@@ -20,7 +20,14 @@
 
 #include <cmocka.h>
 
-enum { PEER_REQUESTS = 64, PEER_TEXT = 16 * 1024, PEER_CONNECTIONS = 16, HANG_UP = 0 };
+enum { PEER_REQUESTS = 64, PEER_TEXT = 16 * 1024, PEER_CONNECTIONS = 64, HANG_UP = 0 };
+
+/* An answer to the letter. */
+struct peer_words {
+    const char *text; /* NULL: none, the connection stays open */
+    unsigned after_ms;
+    bool hangs_up; /* after the text */
+};
 
 struct peer {
     int listener, wake[2];
@@ -28,7 +35,9 @@ struct peer {
     pthread_t thread;
     const int *script; /* statuses, the last repeats; HANG_UP: close without an answer */
     size_t script_length;
-    const char *extra; /* header lines of every answer */
+    const char *extra;              /* header lines of every answer */
+    const struct peer_words *words; /* instead of the script when not NULL, the last repeats */
+    size_t words_length;
     char requests[PEER_REQUESTS][PEER_TEXT];
     size_t count, connections;
 };
@@ -51,11 +60,24 @@ static inline bool read_message(int fd, char *out, size_t room)
     return false;
 }
 
+/* False: hang up. */
+static inline bool peer_speak(const struct peer_words *words, int fd)
+{
+    usleep(words->after_ms * 1000);
+    size_t len = words->text ? strlen(words->text) : 0;
+    return write(fd, words->text ? words->text : "", len) == (ssize_t)len && !words->hangs_up;
+}
+
 static inline bool peer_answer(struct peer *peer, int fd)
 {
     char *request = peer->requests[peer->count < PEER_REQUESTS ? peer->count : PEER_REQUESTS - 1];
     if (!read_message(fd, request, PEER_TEXT))
         return false;
+    if (peer->words) {
+        size_t said = peer->count < peer->words_length ? peer->count : peer->words_length - 1;
+        peer->count++;
+        return peer_speak(&peer->words[said], fd);
+    }
     size_t turn = peer->count < peer->script_length ? peer->count : peer->script_length - 1;
     peer->count++;
     if (peer->script[turn] == HANG_UP)

@@ -315,6 +315,149 @@ static void answers_carry_what_the_reply_says(void **unused)
     end(fixture);
 }
 
+/* --- handlers that wait for nothing --- */
+
+enum { PIPE_IN, PIPE_OUT };
+
+static struct later {
+    struct server *server;
+    struct parked *parked;
+    struct reply *reply;
+    int pipe[2], watch;
+    pthread_t loop, worker;
+} later;
+
+static void say_it(struct reply *reply, const char *text)
+{
+    struct error err = { 0 };
+    reply->content_type = "text/plain";
+    bytes_append_text(&reply->body, text, &err);
+}
+
+static void on_pipe(void *context)
+{
+    struct later *l = context;
+    char text[10] = "";
+    assert_int_equal(read(l->pipe[PIPE_IN], text, sizeof text - 1), 1);
+    server_unwatch(l->server, l->watch);
+    say_it(l->reply, text);
+    server_answer(l->server, l->parked);
+}
+
+static void on_alarm(void *context, int64_t now_ms)
+{
+    (void)context, (void)now_ms;
+    say_it(later.reply, "late");
+    server_answer(later.server, later.parked);
+}
+
+static void on_resume(void *context, void *work, struct reply *reply)
+{
+    (void)context;
+    later.worker = pthread_self();
+    say_it(reply, work);
+}
+
+static enum begun on_begin(void *context, const struct request *request, struct reply *reply, struct parked *parked)
+{
+    (void)context;
+    if (span_is(request->path, "/gate") || span_is(request->path, "/echo"))
+        return BEGUN_NOT;
+    later.parked = parked;
+    later.reply = reply;
+    later.loop = pthread_self();
+    if (span_is(request->path, "/now")) {
+        say_it(reply, "now");
+        return BEGUN_DONE;
+    }
+    if (span_is(request->path, "/alarm"))
+        server_set_alarm(later.server, clock_monotonic_ms() + 50);
+    else if (span_is(request->path, "/pipe"))
+        later.watch = server_watch(later.server, later.pipe[PIPE_IN], on_pipe, &later);
+    else if (span_is(request->path, "/worker"))
+        server_hand_over(later.server, parked, (void *)(uintptr_t)"by a worker");
+    else {
+        say_it(reply, "at once");
+        server_answer(later.server, parked);
+    }
+    return BEGUN_WAITS;
+}
+
+static struct fixture *start_beginning(void)
+{
+    assert_int_equal(pipe(later.pipe), 0);
+    struct fixture *fixture =
+        start((struct server_options){ .begin = on_begin, .resume = on_resume, .alarm = on_alarm });
+    later.server = fixture->server;
+    return fixture;
+}
+
+static void end_beginning(struct fixture *fixture)
+{
+    end(fixture);
+    close(later.pipe[PIPE_IN]);
+    close(later.pipe[PIPE_OUT]);
+}
+
+static void what_is_begun_is_answered_at_once_later_or_by_a_worker(void **unused)
+{
+    (void)unused;
+    struct fixture *fixture = start_beginning();
+    AUTO(close) int fd = dial(fixture);
+    for (int i = 0; i < 3; i++) {
+        say(fd, "GET /now HTTP/1.1\r\nHost: a\r\n\r\n");
+        expect(fd, 200, "now");
+        say(fd, "GET /at-once HTTP/1.1\r\nHost: a\r\n\r\n");
+        expect(fd, 200, "at once");
+        int64_t began = clock_monotonic_ms();
+        say(fd, "GET /alarm HTTP/1.1\r\nHost: a\r\n\r\n");
+        expect(fd, 200, "late");
+        assert_took(began, 49, 5000);
+        say(fd, "GET /worker HTTP/1.1\r\nHost: a\r\n\r\n");
+        expect(fd, 200, "by a worker");
+        assert_false(pthread_equal(later.loop, later.worker));
+        say(fd, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
+        expect(fd, 200, "hello");
+    }
+    await_finished(fixture, 15);
+    end_beginning(fixture);
+}
+
+static void others_are_served_while_a_request_is_parked(void **unused)
+{
+    (void)unused;
+    struct fixture *fixture = start_beginning();
+    AUTO(close) int parked = dial(fixture);
+    AUTO(close) int other = dial(fixture);
+    say(parked, "GET /pipe HTTP/1.1\r\nHost: a\r\n\r\nGET /now HTTP/1.1\r\nHost: a\r\n\r\n");
+    say(other, "GET /health HTTP/1.1\r\nHost: a\r\n\r\nGET /gate HTTP/1.1\r\nHost: a\r\n\r\n");
+    expect(other, 200, "alive");
+    AUTO(close) int third = dial(fixture);
+    say(third, "GET /health HTTP/1.1\r\nHost: a\r\n\r\n");
+    expect(third, 200, "alive"); /* the gate is shut in a worker */
+    assert_int_equal(write(later.pipe[PIPE_OUT], "x", 1), 1);
+    expect(parked, 200, "x");
+    expect(parked, 200, "now");
+    sem_post(&fixture->go);
+    expect(other, 200, "");
+    end_beginning(fixture);
+}
+
+static void a_parked_request_is_answered_before_the_end(void **unused)
+{
+    (void)unused;
+    struct fixture *fixture = start_beginning();
+    AUTO(close) int fd = dial(fixture);
+    say(fd, "GET /pipe HTTP/1.1\r\nHost: a\r\n\r\n");
+    usleep(50 * 1000);
+    server_stop(fixture->server);
+    usleep(50 * 1000);
+    assert_int_equal(write(later.pipe[PIPE_OUT], "x", 1), 1);
+    expect(fd, 200, "x");
+    expect_end(fd);
+    end_beginning(fixture);
+}
+
 static void old_clients_are_kept_only_when_they_ask(void **unused)
 {
     (void)unused;
@@ -1071,6 +1214,9 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_reaches_the_handler_and_the_answer_the_client),
         cmocka_unit_test(answers_carry_what_the_reply_says),
+        cmocka_unit_test(what_is_begun_is_answered_at_once_later_or_by_a_worker),
+        cmocka_unit_test(others_are_served_while_a_request_is_parked),
+        cmocka_unit_test(a_parked_request_is_answered_before_the_end),
         cmocka_unit_test(old_clients_are_kept_only_when_they_ask),
         cmocka_unit_test(pipelined_requests_are_answered_one_by_one_in_order),
         cmocka_unit_test(hundreds_of_pipelined_requests_are_all_answered),

@@ -123,7 +123,7 @@ static void budget_ends_the_trying(void **state)
     assert_int_in_range((int)peer->count, 2, 10);
     size_t before = peer->count;
     int status = 0;
-    assert_false(sink_deliver_within(sink, &event, 1, &status, &err));
+    assert_false(sink_deliver_within(sink, &event, NULL, 1, &status, &err));
     assert_int_equal(status, 503);
     assert_int_equal(peer->count, before + 1);
     peer_stop(peer);

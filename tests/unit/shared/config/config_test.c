@@ -157,6 +157,10 @@ static const struct {
     { "{\"registries\":[{\"host\":\"r\",\"username\":\"u\",\"password\":{\"env\":\"P\"},\"dockerConfig\":{\"env\":"
       "\"P\"}}]}",
       1, 66, "takes the place of" },
+    { "{\"registries\":[{\"host\":\"r\",\"credentials\":\"aws\"}]}", 1, 42,
+      "unknown credentials 'aws': there are ecr (Amazon), gar (Google) and acr (Azure)" },
+    { "{\"registries\":[{\"host\":\"r\",\"credentials\":\"acr\",\"dockerConfig\":{\"env\":\"P\"}}]}", 1, 28,
+      "registries[0].credentials: takes the place of" },
     { "{\"registries\":[{\"host\":\"r\"},{\"host\":\"r\"}]}", 1, 37,
       "registries[1].host: 'r' is taken by registries[0]" },
     { "{\"registries\":[{\"host\":\"r\",\"layout\":\"/x\",\"plainHttp\":true}]}", 1, 42,
@@ -352,9 +356,10 @@ static void the_example_is_read_whole(void **state)
     assert_string_equal(trigger->targets[0].service_port, "127.0.0.1:8080");
     assert_int_equal(trigger->targets[0].container_port, 80);
     assert_int_equal(trigger->targets[0].ready_timeout_s, 30);
-    assert_int_equal(config->registry_count, 4);
-    assert_true(config->registries[2].plain_http);
-    assert_string_equal(config->registries[3].layout, "/var/lib/pushwright/images");
+    assert_int_equal(config->registry_count, 5);
+    assert_int_equal(config->registries[2].credentials, CLOUD_ECR);
+    assert_true(config->registries[3].plain_http);
+    assert_string_equal(config->registries[4].layout, "/var/lib/pushwright/images");
     assert_int_equal(config->chain_key_count, 2);
     assert_string_equal(config->chain_keys[1].env, "PREVIOUS_CHAIN_KEY");
     assert_string_equal(config->api_token.env, "PUSHWRIGHT_TOKEN");
