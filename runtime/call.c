@@ -149,7 +149,7 @@ bool call_set_parent(struct call *call, const char *source, const char *id, stru
     const char *source_copy = arena_dup(call->arena, span_of(source));
     const char *id_copy = arena_dup(call->arena, span_of(id));
     if (!source_copy || !id_copy)
-        return event_no_room(err);
+        return event_no_room(call->arena, err);
     call->parent_source = source_copy;
     call->parent_id = id_copy;
     call->chain_id = NULL;
@@ -324,7 +324,7 @@ static bool copy_attributes(struct arena *arena, struct attribute *list, size_t 
         list[i].name = arena_dup(arena, span_of(list[i].name));
         list[i].value = arena_dup(arena, span_of(list[i].value));
         if (!list[i].name || !list[i].value)
-            return event_no_room(err);
+            return event_no_room(arena, err);
     }
     return true;
 }
@@ -339,7 +339,7 @@ static bool sign(struct call *call, struct event *event, struct error *err)
     struct attribute *list = arena_take(call->arena, (event->extension_count + 1) * sizeof *list);
     const char *value = signature_make(shim->keyring, call->arena, event, err);
     if (!list || !value)
-        return !list ? event_no_room(err) : false;
+        return !list ? event_no_room(call->arena, err) : false;
     memcpy(list, event->extensions, event->extension_count * sizeof *list);
     list[event->extension_count] = (struct attribute){ .name = SIGNATURE_ATTRIBUTE, .value = value };
     event->extensions = list;
@@ -359,7 +359,7 @@ static bool fill_event(struct call *call, const struct draft *draft, struct even
     size_t count = 0;
     struct attribute *list = fill_attributes(call, draft, &count);
     if (!event->type || !event->subject || !event->time || !list)
-        return event_no_room(err);
+        return event_no_room(call->arena, err);
     event->extensions = list;
     event->extension_count = count;
     return copy_attributes(call->arena, list, count, err) && write_data(call, draft, event, err) &&
@@ -385,7 +385,7 @@ bool call_emit(struct call *call, const struct draft *draft, struct error *err)
     struct queued *queued = arena_take(call->arena, sizeof *queued);
     const char *id = derived_id(call, draft);
     if (!queued || !id)
-        return event_no_room(err);
+        return event_no_room(call->arena, err);
     if (is_queued(call, id))
         return error_set(err, ERROR_INTERNAL, "event '%s': a second one about the same rule and target", draft->type);
     queued->event.id = id;

@@ -195,9 +195,9 @@ const char *event_extension(const struct event *event, const char *name)
 
 /* --- building ------------------------------------------------------------------------------------------------------------ */
 
-bool event_no_room(struct error *err)
+bool event_no_room(const struct arena *arena, struct error *err)
 {
-    return error_set(err, ERROR_TOO_LARGE, "the event takes more memory than one call may have");
+    return arena_no_room(arena, "the event", err);
 }
 
 static bool stands_already(const struct event_builder *builder, const char *name)
@@ -219,7 +219,7 @@ static bool add_extension(struct event_builder *builder, struct attribute extens
         size_t room = count ? 2 * count : 8;
         struct attribute *grown = arena_take(builder->arena, room * sizeof *grown);
         if (!grown)
-            return event_no_room(err);
+            return event_no_room(builder->arena, err);
         if (count > 0)
             memcpy(grown, builder->extensions, count * sizeof *grown);
         builder->extensions = grown;
@@ -324,7 +324,7 @@ static struct event *one_event(struct arena *arena, size_t *count, struct error 
 {
     struct event *event = arena_take(arena, sizeof *event);
     if (!event)
-        event_no_room(err);
+        event_no_room(arena, err);
     *count = 1;
     return event;
 }

@@ -60,7 +60,7 @@ static const char *decode_value(struct arena *arena, const char *name, struct sp
     }
     char *value = arena_dup(arena, raw);
     if (!value) {
-        event_no_room(err);
+        event_no_room(arena, err);
         return NULL;
     }
     if (!unquote(value, err) || !decode_percent(value, err)) {
@@ -83,7 +83,7 @@ static bool decode_attribute(struct event_builder *builder, const struct event_h
 {
     const char *name = attribute_name(builder->arena, header->name);
     if (!name)
-        return event_no_room(err);
+        return event_no_room(builder->arena, err);
     if (!event_name_check(name, err))
         return false;
     if (strcmp(name, "datacontenttype") == 0)
@@ -96,7 +96,7 @@ static bool decode_content_type(struct event_builder *builder, struct span raw, 
 {
     const char *value = arena_dup(builder->arena, span_trim(raw));
     if (!value)
-        return event_no_room(err);
+        return event_no_room(builder->arena, err);
     return event_builder_set(builder, "datacontenttype", value, ATTRIBUTE_STRING, err);
 }
 

@@ -26,7 +26,7 @@ bool event_name_check(const char *name, struct error *err);
 /* Is it a JSON media type: ".../json" or "...+json", parameters aside? */
 bool event_type_is_json(const char *datacontenttype);
 
-/* What a codec says when the arena is at its ceiling. */
-bool event_no_room(struct error *err);
+/* arena_no_room, about the event. */
+bool event_no_room(const struct arena *arena, struct error *err);
 
 #endif

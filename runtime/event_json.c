@@ -99,7 +99,7 @@ static const char *text_of(struct arena *arena, struct span raw, struct span *te
         return NULL;
     char *copy = arena_dup(arena, bytes_span(&buffer));
     if (!copy) {
-        event_no_room(err);
+        event_no_room(arena, err);
         return NULL;
     }
     if (text)
@@ -125,7 +125,7 @@ static const char *integer_of(struct arena *arena, const char *name, struct span
     }
     const char *text = arena_printf(arena, "%lld", value);
     if (!text)
-        event_no_room(err);
+        event_no_room(arena, err);
     return text;
 }
 
@@ -178,7 +178,7 @@ static bool decode_base64(struct members *members, struct error *err)
         return error_wrap(err, "'data_base64'");
     const char *copy = arena_dup(members->builder.arena, bytes_span(&decoded));
     if (!copy)
-        return event_no_room(err);
+        return event_no_room(members->builder.arena, err);
     members->builder.event.data = (struct span){ copy, decoded.len };
     return true;
 }
@@ -249,7 +249,7 @@ bool event_decode_batch(struct arena *arena, struct span body, struct event **ou
         return error_set(err, ERROR_TOO_LARGE, "more than %d events in a batch", EVENT_BATCH_MAX);
     struct event *events = arena_take(arena, total * sizeof *events + 1);
     if (!events)
-        return event_no_room(err);
+        return event_no_room(arena, err);
     for (size_t i = 0; i < total; i++) {
         walk_on(&walk);
         if (!decode_object(arena, walk_value(&walk), &events[i], err))

@@ -27,7 +27,7 @@ static bool read_list(const struct manifest *manifest, const struct json *root, 
         return error_set(err, ERROR_INVALID, "'%s' must be an array", key);
     list->items = arena_take(manifest->arena, (json_count(array) + 1) * sizeof *list->items);
     if (!list->items)
-        return error_set(err, ERROR_TOO_LARGE, "'%s' is too long", key);
+        return arena_no_room(manifest->arena, key, err);
     for (const struct json *item = json_first(array); item; item = json_next(item)) {
         const char *text = json_string(item);
         if (!text || !*text)

@@ -38,7 +38,7 @@ static bool decode(struct arena *arena, const struct request *request, struct ev
 {
     struct event_header *headers = arena_take(arena, (request->header_count + 1) * sizeof *headers);
     if (!headers)
-        return error_set(err, ERROR_TOO_LARGE, "too many headers");
+        return arena_no_room(arena, "the event", err);
     for (size_t i = 0; i < request->header_count; i++)
         headers[i] = (struct event_header){ request->headers[i].name, request->headers[i].value };
     return event_decode(arena, headers, request->header_count, request->body, events, count, err);

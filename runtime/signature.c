@@ -186,24 +186,27 @@ const char *signature_make(const struct keyring *keyring, struct arena *arena, c
         return NULL;
     const char *value = arena_printf(arena, "%s,%s", SCHEME, bytes_text(&text));
     if (!value)
-        event_no_room(err);
+        event_no_room(arena, err);
     return value;
 }
 
 /* The MACs of an attribute's value that are of our scheme; others are of a scheme to come. */
-static size_t read_macs(struct span value, uint8_t macs[static SIGNATURES_MAX][SHA256_SIZE])
+static bool read_macs(struct span value, uint8_t macs[static SIGNATURES_MAX][SHA256_SIZE], size_t *count,
+                      struct error *err)
 {
-    size_t count = 0;
-    while (value.data && count < SIGNATURES_MAX) {
+    while (value.data && *count < SIGNATURES_MAX) {
         struct span text = span_cut(&value, ' ');
         struct span scheme = span_cut(&text, ',');
         AUTO(bytes_release) struct bytes mac = BYTES(SHA256_SIZE);
-        struct error ignored = { 0 };
-        if (!span_is(scheme, SCHEME) || !text.data || !base64_decode(&mac, text, &ignored) || mac.len != SHA256_SIZE)
-            continue;
-        memcpy(macs[count++], mac.data, SHA256_SIZE);
+        struct error bad = { 0 };
+        bool is_mac = span_is(scheme, SCHEME) && text.data && base64_decode(&mac, text, &bad) && mac.len == SHA256_SIZE;
+        if (is_mac)
+            memcpy(macs[(*count)++], mac.data, SHA256_SIZE);
+        else if (bad.kind == ERROR_INTERNAL)
+            return error_set(err, bad.kind, "%s", bad.message); /* not the sender's fault: it may try again */
     }
-    return count;
+    return *count > 0 || error_set(err, ERROR_DENIED, "attribute '%s' holds no signature of the form v1,<base64>",
+                                   SIGNATURE_ATTRIBUTE);
 }
 
 bool signature_verify(const struct keyring *keyring, const struct event *event, struct error *err)
@@ -214,10 +217,9 @@ bool signature_verify(const struct keyring *keyring, const struct event *event, 
     if (!check_attribute_count(event, err))
         return false;
     uint8_t macs[SIGNATURES_MAX][SHA256_SIZE];
-    size_t mac_count = read_macs(span_of(value), macs);
-    if (mac_count == 0)
-        return error_set(err, ERROR_DENIED, "attribute '%s' holds no signature of the form v1,<base64>",
-                         SIGNATURE_ATTRIBUTE);
+    size_t mac_count = 0;
+    if (!read_macs(span_of(value), macs, &mac_count, err))
+        return false;
     char time[RFC3339_SIZE];
     struct covered list[CORE_ATTRIBUTES + EVENT_ATTRIBUTES_MAX];
     size_t count = collect(event, time, list);

@@ -95,7 +95,7 @@ static const char *override_value(struct arena *arena, const struct json *member
     if (json_integer(member, &number) && number >= INT32_MIN && number <= INT32_MAX) {
         text = arena_printf(arena, "%d", (int)number);
         if (!text)
-            event_no_room(err);
+            event_no_room(arena, err);
         return text;
     }
     error_set(err, ERROR_INVALID, "extension '%s' is neither text, a whole number nor a boolean", json_key(member));
@@ -629,7 +629,7 @@ bool sink_override(const struct sink *sink, struct arena *arena, struct event *e
         return true;
     struct attribute *merged = arena_take(arena, (event->extension_count + sink->override_count) * sizeof *merged);
     if (!merged)
-        return event_no_room(err);
+        return event_no_room(arena, err);
     size_t count = 0;
     for (size_t i = 0; i < event->extension_count; i++)
         if (!overrides_name(sink, event->extensions[i].name))

@@ -221,7 +221,7 @@ static bool note_skip(struct call *call, const struct config_build *build, const
 {
     struct decision *decision = arena_take(call_arena(call), sizeof *decision);
     if (!decision)
-        return error_set(err, ERROR_TOO_LARGE, "the push's decisions take too much memory");
+        return arena_no_room(call_arena(call), "the push", err);
     *decision = (struct decision){ .build = build->name, .reason = reason };
     if (verdict->last_skipped)
         verdict->last_skipped->next = decision;
@@ -291,7 +291,7 @@ bool builds_on_request(struct call *call, const struct config_build *build, stru
     if (strncmp(ref, "refs/", 5) != 0)
         ref = arena_printf(call_arena(call), "refs/heads/%s", ref);
     if (!ref)
-        return error_set(err, ERROR_TOO_LARGE, "the ref takes too much memory");
+        return arena_no_room(call_arena(call), "the ref", err);
     if (!ref_check(ref, err))
         return false;
     if (commit && (!oid_is_legal(commit) || oid_is_zero(commit)))

@@ -110,7 +110,7 @@ static const char *read_text(struct arena *arena, struct span raw, size_t longes
     }
     const char *copy = arena_dup(arena, inner);
     if (!copy)
-        error_set(err, ERROR_TOO_LARGE, "the delivery's names take too much memory");
+        arena_no_room(arena, "the delivery", err);
     return copy;
 }
 
@@ -204,7 +204,7 @@ static bool read_ref(struct arena *arena, const struct push_facts *f, struct cha
     if (type && strncmp(ref, "refs/", 5) != 0)
         ref = arena_printf(arena, "refs/%s/%s", strcmp(type, "tag") == 0 ? "tags" : "heads", ref);
     if (!ref)
-        return error_set(err, ERROR_INTERNAL, "out of memory");
+        return arena_no_room(arena, "the ref", err);
     if (!ref_check(ref, err))
         return false;
     out->ref = ref;

@@ -18,6 +18,7 @@ struct block {
 struct arena {
     struct block *last;
     size_t total, max; /* bytes in blocks */
+    bool refused;      /* by the machine, not by the ceiling */
 };
 
 struct arena *arena_new(size_t max)
@@ -67,6 +68,7 @@ static struct block *add_block(struct arena *arena, size_t need)
     if (size > arena->max - arena->total)
         return NULL;
     struct block *block = malloc(sizeof *block + size);
+    arena->refused = !block;
     if (!block)
         return NULL;
     *block = (struct block){ .before = arena->last, .size = size };
@@ -110,6 +112,13 @@ void *arena_grow(struct arena *arena, void *piece, size_t had, size_t size)
     if (moved && had > 0)
         memcpy(moved, piece, had);
     return moved;
+}
+
+bool arena_no_room(const struct arena *arena, const char *what, struct error *err)
+{
+    if (arena->refused)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    return error_set(err, ERROR_TOO_LARGE, "%s needs more memory than allowed", what);
 }
 
 char *arena_dup(struct arena *arena, struct span s)

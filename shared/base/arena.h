@@ -3,6 +3,7 @@
 #define PUSHWRIGHT_BASE_ARENA_H
 
 #include "shared/base/auto.h"
+#include "shared/base/error.h"
 #include "shared/base/span.h"
 
 struct arena; /* not safe for two threads at once */
@@ -20,5 +21,9 @@ void *arena_take(struct arena *arena, size_t size);
 void *arena_grow(struct arena *arena, void *piece, size_t had, size_t size);
 char *arena_dup(struct arena *arena, struct span s); /* terminated copy */
 __attribute__((format(printf, 2, 3))) char *arena_printf(struct arena *arena, const char *format, ...);
+
+/* Why one of these gave NULL; returns false. Over the ceiling ERROR_TOO_LARGE, "<what> needs more memory than allowed", which stays so
+ * however often it is tried; ERROR_INTERNAL when the machine had none. */
+bool arena_no_room(const struct arena *arena, const char *what, struct error *err);
 
 #endif

@@ -45,7 +45,8 @@ bool bytes_reserve(struct bytes *bytes, size_t more, struct error *err)
     char *data = bytes->arena ? arena_grow(bytes->arena, bytes->data, bytes->capacity, capacity)
                               : realloc(bytes->data, capacity);
     if (!data)
-        return error_set(err, bytes->arena ? ERROR_TOO_LARGE : ERROR_INTERNAL, "no memory for %zu bytes", capacity);
+        return bytes->arena ? arena_no_room(bytes->arena, "the text", err)
+                            : error_set(err, ERROR_INTERNAL, "out of memory for %zu bytes", capacity);
     bytes->data = data;
     bytes->capacity = capacity;
     bytes->data[bytes->len] = '\0';

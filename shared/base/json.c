@@ -82,7 +82,7 @@ static bool twin_of_many(struct arena *arena, const cJSON *object, size_t count,
 {
     const cJSON **sorted = arena_take(arena, count * sizeof(const cJSON *));
     if (!sorted)
-        return error_set(err, ERROR_TOO_LARGE, "JSON text needs more memory than allowed");
+        return arena_no_room(arena, "JSON text", err);
     size_t n = 0;
     for (const cJSON *member = object->child; member; member = member->next)
         sorted[n++] = member;
@@ -127,7 +127,7 @@ const struct json *json_parse(struct arena *arena, struct span text, struct erro
     const cJSON *root = cJSON_ParseWithLength(text.data, text.len);
     parse_arena = NULL;
     if (!root) { /* the text is right, so only memory can have been missing */
-        error_set(err, ERROR_TOO_LARGE, "JSON text needs more memory than allowed");
+        arena_no_room(arena, "JSON text", err);
         return NULL;
     }
     struct place place = { .depth = 0 };

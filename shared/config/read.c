@@ -14,7 +14,7 @@ enum { MISTAKES_MAX = 100, SETTINGS_MAX = 24, MISTAKES_ARENA_MAX = 1024 * 1024, 
 static void give_up(struct reading *r)
 {
     if (!r->out_of_memory.kind)
-        error_set(&r->out_of_memory, ERROR_TOO_LARGE, "the configuration needs more memory than allowed");
+        arena_no_room(r->into->arena, "the configuration", &r->out_of_memory);
 }
 
 void *keep_memory(struct reading *r, size_t size)
@@ -107,6 +107,14 @@ void mistake(struct reading *r, const char *member, const char *format, ...)
     write_path(r, &path);
     path_leave(r, mark);
     add_mistake(r, bytes_text(&path), (member ? json_locate_key : json_locate)(r->text, bytes_text(&path)), sentence);
+}
+
+void mistake_of(struct reading *r, const char *member, const struct error *err)
+{
+    if (err->kind == ERROR_INTERNAL)
+        r->out_of_memory = *err;
+    else
+        mistake(r, member, "%s", err->message);
 }
 
 static const struct setting *find_setting(const struct shape *shape, const char *name)
@@ -207,7 +215,7 @@ static const char *fit_text(struct reading *r, const struct setting *setting, co
     struct span text = span_of(json_string(value));
     if (setting->check(text, &err))
         return keep_text(r, text);
-    mistake(r, NULL, "%s", err.message);
+    mistake_of(r, NULL, &err);
     return NULL;
 }
 

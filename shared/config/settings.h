@@ -87,6 +87,8 @@ check_fn check_any, check_name, check_repository, check_clone, check_relative_pa
 
 /* Note a mistake at the present path, or at the key of a member of it (NULL: the value itself). */
 __attribute__((format(printf, 3, 4))) void mistake(struct reading *r, const char *member, const char *format, ...);
+/* The same with what another module says; that memory is out is nobody's mistake. */
+void mistake_of(struct reading *r, const char *member, const struct error *err);
 
 /* Step into a member or element, and back out with what was returned. */
 size_t path_enter(struct reading *r, const char *member);

@@ -110,7 +110,7 @@ static void add_pattern(struct reading *r, struct patterns *patterns, const stru
         return;
     }
     if (!(glob ? patterns_add_glob(patterns, span_of(glob), &err) : patterns_add_regex(patterns, span_of(regex), &err)))
-        mistake(r, NULL, "%s", err.message);
+        mistake_of(r, NULL, &err);
 }
 
 void read_patterns(struct reading *r, const struct setting *setting, const struct json *value, void *item)
@@ -133,7 +133,7 @@ static void read_argument(struct reading *r, const struct json *member, struct c
 {
     struct error err = { 0 };
     if (!check_variable(span_of(json_key(member)), &err)) {
-        mistake(r, json_key(member), "%s", err.message);
+        mistake_of(r, json_key(member), &err);
         return;
     }
     size_t mark = path_enter(r, json_key(member));
@@ -141,7 +141,7 @@ static void read_argument(struct reading *r, const struct json *member, struct c
     if (!value)
         mistake(r, NULL, "must be a string, not %s", json_type_name(json_type(member)));
     else if (!check_template(span_of(value), &err))
-        mistake(r, NULL, "%s", err.message);
+        mistake_of(r, NULL, &err);
     else
         *argument = (struct config_argument){ keep_text(r, span_of(json_key(member))), keep_text(r, span_of(value)) };
     path_leave(r, mark);
@@ -174,7 +174,7 @@ void read_image(struct reading *r, const struct setting *setting, const struct j
     AUTO(bytes_release) struct bytes name = BYTES(8192);
     struct error err = { 0 };
     if (!name_image(span_of(json_string(value)), &name, &err))
-        mistake(r, NULL, "%s", err.message);
+        mistake_of(r, NULL, &err);
     else
         *(const char **)place(setting, item) = keep_text(r, bytes_span(&name));
 }
@@ -201,7 +201,7 @@ void read_condition(struct reading *r, const struct setting *setting, const stru
     kept->condition = condition_new(value, &err);
     *(const struct condition **)place(setting, item) = kept->condition;
     if (!kept->condition)
-        mistake(r, NULL, "%s", err.message);
+        mistake_of(r, NULL, &err);
     else
         check_listed_tags(r, value);
 }

@@ -20,6 +20,8 @@ enum {
 static bool compile_error(struct error *err, struct span pattern, int code, size_t offset)
 {
     PCRE2_UCHAR sentence[200];
+    if (code == PCRE2_ERROR_HEAP_FAILED)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
     if (pcre2_get_error_message(code, sentence, sizeof sentence) < 0)
         sentence[0] = '\0';
     return error_set(err, ERROR_INVALID, "regular expression '%.*s' at offset %zu: %s", SPAN_ARGS(pattern), offset,
