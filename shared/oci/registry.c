@@ -174,7 +174,8 @@ static bool has_blob(void *self, const char *digest, bool *has, struct error *er
     return wire_retry(self, try_has, &attempt, err);
 }
 
-/* A transfer that broke is begun anew; what the reader has had already is passed over. */
+/* A transfer that broke goes on where it broke (RFC 9110, section 14); where the registry begins anew all the same, what
+ * the reader has had already is passed over. */
 struct blob_attempt {
     const struct descriptor *blob;
     http_body_fn *on_data;
@@ -182,11 +183,31 @@ struct blob_attempt {
     int64_t delivered; /* by all attempts */
     int64_t position;  /* of this one */
     bool refused;      /* the reader does not want more: trying again would not help */
+    bool begun;        /* this attempt's first byte has come */
+    struct http_response response;
 };
+
+/* "Content-Range: bytes 100-199/200" says that the answer begins with byte 100; without one it begins with the first. */
+static bool find_position(struct blob_attempt *a, struct error *err)
+{
+    struct span range = http_response_header(&a->response, "Content-Range"), unit = span_cut(&range, ' ');
+    struct span first = span_cut(&range, '-');
+    int64_t start = 0;
+    if (span_is(unit, "bytes"))
+        for (size_t i = 0; i < first.len && first.data[i] >= '0' && first.data[i] <= '9' && start < a->blob->size; i++)
+            start = start * 10 + (first.data[i] - '0');
+    a->position = start;
+    a->begun = true;
+    return start <= a->delivered ||
+           error_set(err, ERROR_UNAVAILABLE, "the answer begins at byte %lld, asked for was %lld", (long long)start,
+                     (long long)a->delivered);
+}
 
 static bool pass_on(void *context, const void *data, size_t len, struct error *err)
 {
     struct blob_attempt *a = context;
+    if (!a->begun && !find_position(a, err))
+        return false;
     int64_t skip = a->delivered - a->position;
     a->position += (int64_t)len;
     if (skip >= (int64_t)len)
@@ -202,31 +223,38 @@ static bool try_blob(struct registry *registry, void *context, bool *final, stru
 {
     struct blob_attempt *a = context;
     AUTO(bytes_release) struct bytes url = BYTES(WIRE_URL_MAX);
-    AUTO(http_response_release) struct http_response response = { .status = 0 };
+    char rest[48];
     if (!wire_url(registry, &url, err, "blobs", a->blob->digest))
         return false;
     a->position = 0;
+    a->begun = false;
+    snprintf(rest, sizeof rest, "bytes=%lld-", (long long)a->delivered);
+    const struct http_header range = { "Range", rest };
     const struct http_request request = {
         .method = "GET",
         .url = bytes_text(&url),
+        .headers = &range,
+        .header_count = a->delivered > 0 ? 1 : 0,
         .on_body = pass_on,
         .body_context = a,
         .body_max = SIZE_MAX / 2, /* the reader in front knows the size and says so in better words */
         .timeout_ms = wire_long_ms(registry),
     };
-    bool answered = wire_fetch(registry, &request, &response, err);
+    bool answered = wire_fetch(registry, &request, &a->response, err);
     *final = a->refused;
     if (!answered)
         return false;
-    if (response.status != 200)
-        return wire_status_error(&request, &response, err);
-    return true;
+    if (a->response.status == 416 && a->delivered == a->blob->size)
+        return true; /* it broke behind the last byte */
+    return a->response.status == 200 || a->response.status == 206 || wire_status_error(&request, &a->response, err);
 }
 
 static bool get_blob(void *self, const struct descriptor *blob, http_body_fn *on_data, void *context, struct error *err)
 {
     struct blob_attempt attempt = { .blob = blob, .on_data = on_data, .context = context };
-    return wire_retry(self, try_blob, &attempt, err);
+    bool got = wire_retry(self, try_blob, &attempt, err);
+    http_response_release(&attempt.response);
+    return got;
 }
 
 const struct store_backend registry_backend = {

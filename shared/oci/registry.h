@@ -18,6 +18,19 @@ bool registry_will_mount(void *self, const struct reference *from, struct error 
 bool registry_mount_blob(void *self, const struct descriptor *blob, const struct reference *from, bool *done,
                          struct error *err);
 bool registry_put_blob(void *self, const struct descriptor *blob, const struct blob_source *source, struct error *err);
+/* Larger blobs than that are uploaded in parts of it. */
+int64_t registry_part_size(const struct registry *registry);
+/* How an upload in parts came to its end. */
+struct parts_end {
+    struct bytes url; /* where the request goes that ends it; the caller releases it */
+    bool foreign;
+    bool exhausted; /* it failed and beginning anew would not help */
+};
+
+/* All of the blob in parts, to where the answer that began the upload says. registry->chunks_refused tells that the
+ * registry takes none. *end is filled in any case. */
+bool registry_put_parts(struct registry *registry, const struct descriptor *blob, const struct blob_source *source,
+                        const struct http_response *begun, struct parts_end *end, struct error *err);
 bool registry_put_manifest(void *self, const char *tag, struct span body, const struct descriptor *out, bool *listed,
                            struct error *err);
 bool registry_list_referrers(void *self, const char *subject, const char *artifact_type, referrers_page_fn *on_page,

@@ -1,5 +1,5 @@
 /* Writing to a registry: OCI distribution-spec 1.1, "Push". A blob is one POST, which says where to, and one PUT
- * with all of it. */
+ * with all of it; a large one goes there in parts before (registry_parts.c). */
 #include "shared/oci/registry.h"
 #include "shared/oci/registry_token.h"
 
@@ -11,6 +11,9 @@
  * mounting it from its own repository. A larger one is worth a request of its own, since not every registry answers
  * that. */
 enum { ASK_BY_MOUNT_MAX = 1024 * 1024 };
+
+/* A blob up to this size goes in one request. */
+enum { PART_SIZE = 32 * 1024 * 1024 };
 
 /* How long a registry may be silent over a whole blob: it may be copying it to where it stays. */
 enum { SETTLE_MS = 3 * 60 * 1000 };
@@ -113,6 +116,7 @@ struct upload_attempt {
     const struct descriptor *blob;
     const struct blob_source *source;
     int tries;
+    bool exhausted; /* enough was tried inside */
 };
 
 /* POST; *done when the registry says that it has the blob. */
@@ -132,31 +136,60 @@ static bool begin_upload(struct registry *registry, const struct descriptor *blo
     return true;
 }
 
-static bool put_content(struct registry *registry, const struct upload_attempt *a, const struct http_response *begun,
-                        struct error *err)
+int64_t registry_part_size(const struct registry *registry)
 {
-    AUTO(bytes_release) struct bytes url = BYTES(WIRE_URL_MAX);
+    int64_t asked = registry->options ? registry->options->part_size : 0;
+    return asked > 0 ? asked : PART_SIZE;
+}
+
+/* The last request of an upload, with the bytes from `taken` on. */
+static bool put_rest(struct registry *registry, const struct upload_attempt *a, struct bytes *url, bool foreign,
+                     int64_t taken, struct error *err)
+{
     AUTO(http_response_release) struct http_response response = { .status = 0 };
-    bool foreign;
-    if (!wire_location(registry, begun, &url, &foreign, err) ||
-        !bytes_printf(&url, err, "%cdigest=%s", span_find(bytes_span(&url), '?') < 0 ? '?' : '&', a->blob->digest))
+    if (!bytes_printf(url, err, "%cdigest=%s", span_find(bytes_span(url), '?') < 0 ? '?' : '&', a->blob->digest))
         return false;
     static const struct http_header type = { "Content-Type", "application/octet-stream" };
-    struct wire_source source = { .blob = a->source };
+    struct wire_source source = { .blob = a->source, .start = taken, .end = a->blob->size };
     const struct http_request request = {
         .method = "PUT",
-        .url = bytes_text(&url),
+        .url = bytes_text(url),
         .headers = &type,
         .header_count = 1,
         .source = wire_read_source,
         .source_context = &source,
-        .source_length = a->blob->size,
+        .source_length = a->blob->size - taken,
         .timeout_ms = wire_long_ms(registry),
         .stall_timeout_ms = SETTLE_MS,
     };
     if (!wire_send_to(registry, &request, foreign, &response, err))
         return false;
     return response.status == 201 || response.status == 204 || wire_status_error(&request, &response, err);
+}
+
+static bool put_whole(struct registry *registry, const struct upload_attempt *a, const struct http_response *begun,
+                      struct error *err)
+{
+    AUTO(bytes_release) struct bytes url = BYTES(WIRE_URL_MAX);
+    bool foreign;
+    return wire_location(registry, begun, &url, &foreign, err) && put_rest(registry, a, &url, foreign, 0, err);
+}
+
+/* A registry that takes no parts is known by its answer to the first one, and gets all at once then. */
+static bool put_content(struct registry *registry, struct upload_attempt *a, struct http_response *begun,
+                        struct error *err)
+{
+    if (registry->chunks_refused || a->blob->size <= registry_part_size(registry))
+        return put_whole(registry, a, begun, err);
+    struct parts_end end;
+    bool sent = registry_put_parts(registry, a->blob, a->source, begun, &end, err);
+    bool done = sent && !registry->chunks_refused && put_rest(registry, a, &end.url, end.foreign, a->blob->size, err);
+    a->exhausted = end.exhausted;
+    bytes_release(&end.url);
+    if (!sent || !registry->chunks_refused)
+        return done;
+    cancel_upload(registry, begun);
+    return post_upload(registry, "", begun, err) && put_whole(registry, a, begun, err);
 }
 
 /* An upload session that is gone (404) after a broken try is one to begin anew, not a missing repository. */
@@ -169,7 +202,6 @@ static bool settle_upload_error(const struct upload_attempt *a, struct error *er
 
 static bool try_upload(struct registry *registry, void *context, bool *final, struct error *err)
 {
-    (void) final;
     struct upload_attempt *a = context;
     AUTO(http_response_release) struct http_response begun = { .status = 0 };
     struct error ignored;
@@ -180,7 +212,9 @@ static bool try_upload(struct registry *registry, void *context, bool *final, st
         return true;
     if (!begin_upload(registry, a->blob, &begun, &done, err))
         return false;
-    return done || put_content(registry, a, &begun, err) || settle_upload_error(a, err);
+    done = done || put_content(registry, a, &begun, err);
+    *final = a->exhausted;
+    return done || settle_upload_error(a, err);
 }
 
 static bool check_file(const struct descriptor *blob, const struct blob_source *source, struct error *err)

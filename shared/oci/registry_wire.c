@@ -221,6 +221,8 @@ bool wire_resolve(const struct registry *registry, struct span location, struct 
 bool wire_read_source(void *context, void *data, size_t *len, struct error *err)
 {
     struct wire_source *source = context;
+    size_t left = (size_t)(source->end - source->offset);
+    *len = *len < left ? *len : left;
     if (source->blob->fd >= 0) {
         ssize_t n;
         do
@@ -230,12 +232,16 @@ bool wire_read_source(void *context, void *data, size_t *len, struct error *err)
             return error_set_errno(err, errno, "cannot read the file to be uploaded");
         *len = (size_t)n;
     } else {
-        size_t left = source->blob->data.len - (size_t)source->offset;
-        *len = *len < left ? *len : left;
         memcpy(data, source->blob->data.data + source->offset, *len);
     }
     source->offset += (off_t)*len;
     return true;
+}
+
+static void rewind_source(const struct http_request *request)
+{
+    struct wire_source *source = request->source_context;
+    source->offset = source->start;
 }
 
 static bool send_once(struct registry *registry, const struct http_request *request, struct http_response *response,
@@ -253,7 +259,7 @@ static bool send_once(struct registry *registry, const struct http_request *requ
             (struct http_header){ "Authorization", secret_reveal(registry->authorization).data };
     with.headers = headers;
     if (request->source)
-        ((struct wire_source *)request->source_context)->offset = 0;
+        rewind_source(request);
     return http_call(registry->client, &with, response, err);
 }
 
@@ -276,7 +282,7 @@ bool wire_send_to(struct registry *registry, const struct http_request *request,
     if (!foreign)
         return wire_send(registry, request, response, err);
     if (request->source)
-        ((struct wire_source *)request->source_context)->offset = 0;
+        rewind_source(request);
     return ready_guarded(registry, err) && http_call(registry->guarded, request, response, err);
 }
 

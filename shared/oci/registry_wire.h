@@ -27,6 +27,7 @@ struct registry {
     struct secret *authorization;         /* header value, our copy of the slot's; NULL: none yet */
     unsigned generation;                  /* of the slot when it was copied */
     struct bytes mounts; /* repositories that the token must be good for, too, each with a newline behind it */
+    bool chunks_refused; /* uploads in parts are not taken */
     bool mounts_refused; /* the token service does not give such a token */
 };
 
@@ -34,9 +35,10 @@ bool wire_init(struct registry *registry, const struct reference *reference, con
                struct error *err);
 void wire_release(struct registry *registry);
 
-/* A request body from memory or from a file; begun anew for every attempt. */
+/* A request body from memory or from a file, or a part of one; begun anew for every attempt. */
 struct wire_source {
     const struct blob_source *blob;
+    off_t start, end; /* of the part */
     off_t offset;
 };
 http_source_fn wire_read_source; /* context: struct wire_source */

@@ -43,6 +43,7 @@ struct registry_options {
     size_t login_count;
     bool push;                        /* ask for push scope from the start */
     long timeout_ms;                  /* 0: 10 minutes a transfer */
+    int64_t part_size;                /* larger blobs are uploaded in parts of this many bytes; 0: 32 MB */
     struct registry_session *session; /* connections and tokens shared with other stores; NULL: none are */
     const char *cache_directory;      /* small blobs are kept here, by digest; NULL: nowhere */
 };

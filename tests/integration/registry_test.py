@@ -163,17 +163,19 @@ def a_registry_that_lies_and_breaks():
 
 def check_no_partial_tag(fake):
     put = {path.split("/")[2] for method, path, _ in fake.seen if method == "PUT" and "/manifests/" in path}
-    failed = {"denied", "token-refused", "token-missing", "token-break", "upload-broken", "upload-refused", "upload-nowhere"}
+    failed = {"denied", "token-refused", "token-missing", "token-break", "upload-broken", "upload-refused", "upload-nowhere",
+              "upload-parts-broken"}
     assert not put & failed, put & failed
     assert {"basic", "token", "token-expires", "upload-relative", "upload-elsewhere", "upload-broken-once",
-            "upload-no-mount"} <= put, put
+            "upload-no-mount", "upload-parts", "upload-parts-lost", "upload-parts-refused", "put-down-once"} <= put, put
+    assert not {name for repository, name in fake.manifests if repository.startswith("put-refused")}
 
 
 def check_credentials_stayed_home(fake):
     strangers = [(path, value) for _, path, value in fake.other.seen if value and not path.startswith("/token")]
     assert not strangers, strangers
     assert {path.split("?")[0] for _, path, _ in fake.other.seen} >= {
-        "/elsewhere/blob", "/elsewhere/manifest", "/elsewhere/upload", "/token/challenge-elsewhere"}
+        "/elsewhere/blob", "/elsewhere/manifest", "/elsewhere/upload", "/elsewhere/parts", "/token/challenge-elsewhere"}
 
 
 def check_tokens(fake):

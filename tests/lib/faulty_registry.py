@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import http.server
 import json
+import random
 import re
 import ssl
 import threading
@@ -49,7 +50,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def handle_any(self):
         server = self.server
-        self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        length = int(self.headers.get("Content-Length", 0))
+        if "/token-early/" in self.path and self.command == "PUT" and self.once("token-early"):
+            # 401 while the body is still on its way, and nobody reads it.
+            self.repository = "token-early/web"
+            self.bearer(f"http://{server.address}/token/token-early")
+            return self.drop()
+        self.body = self.rfile.read(length)
         path = re.sub(r"^http://[^/]*", "", self.path)  # as a proxy is asked
         authorization = self.headers.get("Authorization")
         with server.lock:
@@ -68,11 +75,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any
 
-    def once(self):
+    def once(self, scenario=None):
         """True the first time a scenario asks."""
+        scenario = scenario or self.scenario
         with self.server.lock:
-            first = self.scenario not in self.server.met
-            self.server.met.add(self.scenario)
+            first = scenario not in self.server.met
+            self.server.met.add(scenario)
         return first
 
     # ---- who may enter ----
@@ -123,7 +131,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(200, json.dumps({"token": "a\r\nX-Evil: 1"}).encode())
         with self.server.lock:
             token = "good" if scenario == "challenge-elsewhere" else f"t{len(self.server.tokens)}"
-            self.server.tokens["Bearer " + token] = 2 if scenario == "token-expires" else 1000
+            self.server.tokens["Bearer " + token] = 2 if "expires" in scenario else 1000
         return self.answer(200, json.dumps({"token": token}).encode())
 
     # ---- manifests ----
@@ -132,7 +140,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.command == "PUT":
             return self.put_manifest()
         stored = self.server.manifests.get((self.repository, self.rest))
-        pushing = self.scenario.split("-")[0] in ("upload", "put", "token", "denied", "referrers") or \
+        pushing = self.scenario.split("-")[0] in ("upload", "put", "token", "denied", "referrers", "mount") or \
             self.scenario == "basic" and not stored and self.command == "HEAD"
         if self.scenario == "denied":
             return self.answer(403, error("DENIED", "not yours\u00e9"))
@@ -156,6 +164,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             told = digest(body)
         elif name == "manifest-silent" and self.command == "HEAD":
             return self.answer(200)
+        elif name == "manifest-half":
+            return self.answer(200, body[:20], promise=len(body), Content_Type=kind)
         elif name == "manifest-redirect":
             return self.answer(307, Location=f"http://{self.server.other.address}/elsewhere/manifest")
         elif name == "busy" or name == "busy-once" and self.once():
@@ -165,6 +175,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return self.answer(200, body, Content_Type=kind, Docker_Content_Digest=told)
 
     def put_manifest(self):
+        if self.scenario == "put-busy-once" and self.once():
+            return self.answer(429, error("TOOMANYREQUESTS", "slow down"), Retry_After="1")
+        if self.scenario == "put-down-once" and self.once():
+            return self.answer(502, b"<html>bad gateway")
+        if self.scenario == "put-refused":
+            return self.answer(400, error("MANIFEST_INVALID", "not like this"))
         with self.server.lock:
             self.server.manifests[(self.repository, self.rest)] = self.body
         told = SOME_DIGEST if self.scenario == "put-other" else digest(self.body)
@@ -198,7 +214,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.scenario == "denied":
             return self.answer(403, error("DENIED", "not yours\u00e9"))
         if self.rest.startswith("uploads/"):
-            return {"POST": self.post, "PUT": self.put}.get(self.command, lambda: self.answer(204))()
+            return {"POST": self.post, "PUT": self.put, "PATCH": self.patch, "GET": self.state}.get(
+                self.command, lambda: self.answer(204))()
         if self.scenario.startswith("blob") or self.scenario == "tls-redirect":
             return self.get_blob()
         stored = self.server.blobs.get((self.repository, self.rest))
@@ -214,6 +231,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(200, CONTENT[::-1])
         if name == "blob-broken" or name == "blob-broken-once" and self.once():
             return self.answer(200, CONTENT[:100001], promise=len(CONTENT))
+        if name.startswith("blob-resume"):
+            return self.get_rest()
         if name in ("blob-redirect", "tls-redirect"):
             return self.answer(307, Location=f"http://{self.server.other.address}/elsewhere/blob")
         if name == "blob-redirect-loop":
@@ -222,21 +241,69 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(307, Location="file://localhost/etc/passwd")
         return self.answer(200, CONTENT)
 
+    def get_rest(self):
+        """Breaks once, and goes on from where it is asked to, or from elsewhere."""
+        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        if not wanted:
+            return self.answer(200, CONTENT[:100001], promise=len(CONTENT))
+        start = int(wanted.group(1)) + {"blob-resume-beyond": 1, "blob-resume-before": -100}.get(self.scenario, 0)
+        told = f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}"
+        content = CONTENT[start:][::-1] if self.scenario == "blob-resume-other" else CONTENT[start:]
+        return self.answer(206, content, Content_Range=told)
+
     def post(self):
+        if self.scenario == "upload-down-once" and self.once():
+            return self.answer(503, error("UNAVAILABLE", "soon"), Retry_After="1")
+        if self.scenario == "mount-401" and "/own" in self.rest:
+            return self.challenge('Basic realm="fake"')
         if "/own" in self.rest and self.scenario == "token-mount":
             return self.answer(201)
         if self.scenario == "upload-no-mount" and "mount=" in self.rest:
             return self.answer(405, error("UNSUPPORTED", "no mounts"))
-        place = f"/v2/{self.repository}/blobs/uploads/1?state=x"
+        place = f"/v2/{self.repository}/blobs/uploads/{random.getrandbits(64):x}?state=x"
         if self.scenario == "upload-elsewhere":
             place = f"http://{self.server.other.address}/elsewhere/upload?sig=1"
+        elif self.scenario == "upload-parts-elsewhere":
+            place = f"http://{self.server.other.address}/elsewhere/parts?session={random.getrandbits(64):x}"
         elif self.scenario == "upload-nowhere":
             return self.answer(202)
         elif self.scenario != "upload-relative":  # "upload-downgraded" comes over TLS, and is told http as well
             place = f"http://{self.headers['Host']}{place}"
         return self.answer(202, Location=place)
 
+    # ---- uploads in parts ----
+
+    def session(self):
+        with self.server.lock:
+            return self.server.uploads.setdefault(re.split("[?&](?:state|digest)", self.path)[0], bytearray())
+
+    def taken(self, status, content):
+        self.answer(status, Location=re.split("[?&]state", self.path)[0] + "?state=" + str(len(content)),
+                    Range=f"0-{max(len(content) - 1, 0)}")
+
+    def state(self):
+        if self.scenario == "upload-parts-lost":
+            return self.answer(404, error("BLOB_UPLOAD_UNKNOWN", "unknown"))
+        return self.taken(204, self.session())
+
+    def patch(self):
+        name, content = self.scenario, self.session()
+        if name == "upload-parts-refused":
+            return self.answer(405, error("UNSUPPORTED", "no parts"))
+        first = int(self.headers["Content-Range"].split("-")[0])
+        if first != len(content) or name == "upload-parts-416" and content and self.once():
+            return self.answer(416, Range=f"0-{len(content) - 1}")
+        if name in ("upload-parts-broken-once", "upload-parts-lost") and content and self.once():
+            content += self.body[:7]
+            return self.drop()
+        if name == "upload-parts-broken" and content:
+            return self.drop()
+        content += self.body[:20] if name == "upload-parts-short" else self.body
+        return self.taken(202, content)
+
     def put(self):
+        if self.path.split("?")[0] in self.server.uploads:
+            self.body = bytes(self.session())
         if self.scenario == "upload-broken" or self.scenario == "upload-broken-once" and self.once():
             return self.drop()
         if self.scenario == "upload-refused":
@@ -251,10 +318,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.server.blobs[(repository, name)] = self.body
 
     def elsewhere(self, path):
+        if path.startswith("/elsewhere/parts"):
+            return self.parts_elsewhere()
         if path.endswith("/blob"):
             return self.answer(200, CONTENT)
         if path.endswith("/manifest"):
             return self.answer(200, MANIFEST, Content_Type=MANIFEST_TYPE)
+        self.store("elsewhere")
+        return self.answer(201)
+
+
+    def parts_elsewhere(self):
+        key = re.search("session=([0-9a-f]+)", self.path).group(1)
+        content = self.server.uploads.setdefault(key, bytearray())
+        content += self.body
+        if self.command == "PATCH":
+            return self.answer(202, Location=self.path, Range=f"0-{len(content) - 1}")
+        self.body = bytes(content)
         self.store("elsewhere")
         return self.answer(201)
 
@@ -268,7 +348,7 @@ def make_server(tls=None):
     server.daemon_threads = True
     server.address = "127.0.0.1:%d" % server.server_address[1]
     server.lock = threading.Lock()
-    server.seen, server.met, server.tokens, server.manifests, server.blobs = [], set(), {}, {}, {}
+    server.seen, server.met, server.tokens, server.manifests, server.blobs, server.uploads = [], set(), {}, {}, {}, {}
     return server
 
 
