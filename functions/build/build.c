@@ -358,6 +358,7 @@ static bool handle(struct call *call, struct error *err)
     job.deadline_ms = job.started_ms + job.rule->timeout_s * 1000;
     job.registries = registry_logins_options(job.state->logins);
     job.registries.cache_directory = job.state->cache_directory;
+    job.registries.use_mirrors = true;
     return run(&job, err);
 }
 

@@ -108,6 +108,8 @@ struct config_registry {
     enum cloud credentials; /* "ecr", "gar", "acr" */
     bool plain_http;
     const char *ca_file;
+    const char **mirrors; /* for base images: host[:port][/prefix] */
+    size_t mirror_count;
     const char *layout; /* "layout": a directory that stands for the registry (registry_login) */
 };
 

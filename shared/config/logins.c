@@ -65,6 +65,8 @@ struct registry_logins *config_registry_logins(const struct config *config, stru
             .cloud = registry->credentials,
             .plain_http = registry->plain_http,
             .ca_file = registry->ca_file,
+            .mirrors = registry->mirrors,
+            .mirror_count = registry->mirror_count,
             .layout = registry->layout,
         };
     }

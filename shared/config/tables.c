@@ -203,10 +203,9 @@ static const struct shape trigger_shape = {
 /* Registries. */
 static void check_registry(struct reading *r, const struct json *object, void *item)
 {
-    static const char *const logins[] = {
-        "username", "password", "dockerConfig", "credentials", "plainHttp", "caFile"
-    };
-    (void)item;
+    static const char *const logins[] = { "username",  "password", "dockerConfig", "credentials",
+                                          "plainHttp", "caFile",   "mirrors" };
+    const struct config_registry *registry = item;
     if ((json_get(object, "username") != NULL) != (json_get(object, "password") != NULL))
         mistake(r, NULL, "'username' and 'password' belong together");
     if (json_get(object, "dockerConfig") && json_get(object, "username"))
@@ -214,6 +213,8 @@ static void check_registry(struct reading *r, const struct json *object, void *i
     if (json_get(object, "credentials") && (json_get(object, "dockerConfig") || json_get(object, "username")))
         mistake(r, "credentials",
                 "takes the place of 'username' and 'password' and of 'dockerConfig': name one of them");
+    if (registry->mirror_count > STORE_MIRRORS_MAX)
+        mistake(r, "mirrors", "are more than %d", STORE_MIRRORS_MAX);
     for (size_t i = 0; json_get(object, "layout") && i < sizeof logins / sizeof *logins; i++)
         if (json_get(object, logins[i]))
             mistake(r, logins[i], "is of no use with 'layout': a directory asks for no login");
@@ -227,6 +228,7 @@ static const struct setting registry_settings[] = {
     { "credentials", JSON_STRING, 0, read_cloud, AT(config_registry, credentials) },
     { "plainHttp", JSON_BOOLEAN, 0, read_boolean, AT(config_registry, plain_http) },
     { "caFile", JSON_STRING, 0, read_text, AT(config_registry, ca_file), .check = check_any },
+    { "mirrors", JSON_ARRAY, 0, read_texts, LIST(config_registry, mirrors, mirror_count), .check = check_mirror },
     { "layout", JSON_STRING, 0, read_text, AT(config_registry, layout), .check = check_any },
 };
 

@@ -17,6 +17,7 @@ enum {
     TRANSFER_MS = 10 * 60 * 1000,
     SHORT_MS = 60 * 1000,
     TRIES_MAX = 5,
+    TRIES_HASTY = 2,
     PAUSES_MAX_MS = 30 * 1000, /* all pauses of one call together */
     FIRST_PAUSE_MS = 250,
     HEADERS_MAX = 8,
@@ -364,6 +365,7 @@ static bool may_pass(const struct error *err)
 
 bool wire_retry(struct registry *registry, wire_attempt_fn *attempt, void *context, struct error *err)
 {
+    int tries = registry->options && registry->options->hasty ? TRIES_HASTY : TRIES_MAX;
     int64_t paused = 0;
     for (int try = 0;; try++) {
         struct error why = { .kind = ERROR_NONE }; /* of this try: what a later one overcomes is not told */
@@ -371,7 +373,7 @@ bool wire_retry(struct registry *registry, wire_attempt_fn *attempt, void *conte
         if (attempt(registry, context, &final, &why))
             return true;
         int64_t pause = pause_ms(try, why.retry_after_s);
-        if (final || !may_pass(&why) || try + 1 == TRIES_MAX || paused + pause > PAUSES_MAX_MS) {
+        if (final || !may_pass(&why) || try + 1 == tries || paused + pause > PAUSES_MAX_MS) {
             *err = why;
             return false;
         }

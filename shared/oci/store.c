@@ -58,6 +58,37 @@ static bool set_name(struct store *store, const char *kind, const char *place, s
     return store->name || error_set(err, ERROR_INTERNAL, "out of memory for a store");
 }
 
+static bool open_mirror(struct mirror *mirror, const char *place, const struct reference *reference,
+                        const struct registry_options *options, struct error *err)
+{
+    AUTO(bytes_release) struct bytes name = BYTES(PATH_LENGTH_MAX);
+    AUTO(reference_release) struct reference there = { .registry = NULL };
+    mirror->options = *options;
+    mirror->options.use_mirrors = false;
+    mirror->options.hasty = true;
+    if (!bytes_printf(&name, err, "%s/%s", place, reference->repository) ||
+        !reference_parse(bytes_span(&name), &there, err))
+        return error_wrap(err, "mirror '%s'", place);
+    mirror->store = store_open(&there, &mirror->options, err);
+    return mirror->store != NULL;
+}
+
+static bool open_mirrors(struct store *store, const struct reference *reference, const struct registry_options *options,
+                         struct error *err)
+{
+    bool wanted = options && options->use_mirrors && !options->push && !reference_is_layout(reference);
+    const struct registry_login *login = wanted ? login_for(options, reference->registry) : NULL;
+    if (!login || login->mirror_count == 0)
+        return true;
+    store->mirrors = calloc(login->mirror_count, sizeof *store->mirrors);
+    if (!store->mirrors)
+        return error_set(err, ERROR_INTERNAL, "out of memory for mirrors");
+    for (size_t i = 0; i < login->mirror_count && i < STORE_MIRRORS_MAX; i++, store->mirror_count++)
+        if (!open_mirror(&store->mirrors[i], login->mirrors[i], reference, options, err))
+            return false;
+    return true;
+}
+
 struct store *store_open(const struct reference *reference, const struct registry_options *options, struct error *err)
 {
     AUTO(store_free) struct store *store = calloc(1, sizeof *store);
@@ -79,7 +110,7 @@ struct store *store_open(const struct reference *reference, const struct registr
         return NULL;
     store->backend = directory ? &layout_backend : &registry_backend;
     store->self = self;
-    return TAKE(store);
+    return open_mirrors(store, reference, options, err) ? TAKE(store) : NULL;
 }
 
 void store_free(struct store *store)
@@ -88,6 +119,9 @@ void store_free(struct store *store)
         return;
     if (store->backend)
         store->backend->free(store->self);
+    for (size_t i = 0; i < store->mirror_count; i++)
+        store_free(store->mirrors[i].store);
+    free(store->mirrors);
     free(store->cache_directory);
     free(store->name);
     free(store);
@@ -127,11 +161,32 @@ static bool lies(const struct store *store, struct error *err, const char *what,
 
 /* ---- manifests ---- */
 
+/* What a mirror does not have is no fault of it. */
+static bool skip_mirror(struct mirror *mirror, const struct error *why)
+{
+    mirror->out_of_use = why->kind != ERROR_NOT_FOUND;
+    return false;
+}
+
+static bool resolve_by_mirror(struct store *store, const char *tag_or_digest, struct descriptor *out)
+{
+    for (size_t i = 0; i < store->mirror_count; i++) {
+        struct mirror *mirror = &store->mirrors[i];
+        struct error why = { .kind = ERROR_NONE };
+        if (!mirror->out_of_use &&
+            (store_resolve(mirror->store, tag_or_digest, out, &why) || skip_mirror(mirror, &why)))
+            return true;
+    }
+    return false;
+}
+
 bool store_resolve(struct store *store, const char *tag_or_digest, struct descriptor *out, struct error *err)
 {
     struct descriptor found = { .size = 0 };
     if (!check_name(tag_or_digest, err))
         return false;
+    if (resolve_by_mirror(store, tag_or_digest, out))
+        return true;
     if (!store->backend->resolve(store->self, tag_or_digest, &found, err))
         return error_wrap(err, "%s: resolve '%s'", store->name, tag_or_digest);
     if (is_digest(tag_or_digest) && strcmp(found.digest, tag_or_digest) != 0)
@@ -186,6 +241,19 @@ static bool settle_media_type(const struct store *store, struct span body, struc
     return !told || strcmp(own, found->media_type) == 0 || lies(store, err, "media type", found->media_type, own);
 }
 
+static bool manifest_by_mirror(struct store *store, const char *tag_or_digest, struct bytes *body,
+                               struct descriptor *out)
+{
+    for (size_t i = 0; i < store->mirror_count; i++) {
+        struct mirror *mirror = &store->mirrors[i];
+        struct error why = { .kind = ERROR_NONE };
+        if (!mirror->out_of_use &&
+            (store_get_manifest(mirror->store, tag_or_digest, body, out, &why) || skip_mirror(mirror, &why)))
+            return true;
+    }
+    return false;
+}
+
 bool store_get_manifest(struct store *store, const char *tag_or_digest, struct bytes *body, struct descriptor *out,
                         struct error *err)
 {
@@ -194,6 +262,8 @@ bool store_get_manifest(struct store *store, const char *tag_or_digest, struct b
     char claimed[DIGEST_TEXT_SIZE];
     if (!check_name(tag_or_digest, err))
         return false;
+    if (manifest_by_mirror(store, tag_or_digest, body, out))
+        return true;
     if (!store->backend->get_manifest(store->self, tag_or_digest, &got, &found, err))
         return error_wrap(err, "%s: manifest '%s'", store->name, tag_or_digest);
     memcpy(claimed, found.digest, sizeof claimed);
@@ -229,12 +299,15 @@ bool store_put_manifest(struct store *store, const char *tag, const char *media_
 
 /* ---- blobs ---- */
 
-/* Between the place and the reader: nothing beyond the promised size passes, and the digest is known at the end. */
+/* Between the places and the reader: nothing beyond the promised size passes, and the digest of what the reader has got,
+ * from whichever place, is known at the end. */
 struct verifier {
     const struct store *store;
     const struct descriptor *blob;
     struct sha256 sha;
     int64_t received;
+    int64_t position; /* in what the present place sends */
+    bool refused;     /* the reader does not want more */
     http_body_fn *on_data;
     void *context;
 };
@@ -242,12 +315,19 @@ struct verifier {
 static bool verify_piece(void *context, const void *data, size_t len, struct error *err)
 {
     struct verifier *v = context;
+    int64_t skip = v->received - v->position;
+    v->position += (int64_t)len;
+    if (skip >= (int64_t)len)
+        return true;
+    data = (const char *)data + skip;
+    len -= (size_t)skip;
     if ((uint64_t)len > (uint64_t)(v->blob->size - v->received))
         return error_set(err, ERROR_UNAVAILABLE, "%s lies: blob '%s' is longer than its %lld bytes", v->store->name,
                          v->blob->digest, (long long)v->blob->size);
     v->received += (int64_t)len;
     sha256_update(&v->sha, data, len);
-    return v->on_data(v->context, data, len, err);
+    v->refused = !v->on_data(v->context, data, len, err);
+    return !v->refused;
 }
 
 static bool verify_end(struct verifier *v, struct error *err)
@@ -262,6 +342,27 @@ static bool verify_end(struct verifier *v, struct error *err)
     return strcmp(have, v->blob->digest) == 0 || lies(v->store, err, "blob", v->blob->digest, have);
 }
 
+/* All of it from a mirror, or a part that the next place goes on from; false when the reader does not want more. */
+static bool blob_by_mirror(struct store *store, struct verifier *v, bool *whole, struct error *err)
+{
+    for (size_t i = 0; i < store->mirror_count && !*whole; i++) {
+        struct mirror *mirror = &store->mirrors[i];
+        struct error why = { .kind = ERROR_NONE };
+        if (mirror->out_of_use)
+            continue;
+        v->position = 0;
+        bool got = mirror->store->backend->get_blob(mirror->store->self, v->blob, verify_piece, v, &why);
+        *whole = got && v->received == v->blob->size;
+        mirror->out_of_use = !*whole && why.kind != ERROR_NOT_FOUND;
+        v->store = *whole ? mirror->store : store;
+        if (v->refused) {
+            *err = why;
+            return false;
+        }
+    }
+    return true;
+}
+
 bool store_get_blob(struct store *store, const struct descriptor *blob, http_body_fn *on_data, void *context,
                     struct error *err)
 {
@@ -269,9 +370,16 @@ bool store_get_blob(struct store *store, const struct descriptor *blob, http_bod
     if (!check_blob(blob, err))
         return false;
     sha256_init(&verifier.sha);
-    if (!store->backend->get_blob(store->self, blob, verify_piece, &verifier, err))
+    bool whole = false, wanted = blob_by_mirror(store, &verifier, &whole, err);
+    verifier.position = 0;
+    if (!wanted || (!whole && !store->backend->get_blob(store->self, blob, verify_piece, &verifier, err)))
         return error_wrap(err, "%s: blob '%s'", store->name, blob->digest);
-    return verify_end(&verifier, err);
+    if (verify_end(&verifier, err))
+        return true;
+    /* Which of several places sent the wrong bytes is not known. */
+    for (size_t i = 0; i < store->mirror_count; i++)
+        store->mirrors[i].out_of_use = true;
+    return false;
 }
 
 static bool append_piece(void *context, const void *data, size_t len, struct error *err)
@@ -319,6 +427,28 @@ static void write_cached(const struct store *store, const char *path, struct spa
     (void)file_write_atomic(path, content, 0600, &ignored);
 }
 
+static bool uses_mirrors(const struct store *store)
+{
+    for (size_t i = 0; i < store->mirror_count; i++)
+        if (!store->mirrors[i].out_of_use)
+            return true;
+    return false;
+}
+
+/* What is wrong from a mirror comes from the registry then: nobody has seen the bytes yet. */
+static bool get_whole_blob(struct store *store, const struct descriptor *blob, struct bytes *out, struct error *err)
+{
+    struct error why = { .kind = ERROR_NONE };
+    bool again = uses_mirrors(store);
+    if (store_get_blob(store, blob, append_piece, out, &why))
+        return true;
+    bytes_clear(out);
+    if (again && !uses_mirrors(store))
+        return store_get_blob(store, blob, append_piece, out, err);
+    *err = why;
+    return false;
+}
+
 bool store_read_blob(struct store *store, const struct descriptor *blob, struct bytes *body, struct error *err)
 {
     AUTO(bytes_release) struct bytes path = BYTES(PATH_LENGTH_MAX);
@@ -329,7 +459,7 @@ bool store_read_blob(struct store *store, const struct descriptor *blob, struct 
                          blob->digest, (long long)blob->size, room);
     AUTO(bytes_release) struct bytes got = BYTES(room);
     bool kept = may_keep && read_cached(bytes_text(&path), blob, &got);
-    if (!kept && !store_get_blob(store, blob, append_piece, &got, err))
+    if (!kept && !get_whole_blob(store, blob, &got, err))
         return false;
     if (may_keep && !kept)
         write_cached(store, bytes_text(&path), bytes_span(&got));

@@ -35,6 +35,8 @@ struct registry_login {
     enum cloud cloud;                   /* instead of both: its short-lived credentials */
     bool plain_http;
     const char *ca_file;
+    const char *const *mirrors; /* host[:port][/prefix]: what the registry holds is looked for there first */
+    size_t mirror_count;
     const char *layout; /* a directory stands for the registry: its repositories are OCI layouts below it; NULL: not */
 };
 
@@ -45,12 +47,19 @@ struct registry_options {
     long timeout_ms;                  /* 0: 10 minutes a transfer */
     int64_t part_size;                /* larger blobs are uploaded in parts of this many bytes; 0: 32 MB */
     struct registry_session *session; /* connections and tokens shared with other stores; NULL: none are */
+    bool use_mirrors;                 /* where reading a little less than the newest does no harm */
+    bool hasty;                       /* give up after one more try: there is another place to ask */
     const char *cache_directory;      /* small blobs are kept here, by digest; NULL: nowhere */
 };
 
 struct store; /* one thread at a time */
 
-/* No network yet. options may be NULL (anonymous). Registries are spoken to by https; by plain http when their login
+enum { STORE_MIRRORS_MAX = 8 };
+
+/* Mirrors, when the options say so, are asked in order, the registry itself last; one that fails is not asked again by
+ * this store. Digests are verified as everywhere; what stands behind a tag a mirror is believed.
+ *
+ * No network yet. options may be NULL (anonymous). Registries are spoken to by https; by plain http when their login
  * says so, and on localhost and loopback addresses when it names no ca_file. */
 struct store *store_open(const struct reference *reference, const struct registry_options *options, struct error *err);
 void store_free(struct store *store);

@@ -40,9 +40,17 @@ struct store_backend {
                            void *context, bool *known, struct error *err);
 };
 
+struct mirror {
+    struct store *store;
+    struct registry_options options;
+    bool out_of_use; /* it failed, or lied */
+};
+
 struct store {
     const struct store_backend *backend;
     void *self;
+    struct mirror *mirrors; /* asked before; NULL: none */
+    size_t mirror_count;
     char *cache_directory; /* NULL: none */
     char *name;            /* "registry 'host'" or "layout 'directory'", for messages */
 };

@@ -45,7 +45,7 @@ def htpasswd_file(directory):
 
 def an_open_registry():
     with temporary_directory() as directory, registry(directory) as address:
-        assert run_program("registry_peer_test", PUSHWRIGHT_TEST_REGISTRY=address) == 6
+        assert run_program("registry_peer_test", PUSHWRIGHT_TEST_REGISTRY=address) == 7
 
 
 def a_registry_with_passwords():
@@ -54,11 +54,11 @@ def a_registry_with_passwords():
         with registry(directory, extra=basic) as address:
             variables = {"PUSHWRIGHT_TEST_REGISTRY": address}
             assert run_program("registry_peer_test", **variables, PUSHWRIGHT_TEST_USER="ann",
-                               PUSHWRIGHT_TEST_PASSWORD="open sesame") == 7
+                               PUSHWRIGHT_TEST_PASSWORD="open sesame") == 8
             config = directory / "config.json"
             packed = LOGIN.removeprefix("Basic ")
             config.write_text(json.dumps({"auths": {f"https://{address}/v2/": {"auth": packed}, "other": {}}}))
-            assert run_program("registry_peer_test", **variables, PUSHWRIGHT_TEST_DOCKER_CONFIG=str(config)) == 7
+            assert run_program("registry_peer_test", **variables, PUSHWRIGHT_TEST_DOCKER_CONFIG=str(config)) == 8
 
 
 def make_certificate(directory, name):
@@ -84,7 +84,7 @@ def a_registry_over_tls():
         with process(["docker-registry", "serve", config], ready=lambda: port_open(port), stdout=subprocess.DEVNULL,
                      stderr=subprocess.DEVNULL):
             assert run_program("registry_peer_test", PUSHWRIGHT_TEST_REGISTRY=f"127.0.0.1:{port}",
-                               PUSHWRIGHT_TEST_CA=str(certificate), PUSHWRIGHT_TEST_OTHER_CA=str(other)) == 7
+                               PUSHWRIGHT_TEST_CA=str(certificate), PUSHWRIGHT_TEST_OTHER_CA=str(other)) == 8
 
 
 def other_tools_read_what_was_pushed():
@@ -154,11 +154,12 @@ def a_registry_that_lies_and_breaks():
         key, certificate = make_certificate(directory, "registry")
         with faulty_registry((key, certificate)) as secure:
             assert run_program("faults_peer_test", PUSHWRIGHT_TEST_FAKE=fake.address,
-                               PUSHWRIGHT_TEST_FAKE_TLS=secure.address, PUSHWRIGHT_TEST_CA=str(certificate)) == 1
+                               PUSHWRIGHT_TEST_FAKE_TLS=secure.address, PUSHWRIGHT_TEST_CA=str(certificate)) == 2
             assert not secure.other.seen, secure.other.seen
         check_no_partial_tag(fake)
         check_credentials_stayed_home(fake)
         check_tokens(fake)
+        check_mirrors(fake)
 
 
 def check_no_partial_tag(fake):
@@ -169,6 +170,16 @@ def check_no_partial_tag(fake):
     assert {"basic", "token", "token-expires", "upload-relative", "upload-elsewhere", "upload-broken-once",
             "upload-no-mount", "upload-parts", "upload-parts-lost", "upload-parts-refused", "put-down-once"} <= put, put
     assert not {name for repository, name in fake.manifests if repository.startswith("put-refused")}
+
+
+def check_mirrors(fake):
+    def asked(prefix):
+        return [f"{method} {path}" for method, path, _ in fake.seen if path.startswith(f"/v2/{prefix}")]
+    assert asked("mirror-fine/blob-behind-mirror-fine/") and not asked("blob-behind-mirror-fine/")
+    for mood in ("mirror-empty", "down", "denied", "blob-broken", "blob-other"):
+        assert asked(f"{mood}/blob-behind-{mood}/") and asked(f"blob-behind-{mood}/"), mood
+    # One that is down is not asked again and again.
+    assert len(asked("down/blob-behind-down/")) == 2, asked("down/blob-behind-down/")
 
 
 def check_credentials_stayed_home(fake):

@@ -1,4 +1,5 @@
-"""A registry that does what the first part of a repository's name says: it lies, breaks, redirects, stalls.
+"""A registry that does what the first part of a repository's name says: it lies, breaks, redirects, stalls. As a mirror it
+does so with what is below that part ("down/blob-good/web").
 
 Everything else is as a registry should be, in memory. `seen` holds (method, path, authorization) of every request."""
 import base64
@@ -65,7 +66,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.token(path)
         if path.startswith("/elsewhere/"):
             return self.elsewhere(path)
-        match = re.match(r"/v2/(([^/]+)/web)/(manifests|blobs|referrers)/(.*)$", path)
+        match = re.match(r"/v2/(([^/]+)/(?:[^/]+/)?web)/(manifests|blobs|referrers)/(.*)$", path)
         if not match:
             return self.answer(404)
         self.repository, self.scenario, kind, self.rest = match.groups()
@@ -144,6 +145,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.scenario == "basic" and not stored and self.command == "HEAD"
         if self.scenario == "denied":
             return self.answer(403, error("DENIED", "not yours\u00e9"))
+        if self.scenario == "mirror-empty":
+            return self.answer(404)
         if pushing and not stored:
             return self.answer(404, error("MANIFEST_UNKNOWN", "manifest unknown"))
         return self.get_manifest(stored or MANIFEST)
@@ -213,10 +216,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def blobs(self):
         if self.scenario == "denied":
             return self.answer(403, error("DENIED", "not yours\u00e9"))
+        if self.scenario in ("mirror-empty", "down"):
+            return self.answer(404 if self.scenario == "mirror-empty" else 503)
         if self.rest.startswith("uploads/"):
             return {"POST": self.post, "PUT": self.put, "PATCH": self.patch, "GET": self.state}.get(
                 self.command, lambda: self.answer(204))()
-        if self.scenario.startswith("blob") or self.scenario == "tls-redirect":
+        if self.scenario.startswith(("blob", "mirror")) or self.scenario == "tls-redirect":
             return self.get_blob()
         stored = self.server.blobs.get((self.repository, self.rest))
         return self.answer(404) if stored is None else self.answer(200, stored)

@@ -100,16 +100,24 @@ static bool count_bytes(void *context, const void *data, size_t len, struct erro
     return true;
 }
 
+/* What the fake's blobs hold; the buffer is empty afterwards. */
+static struct descriptor content_blob(struct bytes *content, struct error *err)
+{
+    bytes_clear(content);
+    assert_true(bytes_reserve(content, CONTENT_SIZE, err));
+    for (int i = 0; i < CONTENT_SIZE; i++)
+        content->data[i] = (char)('a' + i % 23);
+    content->len = CONTENT_SIZE;
+    const struct descriptor blob = describe("x/y", bytes_span(content));
+    bytes_clear(content);
+    return blob;
+}
+
 static bool read_blob(struct store *store, struct error *err)
 {
     AUTO(bytes_release) struct bytes content = BYTES(CONTENT_SIZE);
     size_t delivered = 0;
-    if (!bytes_reserve(&content, CONTENT_SIZE, err))
-        return false;
-    for (int i = 0; i < CONTENT_SIZE; i++)
-        content.data[i] = (char)('a' + i % 23);
-    content.len = CONTENT_SIZE;
-    const struct descriptor blob = describe("x/y", bytes_span(&content));
+    const struct descriptor blob = content_blob(&content, err);
     if (!store_get_blob(store, &blob, count_bytes, &delivered, err))
         return false;
     assert_int_equal(delivered, CONTENT_SIZE);
@@ -182,6 +190,36 @@ static bool run(const struct row *row, struct error *err)
     return operate(store, row->operation, name, err);
 }
 
+/* A registry that is fine, behind a mirror that does what its path says. */
+static void mirrors_are_asked_first_and_replaced(void **state)
+{
+    (void)state;
+    static const char *const moods[] = { "mirror-fine", "mirror-empty", "down",       "denied",
+                                         "blob-broken", "blob-short",   "blob-other", "manifest-other" };
+    const char *fake = getenv("PUSHWRIGHT_TEST_FAKE");
+    if (!fake)
+        skip();
+    for (size_t i = 0; i < sizeof moods / sizeof moods[0]; i++) {
+        struct error err = { 0 };
+        char mirror[200], name[200];
+        const char *const mirrors[] = { mirror };
+        const struct registry_login login = { .host = fake, .mirrors = mirrors, .mirror_count = 1 };
+        const struct registry_options options = { .logins = &login, .login_count = 1, .use_mirrors = true };
+        AUTO(bytes_release) struct bytes body = BYTES(CONTENT_SIZE);
+        struct descriptor manifest;
+        bool reads = strcmp(moods[i], "blob-other") == 0; /* what was streamed can't be taken back */
+        snprintf(mirror, sizeof mirror, "%s/%s", fake, moods[i]);
+        snprintf(name, sizeof name, "%s/blob-behind-%s/web", fake, moods[i]);
+        AUTO(store_free) struct store *store = open_named(name, &options, &err);
+        if (!store || !store_get_manifest(store, "v1", &body, &manifest, &err) ||
+            !store_resolve(store, manifest.digest, &manifest, &err) || !(reads || read_blob(store, &err)))
+            fail_msg("%s: %s", moods[i], err.message);
+        const struct descriptor blob = content_blob(&body, &err);
+        if (!store_read_blob(store, &blob, &body, &err))
+            fail_msg("%s: %s", moods[i], err.message);
+    }
+}
+
 static void every_fault_is_named_or_overcome(void **state)
 {
     (void)state;
@@ -207,6 +245,9 @@ static void every_fault_is_named_or_overcome(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(every_fault_is_named_or_overcome) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_fault_is_named_or_overcome),
+        cmocka_unit_test(mirrors_are_asked_first_and_replaced),
+    };
     return cmocka_run_group_tests_name("shared/oci/registry_faults", tests, NULL, NULL);
 }

@@ -140,9 +140,8 @@ static void blobs_are_mounted_from_another_repository(void **state)
     assert_true(done);
 }
 
-static void large_files_are_streamed(void **state)
+static void large_file_goes_in_and_out(struct fixture *f)
 {
-    struct fixture *f = need(state);
     bool has = false;
     AUTO(free) char *dir = directory_make_temporary("live-test", &f->err);
     AUTO(bytes_release) struct bytes content = BYTES(LARGE);
@@ -165,6 +164,18 @@ static void large_files_are_streamed(void **state)
     assert_false(store_put_blob_file(f->store, &blob, fd, &f->err));
     assert_int_equal(f->err.kind, ERROR_INVALID);
     assert_true(directory_remove(dir, &f->err));
+}
+
+static void large_files_are_streamed(void **state)
+{
+    large_file_goes_in_and_out(need(state));
+}
+
+static void large_files_go_in_parts(void **state)
+{
+    struct fixture *f = need(state);
+    f->options.part_size = LARGE / 4 - 1; /* the last one is short */
+    large_file_goes_in_and_out(f);
 }
 
 static void wrong_bytes_are_refused(void **state)
@@ -251,6 +262,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_missing_is_not_found, begin, end),
         cmocka_unit_test_setup_teardown(blobs_are_mounted_from_another_repository, begin, end),
         cmocka_unit_test_setup_teardown(large_files_are_streamed, begin, end),
+        cmocka_unit_test_setup_teardown(large_files_go_in_parts, begin, end),
         cmocka_unit_test_setup_teardown(wrong_bytes_are_refused, begin, end),
         cmocka_unit_test_setup_teardown(without_credentials_there_is_no_entry, begin, end),
         cmocka_unit_test_setup_teardown(a_strange_certificate_is_not_trusted, begin, end),
