@@ -7,39 +7,11 @@
 #include "functions/deploy/target.h"
 
 #include "shared/base/clock.h"
+#include "shared/config/configured.h"
 
 #include <string.h>
 
 enum { ATTEMPTS_MAX = 5, ANSWER_RESERVE_MS = 2000, WATCH_SLICE_MS = 2000 };
-
-struct deploy_state {
-    struct config *config;
-    struct registry_logins *logins;
-};
-
-static void stop(void *opaque)
-{
-    struct deploy_state *state = opaque;
-    if (!state)
-        return;
-    registry_logins_free(state->logins);
-    config_free(state->config);
-    free(state);
-}
-AUTO_FREE(void, stop)
-
-static bool start(void **out, struct error *err)
-{
-    AUTO(stop) void *owned = calloc(1, sizeof(struct deploy_state));
-    struct deploy_state *state = owned;
-    if (!state)
-        return error_set(err, ERROR_INTERNAL, "out of memory");
-    state->config = config_load(NULL, err);
-    if (!state->config || !(state->logins = config_registry_logins(state->config, err)))
-        return false;
-    *out = TAKE(owned);
-    return true;
-}
 
 static bool skip(struct call *call, const struct request_facts *request, const char *why, struct error *err)
 {
@@ -50,7 +22,7 @@ static bool skip(struct call *call, const struct request_facts *request, const c
 /* NULL in *why: the digest is what the tag says. */
 static bool check_registry(struct call *call, const struct request_facts *request, const char **why, struct error *err)
 {
-    const struct deploy_state *state = call_state(call);
+    const struct configured *state = call_state(call);
     struct registry_options options = registry_logins_options(state->logins);
     struct descriptor now;
     AUTO(store_free) struct store *store = store_open(&request->reference, &options, err);
@@ -148,7 +120,7 @@ static bool put_into_service(struct call *call, struct target *target, const str
 
 static bool handle(struct call *call, struct error *err)
 {
-    const struct deploy_state *state = call_state(call);
+    const struct configured *state = call_state(call);
     AUTO(request_release) struct request_facts request = { 0 };
     const char *why;
     if (!request_read(call, state->config, &request, err))
@@ -163,4 +135,4 @@ static bool handle(struct call *call, struct error *err)
     return target && (put_into_service(call, target, &request, err) || error_wrap(err, "deploy '%s'", request.subject));
 }
 
-FUNCTION(.start = start, .stop = stop, .handle = handle)
+FUNCTION(.start = configured_start, .stop = configured_stop, .handle = handle)

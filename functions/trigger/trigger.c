@@ -5,41 +5,9 @@
 #include "functions/trigger/request.h"
 #include "runtime/function.h"
 #include "shared/base/clock.h"
-#include "shared/config/config.h"
+#include "shared/config/configured.h"
 
 #include <string.h>
-
-struct trigger_state {
-    struct config *config;
-    struct registry_logins *logins;
-};
-
-static void stop(void *opaque)
-{
-    struct trigger_state *state = opaque;
-    if (!state)
-        return;
-    registry_logins_free(state->logins);
-    config_free(state->config);
-    free(state);
-}
-AUTO_FREE(void, stop)
-
-static bool start(void **out, struct error *err)
-{
-    AUTO(stop) void *owned = calloc(1, sizeof(struct trigger_state));
-    struct trigger_state *state = owned;
-    if (!state)
-        return error_set(err, ERROR_INTERNAL, "out of memory");
-    state->config = config_load(NULL, err);
-    if (!state->config)
-        return false;
-    state->logins = config_registry_logins(state->config, err);
-    if (!state->logins)
-        return false;
-    *out = TAKE(owned);
-    return true;
-}
 
 /* A tag that stands for what was published, and the image behind it. */
 struct candidate {
@@ -90,7 +58,7 @@ static bool check_tag(struct call *call, struct store *store, const struct publi
 
 static bool ask_registry(struct call *call, const struct publication *image, struct candidates *out, struct error *err)
 {
-    const struct trigger_state *state = call_state(call);
+    const struct configured *state = call_state(call);
     struct registry_options options = registry_logins_options(state->logins);
     AUTO(store_free) struct store *store = store_open(&image->reference, &options, err);
     if (!store)
@@ -151,7 +119,7 @@ static bool is_watched(const struct config *config, const struct publication *im
 
 static bool handle(struct call *call, struct error *err)
 {
-    const struct config *config = ((const struct trigger_state *)call_state(call))->config;
+    const struct config *config = ((const struct configured *)call_state(call))->config;
     AUTO(publication_release) struct publication image = { 0 };
     struct candidates candidates = { 0 };
     if (!publication_read(call, &image, err))
@@ -168,4 +136,4 @@ static bool handle(struct call *call, struct error *err)
     return true;
 }
 
-FUNCTION(.start = start, .stop = stop, .handle = handle)
+FUNCTION(.start = configured_start, .stop = configured_stop, .handle = handle)

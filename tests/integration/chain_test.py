@@ -11,7 +11,7 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from pushwright import BIN, Chain, free_port, http, run_tests, temporary_directory, wait_until
+from pushwright import BIN, Chain, free_port, http, run_tests, wait_until, with_chain
 
 STUB = pathlib.Path(__file__).resolve().parents[1] / "lib/stub.py"
 PUBLISHED = "dev.cdevents.artifact.published.0.3.0"
@@ -73,19 +73,7 @@ class Place:
         return said
 
 
-def with_place(test):
-    def run():
-        with temporary_directory() as directory:
-            place = Place(directory)
-            try:
-                test(place)
-            except BaseException:
-                print("\n".join("# " + line for line in place.chain.said().splitlines()[-30:]))
-                raise
-            finally:
-                place.chain.stop()
-    run.__name__ = test.__name__
-    return run
+with_place = with_chain(Place)
 
 
 @with_place

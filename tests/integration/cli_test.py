@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from pushwright import BIN, Chain, git, http, run_tests, signed_push, temporary_directory, wait_until
+from pushwright import BIN, Chain, git, http, run_tests, signed_push, temporary_directory, wait_until, with_chain
 
 PUSHWRIGHT = BIN / "pushwright"
 COMMANDS = ["up", "lint", "send", "replay", "history"]
@@ -134,20 +134,7 @@ class Place:
         return run(command, "--state", self.chain.state, *arguments, code=code, **options)
 
 
-def with_place(test):
-    def run_it():
-        with temporary_directory() as directory:
-            place = Place(directory)
-            place.chain.start()
-            try:
-                test(place)
-            except BaseException:
-                print("\n".join("# " + line for line in place.chain.said().splitlines()[-30:]))
-                raise
-            finally:
-                place.chain.stop()
-    run_it.__name__ = test.__name__
-    return run_it
+with_place = with_chain(Place, prepare=lambda place: place.chain.start())
 
 
 @with_place

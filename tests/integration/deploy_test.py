@@ -13,7 +13,7 @@ import tarfile
 import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from pushwright import BIN, Chain, free_port, http as request, run_tests, temporary_directory, wait_until, web_base
+from pushwright import BIN, Chain, free_port, http as request, run_tests, wait_until, web_base, with_chain
 
 
 class Layout:
@@ -101,16 +101,7 @@ def reason(events):
     return json.dumps(events[0]["data"])
 
 
-def with_place(test):
-    def run():
-        with temporary_directory() as directory:
-            place = Place(directory)
-            try:
-                test(place)
-            finally:
-                place.chain.stop()
-    run.__name__ = test.__name__
-    return run
+with_place = with_chain(Place)
 
 
 @with_place

@@ -232,6 +232,25 @@ class Chain:
         return [entry["accepted"] for entry in self.journal() if "accepted" in entry and kind in entry["accepted"]["type"]]
 
 
+def with_chain(place_of, prepare=lambda place: None):
+    """Decorates tests that want a place with a chain of its own: in a fresh directory, stopped afterwards; what it said is shown when they fail."""
+    def decorate(test):
+        def run():
+            with temporary_directory() as directory:
+                place = place_of(directory)
+                try:
+                    prepare(place)
+                    test(place)
+                except BaseException:
+                    print("\n".join("# " + line for line in place.chain.said().splitlines()[-30:]))
+                    raise
+                finally:
+                    place.chain.stop()
+        run.__name__ = test.__name__
+        return run
+    return decorate
+
+
 def signed_push(secret, repository, ref, old, new, clone="", message="", delivery=None):
     """A Gitea delivery: body and headers."""
     import hashlib

@@ -1,24 +1,8 @@
-/* cmocka with the headers that it wants, and what the tests of the functions say often. */
+/* What the tests of the functions say often. */
 #ifndef PUSHWRIGHT_TESTS_FUNCTIONS_TEST_H
 #define PUSHWRIGHT_TESTS_FUNCTIONS_TEST_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#define COUNT(array) (sizeof(array) / sizeof *(array))
-
-#define assert_error(err, expected_kind, piece)                                                                        \
-    do {                                                                                                               \
-        assert_int_equal((err).kind, (expected_kind));                                                                 \
-        if (!strstr((err).message, (piece)))                                                                           \
-            fail_msg("'%s' does not say '%s'", (err).message, (piece));                                                \
-    } while (0)
+#include "tests/unit/shared/base/test.h"
 
 /* NULL equals NULL. */
 #define assert_text(got, wanted, what)                                                                                 \

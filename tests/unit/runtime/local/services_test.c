@@ -6,6 +6,7 @@
 #include "shared/base/file.h"
 #include "shared/oci/store.h"
 #include "shared/sandbox/sandbox.h"
+#include "tests/unit/shared/sandbox/ordinary.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -19,7 +20,6 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -749,18 +749,5 @@ int main(int argc, char **argv)
     if (argc > 2 && strcmp(argv[1], "inside") == 0)
         return inside_main(argv + 2);
     signal(SIGPIPE, SIG_IGN);
-    int failed = run_tests("runtime/local/services");
-    if (geteuid() != 0)
-        return failed;
-    fflush(NULL);
-    pid_t ordinary = fork();
-    if (ordinary == 0) {
-        /* dumpable again, or /proc/self would stay root's */
-        if (setgid(54321) < 0 || setuid(54321) < 0 || prctl(PR_SET_DUMPABLE, 1) < 0)
-            _exit(1);
-        _exit(run_tests("runtime/local/services as an ordinary user"));
-    }
-    int status = 1;
-    waitpid(ordinary, &status, 0);
-    return failed || status != 0;
+    return run_as_both(run_tests, "runtime/local/services");
 }

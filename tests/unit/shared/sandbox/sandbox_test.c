@@ -3,6 +3,7 @@
 #include "shared/base/clock.h"
 #include "shared/base/file.h"
 #include "shared/sandbox/sandbox.h"
+#include "tests/unit/shared/sandbox/ordinary.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -17,7 +18,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -699,18 +699,5 @@ int main(int argc, char **argv)
 {
     if (argc > 2 && strcmp(argv[1], "inside") == 0)
         return inside_main(argv + 2);
-    int failed = run_tests("shared/sandbox/sandbox");
-    if (geteuid() != 0)
-        return failed;
-    fflush(NULL);
-    pid_t ordinary = fork();
-    if (ordinary == 0) {
-        if (setgid(54321) < 0 || setuid(54321) < 0 ||
-            prctl(PR_SET_DUMPABLE, 1) < 0) /* or /proc/self would stay root's */
-            _exit(1);
-        _exit(run_tests("shared/sandbox/sandbox as an ordinary user"));
-    }
-    int status = 1;
-    waitpid(ordinary, &status, 0);
-    return failed || status != 0;
+    return run_as_both(run_tests, "shared/sandbox/sandbox");
 }
