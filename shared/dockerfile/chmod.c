@@ -114,7 +114,7 @@ bool dockerfile_chmod_check(const char *chmod, struct error *err)
     if (*chmod >= '0' && *chmod <= '9')
         return error_set(err, ERROR_INVALID,
                          "invalid chmod parameter: '%.300s'. it should be octal string and between 0 and 07777", chmod);
-    return error_set(err, ERROR_INVALID, "invalid chmod parameter: '%.300s': invalid syntax", chmod);
+    return error_set(err, ERROR_INVALID, "invalid syntax");
 }
 
 unsigned dockerfile_chmod_apply(const char *chmod, unsigned mode, bool is_directory)

@@ -126,7 +126,8 @@ enum dockerfile_mount_type {
 
 enum dockerfile_sharing { DOCKERFILE_SHARED, DOCKERFILE_PRIVATE, DOCKERFILE_LOCKED };
 
-/* One --mount of RUN. As parsed only text and from are there; as expanded everything is, defaults put in. */
+/* One --mount of RUN. As parsed only text, from and target are there, as written; as expanded everything is, defaults put
+ * in. */
 struct dockerfile_mount {
     const char *text; /* the flag's value as written */
     const char *from; /* bind, cache: a stage, image or named context (dockerfile_plan_mount_source()); NULL: bind takes
@@ -189,7 +190,7 @@ struct dockerfile_instruction {
         struct dockerfile_copy copy;       /* ADD COPY                                                         */
         struct dockerfile_pairs pairs;     /* ARG ENV LABEL                                                    */
         struct dockerfile_command command; /* CMD ENTRYPOINT SHELL                                             */
-        struct dockerfile_words list;      /* VOLUME: paths; EXPOSE: once expanded "80/tcp", each once */
+        struct dockerfile_words list;      /* VOLUME: paths; EXPOSE: once expanded "80/tcp" */
         struct dockerfile_from from;       /* FROM                                                             */
         struct dockerfile_health health;   /* HEALTHCHECK                                                      */
         struct dockerfile_run run;         /* RUN                                                              */

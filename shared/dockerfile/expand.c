@@ -226,8 +226,8 @@ static bool expand_copy(struct job *job, struct dockerfile_instruction *it)
 {
     struct dockerfile_copy *copy = &it->copy;
     if (!expand_text(job, copy->chown, &copy->chown) || !expand_text(job, copy->chmod, &copy->chmod) ||
-        !expand_text(job, copy->checksum, &copy->checksum) || !expand_text(job, copy->dest, &copy->dest) ||
-        !expand_list(job, copy->sources, &copy->sources) || !expand_heredocs(job, &copy->heredocs))
+        !expand_text(job, copy->checksum, &copy->checksum) || !expand_list(job, copy->sources, &copy->sources) ||
+        !expand_text(job, copy->dest, &copy->dest) || !expand_heredocs(job, &copy->heredocs))
         return false;
     /* an empty flag is none, which matters where a variable was empty */
     const char **flags[] = { &copy->chown, &copy->chmod, &copy->checksum, &copy->from };
@@ -242,13 +242,12 @@ static bool expand_copy(struct job *job, struct dockerfile_instruction *it)
 static bool expand_expose(struct job *job, struct dockerfile_instruction *it)
 {
     struct word_list ports = { 0 };
-    struct port_set seen = { 0 };
     for (size_t i = 0; i < it->list.count; i++) {
         struct dockerfile_words words = { 0 };
         if (!dockerfile_expand_words(job->scope, it->list.items[i], job->scope->escape, job->arena, &words, job->err))
             return false;
         for (size_t j = 0; j < words.count; j++)
-            if (!ports_add(job->arena, words.items[j], scope_lint(job->scope), &seen, &ports, job->err))
+            if (!ports_add(job->arena, words.items[j], scope_lint(job->scope), &ports, job->err))
                 return false;
     }
     if (job->scope->names)
@@ -313,8 +312,8 @@ static bool run_text(struct job *job, struct dockerfile_run *run, const char **o
     const char *line = run->command.args.items[0];
     struct dockerfile_heredoc alone;
     bool is_alone = false;
-    if (!heredoc_parse(job->arena, span_of(line), &alone, &is_alone, job->err))
-        return false;
+    struct error ignored = { 0 };
+    is_alone = heredoc_parse(job->arena, span_of(line), &alone, &is_alone, &ignored) && is_alone;
     const struct dockerfile_heredoc *first = &run->heredocs.items[0];
     if (is_alone) {
         const char *body = first->chomp ? heredoc_chomp(job->arena, first->body) : first->body;

@@ -79,15 +79,20 @@ static const struct dockerfile_heredoc *heredoc_named(const struct node *node, c
     return NULL;
 }
 
+/* What looks like one and is broken is none. */
+static bool is_heredoc(struct arena *arena, const char *word, struct dockerfile_heredoc *out)
+{
+    struct error ignored = { 0 };
+    bool found = false;
+    return heredoc_parse(arena, span_of(word), out, &found, &ignored) && found;
+}
+
 /* A source that is the start of a heredoc becomes a file of its own. */
 static bool take_source(struct arena *arena, const struct node *node, const char *word, struct word_list *sources,
                         struct dockerfile_heredoc *heredocs, size_t *heredoc_count, struct error *err)
 {
     struct dockerfile_heredoc heredoc;
-    bool found = false;
-    if (!heredoc_parse(arena, span_of(word), &heredoc, &found, err))
-        return false;
-    if (!found)
+    if (!is_heredoc(arena, word, &heredoc))
         return word_add(arena, sources, word, err);
     const struct dockerfile_heredoc *read = heredoc_named(node, heredoc.name);
     heredoc.body = read ? read->body : "";
@@ -104,13 +109,10 @@ static bool parse_sources(struct arena *arena, const struct node *node, struct d
     size_t sources = node->args.count - 1;
     struct word_list paths = { 0 };
     struct dockerfile_heredoc dest, *heredocs = arena_take(arena, (sources + 1) * sizeof *heredocs);
-    bool bad = false;
     if (!heredocs)
         return no_memory(err);
     copy->dest = node->args.items[sources];
-    if (!heredoc_parse(arena, span_of(copy->dest), &dest, &bad, err))
-        return false;
-    if (bad)
+    if (is_heredoc(arena, copy->dest, &dest))
         return error_set(err, ERROR_INVALID, "%s cannot accept a heredoc as a destination",
                          dockerfile_op_name(node->op));
     for (size_t i = 0; i < sources; i++)
@@ -263,7 +265,7 @@ static bool parse_mounts(struct arena *arena, const struct word_list *texts, str
         return no_memory(err);
     for (size_t i = 0; i < texts->count; i++) {
         mounts[i].text = texts->items[i];
-        if (!mount_check(arena, texts->items[i], &mounts[i].from, err))
+        if (!mount_check(arena, &mounts[i], err))
             return false;
     }
     *out = (struct dockerfile_mounts){ mounts, texts->count };
@@ -433,6 +435,11 @@ static bool unknown_instruction(const char *name, struct error *err)
         return error_set(err, ERROR_INVALID, "unknown instruction: %.300s", name);
     char text[16] = "";
     bool small = !strpbrk(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"), large = !strpbrk(name, "abcdefghijklmnopqrstuvwxyz");
+    size_t width = 0;
+    for (struct span rest = span_of(name); rest.len; rest = text_skip(rest, width)) {
+        int32_t rune = rune_at(rest, &width);
+        large = large && (rune < 0x80 || !rune_is_letter(rune));
+    }
     for (size_t i = 0; meant[i] && i + 1 < sizeof text; i++)
         text[i] = (char)(small || !large ? meant[i] | 32 : meant[i]);
     return error_set(err, ERROR_INVALID, "unknown instruction: %s (did you mean %s?)", name, text);

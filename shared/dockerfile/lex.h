@@ -15,6 +15,7 @@ struct node {
     bool json;             /* args are the elements of a JSON array */
     bool has_nul;          /* one of them asked for "\\u0000", which no text of ours can hold */
     struct node *trigger;  /* ONBUILD */
+    unsigned depth;        /* how many ONBUILDs it stands in */
     struct dockerfile_heredoc *heredocs;
     size_t heredoc_count;
     unsigned first, last;

@@ -257,19 +257,49 @@ static bool same_machine(const char *a, const char *b)
     return true;
 }
 
-static bool find_image(struct walk *walk, size_t index, struct error *err)
+/* Ask for an image, and say so when it is made for another machine; lint->line tells where it is named. */
+static bool find_image(struct walk *walk, const char *name, const char *platform, struct dockerfile_image *image,
+                       struct error *err)
 {
-    const struct dockerfile_plan_stage *stage = dockerfile_plan_stage(walk->plan, index);
-    struct dockerfile_image *image = &walk->images[index];
-    const char *expected = stage->platform ? stage->platform : target_platform(walk);
-    if (!walk->options->find)
+    const char *expected = platform ? platform : target_platform(walk);
+    if (!walk->options->find || !strcmp(name, "scratch"))
         return true;
-    if (!walk->options->find(walk->options->context, stage->base.image, stage->platform, image, err))
+    if (!walk->options->find(walk->options->context, name, platform, image, err))
         return false;
-    lint_at_plainly(walk->lint, walk->dockerfile->stages[index].head);
     if (image->platform && !same_machine(expected, image->platform))
-        lint_report(walk->lint, LINT_INVALID_BASE_IMAGE_PLATFORM, stage->base.image,
-                    platform_normal(walk->arena, expected), platform_normal(walk->arena, image->platform));
+        lint_report(walk->lint, LINT_INVALID_BASE_IMAGE_PLATFORM, name, platform_normal(walk->arena, expected),
+                    platform_normal(walk->arena, image->platform));
+    return true;
+}
+
+/* Images that an instruction takes from are looked at as bases are; of those of mounts no line is told. */
+static bool find_sources(struct walk *walk, size_t stage, const struct dockerfile_instruction *it, struct error *err)
+{
+    struct dockerfile_source source = { 0 };
+    struct dockerfile_image image = { 0 };
+    lint_at_plainly(walk->lint, it);
+    if (it->op == DOCKERFILE_COPY)
+        return dockerfile_plan_source(walk->plan, stage, it->copy.from, &source, err) &&
+               (source.kind != DOCKERFILE_IMAGE || find_image(walk, source.image, NULL, &image, err));
+    walk->lint->line = walk->lint->last_line = 0;
+    for (size_t i = 0; it->op == DOCKERFILE_RUN && i < it->run.mounts.count; i++) {
+        dockerfile_plan_mount_source(walk->plan, it->run.mounts.items[i].from, &source);
+        if (source.kind == DOCKERFILE_IMAGE && !find_image(walk, source.image, NULL, &image, err))
+            return false;
+    }
+    return true;
+}
+
+static bool find_all_sources(struct walk *walk, size_t index, struct error *err)
+{
+    const struct dockerfile_plan_stage *planned = dockerfile_plan_stage(walk->plan, index);
+    const struct dockerfile_stage *stage = &walk->dockerfile->stages[index];
+    for (size_t i = 0; i < planned->trigger_count; i++)
+        if (!find_sources(walk, index, &planned->triggers[i], err))
+            return false;
+    for (size_t i = 0; i < stage->count; i++)
+        if (!find_sources(walk, index, &stage->instructions[i], err))
+            return false;
     return true;
 }
 
@@ -291,13 +321,15 @@ static bool find_bases(struct walk *walk, struct error *err)
         struct word_list collected = { 0 };
         if (!stage->needed)
             continue;
-        if (stage->base.kind == DOCKERFILE_IMAGE && !find_image(walk, i - 1, err))
+        lint_at_plainly(walk->lint, walk->dockerfile->stages[i - 1].head);
+        if (stage->base.kind == DOCKERFILE_IMAGE &&
+            !find_image(walk, stage->base.image, stage->platform, &walk->images[i - 1], err))
             return false;
         if (stage->base.kind == DOCKERFILE_STAGE && !collected_triggers(walk, stage->base.stage, &collected, err))
             return false;
         struct dockerfile_words onbuild =
             stage->base.kind == DOCKERFILE_STAGE ? words_of(&collected) : walk->images[i - 1].onbuild;
-        if (!dockerfile_plan_triggers(walk->plan, i - 1, onbuild, err))
+        if (!dockerfile_plan_triggers(walk->plan, i - 1, onbuild, err) || !find_all_sources(walk, i - 1, err))
             return false;
     }
     return true;

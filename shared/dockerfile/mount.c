@@ -32,17 +32,18 @@ static bool csv_error(size_t column, const char *what, struct error *err)
 static bool quoted_field(struct span line, size_t *at, struct bytes *field, struct error *err)
 {
     static const char wrong[] = "extraneous or missing \" in quoted-field";
-    size_t p = *at + 1;
+    size_t p = *at + 1, mark = p; /* behind the last quote */
     for (; p < line.len; p++) {
         bool doubled = p + 1 < line.len && line.data[p + 1] == '"';
         if (line.data[p] == '"' && !doubled)
             break;
         if (!bytes_append_char(field, line.data[p], err))
             return false;
-        p += line.data[p] == '"';
+        if (line.data[p] == '"')
+            mark = ++p + 1;
     }
     if (p == line.len)
-        return csv_error(line.len + 1, wrong, err);
+        return csv_error(mark + 1, wrong, err);
     if (p + 1 < line.len && line.data[p + 1] != ',')
         return csv_error(p + 1, wrong, err);
     *at = p + 1;
@@ -54,7 +55,7 @@ static bool plain_field(struct span line, size_t *at, struct bytes *field, struc
     size_t p = *at;
     for (; p < line.len && line.data[p] != ','; p++)
         if (line.data[p] == '"')
-            return csv_error(p + 1, "bare \" in non-quoted field", err);
+            return csv_error(p + 1, "bare \" in non-quoted-field", err);
     if (!bytes_append(field, line.data + *at, p - *at, err))
         return false;
     *at = p;
@@ -234,30 +235,24 @@ static bool set_gid(struct field *field, struct error *err)
 static const struct {
     const char *key;
     field_fn *set;
-    bool flag;     /* may stand without a value */
-    bool unhinted; /* not among the keys that a mistake is compared with */
+    bool flag; /* may stand without a value */
 } keys[] = {
-    { "type", set_type, false, false },        { "from", set_from, false, false },
-    { "source", set_source, false, false },    { "target", set_target, false, false },
-    { "readonly", set_readonly, true, false }, { "id", set_id, false, false },
-    { "sharing", set_sharing, false, false },  { "required", set_required, true, false },
-    { "mode", set_mode, false, false },        { "uid", set_uid, false, false },
-    { "gid", set_gid, false, false },          { "src", set_source, false, false },
-    { "dst", set_target, false, false },       { "ro", set_readonly, true, false },
-    { "rw", set_readwrite, true, false },      { "readwrite", set_readwrite, true, false },
-    { "env", set_env, false, false },          { "destination", set_target, false, true },
-    { "size", set_size, false, true },
+    { "type", set_type, false },       { "from", set_from, false },        { "source", set_source, false },
+    { "target", set_target, false },   { "readonly", set_readonly, true }, { "id", set_id, false },
+    { "sharing", set_sharing, false }, { "required", set_required, true }, { "size", set_size, false },
+    { "mode", set_mode, false },       { "uid", set_uid, false },          { "gid", set_gid, false },
+    { "src", set_source, false },      { "dst", set_target, false },       { "destination", set_target, false },
+    { "ro", set_readonly, true },      { "rw", set_readwrite, true },      { "readwrite", set_readwrite, true },
+    { "env", set_env, false },
 };
 enum { KEYS = sizeof keys / sizeof *keys };
 
 static bool unexpected_key(const struct field *field, struct error *err)
 {
     const char *names[KEYS];
-    size_t count = 0;
     for (size_t i = 0; i < KEYS; i++)
-        if (!keys[i].unhinted)
-            names[count++] = keys[i].key;
-    const char *meant = suggest(field->key, names, count, true);
+        names[i] = keys[i].key;
+    const char *meant = suggest(field->key, names, KEYS, true);
     return error_set(err, ERROR_INVALID,
                      meant ? "unexpected key '%s' in '%s' (did you mean %s?)" : "unexpected key '%s' in '%s'",
                      field->key, field->text, meant);
@@ -328,22 +323,25 @@ static bool check_sharing(const struct mount_fields *m, struct error *err)
            error_set(err, ERROR_INVALID, "invalid cache sharing set for %s mount", mount_type_name(m->type));
 }
 
-bool mount_check(struct arena *arena, const char *text, const char **from, struct error *err)
+bool mount_check(struct arena *arena, struct dockerfile_mount *mount, struct error *err)
 {
     struct word_list fields = { 0 };
-    if (!fields_of(arena, text, &fields, err))
+    if (!fields_of(arena, mount->text, &fields, err))
         return false;
     for (size_t i = 0; i < fields.count; i++) {
         struct field field = { .arena = arena };
         if (!split(arena, fields.items[i], &field, err))
             return false;
+        bool target = !strcmp(field.key, "target") || !strcmp(field.key, "dst") || !strcmp(field.key, "destination");
+        if (target && !field.bare)
+            mount->target = field.value;
         if (field.bare || strcmp(field.key, "from") != 0)
             continue;
         const char *dollar = strchr(field.value, '$');
         if (dollar && dollar[1])
             return error_set(err, ERROR_INVALID,
                              "'from' doesn't support variable expansion, define alias stage instead");
-        *from = *field.value ? field.value : NULL;
+        mount->from = *field.value ? field.value : NULL;
     }
     return true;
 }
@@ -401,6 +399,8 @@ static bool finish_secret(struct arena *arena, const struct mount_fields *m, str
 static bool finish_ssh(struct arena *arena, const struct mount_fields *m, unsigned *agents,
                        struct dockerfile_mount *out, struct error *err)
 {
+    if (is_said(m->source))
+        return error_set(err, ERROR_INVALID, "ssh does not support source");
     out->id = is_said(m->id) ? m->id : "default";
     out->source = NULL;
     out->target = is_said(m->target) ? path_join(arena, "/", m->target)
@@ -430,7 +430,7 @@ bool mount_finish(struct arena *arena, const struct mount_fields *m, const char 
     struct dockerfile_mount made = { .text = out->text,
                                      .type = m->type,
                                      .from = is_said(m->from) ? m->from : NULL,
-                                     .env = m->env,
+                                     .env = m->type == DOCKERFILE_MOUNT_SECRET ? m->env : NULL,
                                      .size = m->size,
                                      .uid = m->uid,
                                      .gid = m->gid,

@@ -21,8 +21,9 @@ struct mount_expander {
     void *context;
 };
 
-/* What can be told before variables have values: the form, and `from`, which may hold none. */
-bool mount_check(struct arena *arena, const char *text, const char **from, struct error *err);
+/* What can be told of mount->text before variables have values: its form, `from`, which may hold none, and how the target
+ * is written. */
+bool mount_check(struct arena *arena, struct dockerfile_mount *mount, struct error *err);
 
 bool mount_parse(struct arena *arena, const char *text, const struct mount_expander *expander, struct mount_fields *out,
                  struct error *err);

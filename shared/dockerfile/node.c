@@ -4,6 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
+enum { ONBUILD_DEPTH_MAX = 20 };
+
 typedef bool args_fn(struct arena *arena, char escape, struct span rest, struct node *node, struct error *err);
 
 static bool add_span(struct arena *arena, struct word_list *list, struct span s, struct error *err)
@@ -274,8 +276,10 @@ static bool as_trigger(struct arena *arena, char escape, struct span rest, struc
     if (!node->trigger)
         return no_memory(err);
     struct span name = { rest.data, separator_find(rest, 0) };
-    if (name.len == strlen("ONBUILD") && !strncasecmp(name.data, "ONBUILD", name.len)) {
-        node->trigger->name = arena_dup(arena, name); /* refused later; no deeper, however long the chain is */
+    node->trigger->depth = node->depth + 1;
+    bool chain = name.len == strlen("ONBUILD") && !strncasecmp(name.data, "ONBUILD", name.len);
+    if (chain && node->depth == ONBUILD_DEPTH_MAX) {
+        node->trigger->name = arena_dup(arena, name); /* a chain is refused later, however long it is */
         node->trigger->op = DOCKERFILE_ONBUILD;
         return node->trigger->name || no_memory(err);
     }

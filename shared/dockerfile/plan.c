@@ -176,8 +176,15 @@ void dockerfile_plan_mount_source(const struct dockerfile_plan *plan, const char
         *out = (struct dockerfile_source){ .kind = DOCKERFILE_IMAGE, .image = from };
 }
 
+/* How a stage takes from another; of FROM neither is there. */
+struct taking {
+    const char *from;                     /* COPY --from */
+    const struct dockerfile_mount *mount; /* RUN --mount */
+};
+
 /* Calls visit for every stage that the instruction takes from. */
-typedef bool visit_fn(struct dockerfile_plan *plan, size_t stage, size_t source, const char *from, struct error *err);
+typedef bool visit_fn(struct dockerfile_plan *plan, size_t stage, size_t source, const struct taking *taking,
+                      struct error *err);
 
 static bool visit_sources(struct dockerfile_plan *plan, size_t stage, const struct dockerfile_instruction *it,
                           visit_fn *visit, struct error *err)
@@ -186,11 +193,13 @@ static bool visit_sources(struct dockerfile_plan *plan, size_t stage, const stru
     if (it->op == DOCKERFILE_COPY) {
         if (!dockerfile_plan_source(plan, stage, it->copy.from, &source, err))
             return error_wrap(err, "dockerfile line %u", it->line);
-        return source.kind != DOCKERFILE_STAGE || visit(plan, stage, source.stage, it->copy.from, err);
+        return source.kind != DOCKERFILE_STAGE ||
+               visit(plan, stage, source.stage, &(struct taking){ it->copy.from, NULL }, err);
     }
     for (size_t i = 0; it->op == DOCKERFILE_RUN && i < it->run.mounts.count; i++) {
         dockerfile_plan_mount_source(plan, it->run.mounts.items[i].from, &source);
-        if (source.kind == DOCKERFILE_STAGE && !visit(plan, stage, source.stage, NULL, err))
+        if (source.kind == DOCKERFILE_STAGE &&
+            !visit(plan, stage, source.stage, &(struct taking){ NULL, &it->run.mounts.items[i] }, err))
             return false;
     }
     return true;
@@ -200,7 +209,7 @@ static bool visit_stage(struct dockerfile_plan *plan, size_t index, visit_fn *vi
 {
     const struct dockerfile_stage *stage = &plan->dockerfile->stages[index];
     const struct dockerfile_plan_stage *planned = &plan->stages[index];
-    if (planned->base.kind == DOCKERFILE_STAGE && !visit(plan, index, planned->base.stage, NULL, err))
+    if (planned->base.kind == DOCKERFILE_STAGE && !visit(plan, index, planned->base.stage, &(struct taking){ 0 }, err))
         return false;
     for (size_t i = 0; i < planned->trigger_count; i++)
         if (!visit_sources(plan, index, &planned->triggers[i], visit, err))
@@ -217,16 +226,21 @@ static const char *stage_title(const struct dockerfile_plan *plan, size_t index)
     return name ? name : arena_printf(plan->arena, "stage-%zu", index);
 }
 
-static bool check_order(struct dockerfile_plan *plan, size_t stage, size_t source, const char *from, struct error *err)
+static bool check_order(struct dockerfile_plan *plan, size_t stage, size_t source, const struct taking *taking,
+                        struct error *err)
 {
     if (source < stage)
         return true;
     const char *title = stage_title(plan, stage);
     if (source == stage)
         return error_set(err, ERROR_INVALID, "circular dependency detected on stage: %s", title ? title : "");
+    if (taking->mount)
+        return error_set(err, ERROR_INVALID,
+                         "cannot mount from stage \"%s\" to \"%s\", stage needs to be defined before current command",
+                         taking->mount->from, taking->mount->target ? taking->mount->target : "");
     return error_set(err, ERROR_INVALID,
                      "cannot copy from stage \"%s\", it needs to be defined before current stage \"%s\"",
-                     from ? from : "", title ? title : "");
+                     taking->from ? taking->from : "", title ? title : "");
 }
 
 /* Which stage needs which, once for all. */
@@ -239,9 +253,10 @@ struct edges {
     size_t count, capacity;
 };
 
-static bool add_edge(struct dockerfile_plan *plan, size_t stage, size_t source, const char *from, struct error *err)
+static bool add_edge(struct dockerfile_plan *plan, size_t stage, size_t source, const struct taking *taking,
+                     struct error *err)
 {
-    (void)from;
+    (void)taking;
     struct edges *edges = plan->edges;
     if (edges->count == edges->capacity) {
         size_t capacity = edges->capacity ? edges->capacity * 2 : 64;
@@ -338,10 +353,11 @@ static bool check_images(const struct dockerfile_plan *plan, struct error *err)
     return true;
 }
 
-static bool mark_needed(struct dockerfile_plan *plan, size_t stage, size_t source, const char *from, struct error *err)
+static bool mark_needed(struct dockerfile_plan *plan, size_t stage, size_t source, const struct taking *taking,
+                        struct error *err)
 {
     (void)stage;
-    (void)from;
+    (void)taking;
     (void)err;
     plan->stages[source].needed = true;
     return true;
@@ -396,9 +412,6 @@ static bool plan_fill(struct dockerfile_plan *plan, const struct dockerfile_opti
         return false;
     if (!check_circles(plan, err) || !check_images(plan, err))
         return false;
-    for (size_t i = 0; i < count; i++)
-        if (!visit_stage(plan, i, check_order, err))
-            return false;
     for (size_t i = 0; i < count; i++)
         plan->stages[i].needed = options->all_stages || i == plan->target;
     return mark_from(plan, count - 1, err);

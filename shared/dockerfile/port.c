@@ -7,9 +7,10 @@
 static bool port_number(struct span text, unsigned *out)
 {
     unsigned value = 0;
+    bool sign = text.len > 1 && text.data[0] == '+'; /* as Go's ParseInt takes it */
     if (!text.len || text.len > 20)
         return false;
-    for (size_t i = 0; i < text.len; i++) {
+    for (size_t i = sign; i < text.len; i++) {
         if (text.data[i] < '0' || text.data[i] > '9' || value > 65535)
             return false;
         value = value * 10 + (unsigned)(text.data[i] - '0');
@@ -49,6 +50,9 @@ static bool check_address(struct span address, struct error *err)
     struct span plain = brackets ? (struct span){ address.data + 1, address.len - 2 } : address;
     if (!address.len)
         return true;
+    if (address.data[0] == '[' && !brackets)
+        return error_set(err, ERROR_INVALID, "invalid IP address %.*s: address %.*s:: missing ']' in address",
+                         SPAN_ARGS(address), SPAN_ARGS(address));
     snprintf(text, sizeof text, "%.*s", SPAN_ARGS(plain));
     bool valid =
         plain.len < sizeof text && (inet_pton(AF_INET, text, binary) == 1 || inet_pton(AF_INET6, text, binary) == 1);
@@ -69,18 +73,14 @@ static size_t protocol_of(struct span name)
     return row;
 }
 
-static bool add_port(struct arena *arena, unsigned number, size_t row, struct port_set *seen, struct word_list *out,
-                     struct error *err)
+static bool add_port(struct arena *arena, unsigned number, size_t row, struct word_list *out, struct error *err)
 {
-    uint64_t *bits = &seen->bits[row][number / 64], bit = UINT64_C(1) << number % 64;
-    if (*bits & bit)
-        return true;
-    *bits |= bit;
+    if (out->count == PORTS_MAX)
+        return error_set(err, ERROR_TOO_LARGE, "more than %d ports are exposed at once", PORTS_MAX);
     return word_add(arena, out, arena_printf(arena, "%u/%s", number, protocols[row]), err);
 }
 
-bool ports_add(struct arena *arena, const char *spec, struct lint *lint, struct port_set *seen, struct word_list *out,
-               struct error *err)
+bool ports_add(struct arena *arena, const char *spec, struct lint *lint, struct word_list *out, struct error *err)
 {
     struct span all = span_of(spec), address = { 0 }, host = { 0 }, container = all;
     long colon = span_find_last(all, ':');
@@ -111,7 +111,7 @@ bool ports_add(struct arena *arena, const char *spec, struct lint *lint, struct 
     if (!check_host(host, first, last, port, err))
         return false;
     for (unsigned number = first; number <= last; number++)
-        if (!add_port(arena, number, row, seen, out, err))
+        if (!add_port(arena, number, row, out, err))
             return false;
     return true;
 }

@@ -209,39 +209,57 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-enum { SUGGEST_LENGTH_MAX = 32 };
+enum { SUGGEST_LENGTH_MAX = 128, SUGGEST_DISTANCE_MAX = 3 };
 
-static char folded(char c, bool case_sensitive)
+struct runes {
+    int32_t items[SUGGEST_LENGTH_MAX];
+    size_t count;
+};
+
+/* False: too long to be compared. */
+static bool runes_of(const char *text, bool case_sensitive, struct runes *out)
 {
-    return !case_sensitive && c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+    size_t width = 0;
+    out->count = 0;
+    for (struct span rest = span_of(text); rest.len; rest = text_skip(rest, width)) {
+        int32_t rune = rune_at(rest, &width);
+        if (out->count == SUGGEST_LENGTH_MAX)
+            return false;
+        out->items[out->count++] = !case_sensitive && rune >= 'A' && rune <= 'Z' ? rune + 32 : rune;
+    }
+    return true;
 }
 
-static size_t distance(const char *a, const char *b, bool case_sensitive)
+static size_t distance(const struct runes *a, const struct runes *b)
 {
-    size_t rows = strlen(a), columns = strlen(b), line[SUGGEST_LENGTH_MAX + 1];
-    for (size_t j = 0; j <= columns; j++)
+    size_t line[SUGGEST_LENGTH_MAX + 1];
+    if (a->count >= b->count + SUGGEST_DISTANCE_MAX || b->count >= a->count + SUGGEST_DISTANCE_MAX)
+        return SUGGEST_DISTANCE_MAX;
+    for (size_t j = 0; j <= b->count; j++)
         line[j] = j;
-    for (size_t i = 1; i <= rows; i++) {
+    for (size_t i = 1; i <= a->count; i++) {
         size_t diagonal = line[0];
         line[0] = i;
-        for (size_t j = 1; j <= columns; j++) {
-            size_t cost = folded(a[i - 1], case_sensitive) != folded(b[j - 1], case_sensitive);
-            size_t here = least(least(line[j], line[j - 1]) + 1, diagonal + cost);
+        for (size_t j = 1; j <= b->count; j++) {
+            size_t here = least(least(line[j], line[j - 1]) + 1, diagonal + (a->items[i - 1] != b->items[j - 1]));
             diagonal = line[j];
             line[j] = here;
         }
     }
-    return line[columns];
+    return line[b->count];
 }
 
 const char *suggest(const char *wrong, const char *const *names, size_t count, bool case_sensitive)
 {
     const char *best = NULL;
-    size_t nearest = 3;
-    for (size_t i = 0; i < count && strlen(wrong) <= SUGGEST_LENGTH_MAX; i++) {
-        if (strlen(names[i]) > SUGGEST_LENGTH_MAX)
+    size_t nearest = SUGGEST_DISTANCE_MAX;
+    struct runes asked, name;
+    if (!runes_of(wrong, case_sensitive, &asked))
+        return NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (!runes_of(names[i], case_sensitive, &name))
             continue;
-        size_t d = distance(wrong, names[i], case_sensitive);
+        size_t d = distance(&asked, &name);
         if (!d)
             return NULL; /* the name itself is not what is wrong */
         if (d < nearest) {

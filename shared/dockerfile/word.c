@@ -254,6 +254,7 @@ static bool modified(struct walk *walk, struct substitution *s, struct error *er
     if (!take_part(walk, '}', row < rows && modifiers[row].raw_escapes, &word, "syntax error: missing '}'", err))
         return false;
     s->word = bytes_span(&word);
+    s->value = value_of(walk, s->name);
     if (!s->value && walk->rules->skip_unset)
         return bytes_printf(s->out, err, "${%.*s%.*s%.*s}", SPAN_ARGS(s->name), SPAN_ARGS(s->modifier),
                             SPAN_ARGS(s->word));
@@ -274,6 +275,7 @@ static bool replaced(struct walk *walk, struct substitution *s, struct error *er
     if (!take_part(walk, '}', true, &replacement, "syntax error: missing '}'", err))
         return false;
     struct span what = bytes_span(&pattern), by = bytes_span(&replacement);
+    s->value = value_of(walk, s->name);
     if (!s->value && walk->rules->skip_unset)
         return bytes_printf(s->out, err, "${%.*s/%.*s/%.*s}", SPAN_ARGS(s->name), SPAN_ARGS(what), SPAN_ARGS(by));
     return pattern_replace(span_of(s->value ? s->value : ""), what, by, all, s->out, err);
@@ -287,10 +289,10 @@ static bool braced(struct walk *walk, struct bytes *out, struct error *err)
     if (first == '{' || first == '}' || first == ':')
         return error_set(err, ERROR_INVALID, "syntax error: bad substitution");
     struct substitution s = { .name = take_name(walk), .out = out };
-    s.value = value_of(walk, s.name);
     size_t start = walk->at;
     int32_t operator= take(walk);
     if (operator== '}') {
+        s.value = value_of(walk, s.name);
         if (!s.value && walk->rules->skip_unset)
             return bytes_printf(out, err, "${%.*s}", SPAN_ARGS(s.name));
         return bytes_append_text(out, s.value ? s.value : "", err);

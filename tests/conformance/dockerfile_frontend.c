@@ -186,7 +186,7 @@ static void dump_words(struct arena *arena, struct bytes *out, const struct node
 {
     bool pairs = node->op == DOCKERFILE_ENV || node->op == DOCKERFILE_LABEL;
     if (node->op == DOCKERFILE_OPS)
-        bytes_append_text(out, " \"\"", err); /* of what is unknown nothing is read */
+        bytes_append_text(out, *node->name ? " \"\"" : "\"\"", err); /* of what is unknown nothing is read */
     for (size_t i = 0; i < node->args.count; i++) {
         bytes_append_char(out, ' ', err);
         quote_append(out, with_nuls(arena, node->args.items[i]), err);

@@ -201,8 +201,8 @@ def compare_execs(want, have):
 
 
 def compare_lint(want, have):
-    told = [collections.Counter((w["rule"], w["msg"], w["lines"][0], w["lines"][-1]) for w in want or []),
-            collections.Counter((w["rule"], w["msg"], w["first"], w["last"]) for w in have)]
+    told = [collections.Counter((w["rule"], w["msg"], *(w["lines"][:1] + w["lines"][-1:])) for w in want or []),
+            collections.Counter((w["rule"], w["msg"], *([w["first"], w["last"]] if w["first"] else [])) for w in have)]
     yield from differing("warnings", sorted(told[0] - told[1]), sorted(told[1] - told[0]))
 
 

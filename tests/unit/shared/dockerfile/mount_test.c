@@ -152,9 +152,9 @@ static void test_refused(void **state)
         { "from=$x,target=/m",
           "dockerfile parse error on line 2: 'from' doesn't support variable expansion, define alias stage instead" },
         { "a\\\"b=c", "dockerfile parse error on line 2: failed to parse csv mounts: parse error on line 1, column 2: "
-                      "bare \" in non-quoted field" },
+                      "bare \" in non-quoted-field" },
         { "target=/m,\\\"src=b",
-          "dockerfile parse error on line 2: failed to parse csv mounts: parse error on line 1, column 17: "
+          "dockerfile parse error on line 2: failed to parse csv mounts: parse error on line 1, column 12: "
           "extraneous or missing \" in quoted-field" },
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
