@@ -237,7 +237,8 @@ static bool take_flags(struct arena *arena, char escape, struct span *rest, stru
 {
     AUTO(bytes_release) struct bytes flag = BYTES(DOCKERFILE_SIZE_MAX);
     for (;;) {
-        *rest = text_trim_left(*rest);
+        while (rest->len && (unsigned char)rest->data[0] < 0x80 && rune_is_space((unsigned char)rest->data[0]))
+            *rest = text_skip(*rest, 1);
         if (!span_starts(*rest, "--"))
             return true;
         size_t at = 0;

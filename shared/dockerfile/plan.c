@@ -67,6 +67,15 @@ static const char *suggest_variable(const struct dockerfile_scope *global, const
     return name.len ? scope_suggest(global, name, arena) : NULL;
 }
 
+static bool platform_from(struct dockerfile_plan *plan, const char *written, const char *value, const char **out,
+                          struct error *err)
+{
+    if (!*value)
+        return error_set(err, ERROR_INVALID, "empty platform value from expression %s", written);
+    *out = platform_parse(plan->arena, written, value, err);
+    return *out;
+}
+
 static bool resolve_platform(struct dockerfile_plan *plan, const char *written, struct dockerfile_plan_stage *stage,
                              struct error *err)
 {
@@ -75,15 +84,13 @@ static bool resolve_platform(struct dockerfile_plan *plan, const char *written, 
     const char *value = expand_global(plan, written, err);
     if (!value)
         return error_wrap(err, "failed to process arguments for platform %s", written);
-    if (!*value) {
-        const char *meant = suggest_variable(plan->global, written, plan->arena);
-        return error_set(err, ERROR_INVALID,
-                         meant ? "empty platform value from expression %s (did you mean %s?)"
-                               : "empty platform value from expression %s",
-                         written, meant);
-    }
-    stage->platform = platform_parse(plan->arena, written, value, err);
-    return stage->platform;
+    if (platform_from(plan, written, value, &stage->platform, err))
+        return true;
+    const char *meant = suggest_variable(plan->global, written, plan->arena);
+    size_t length = strlen(err->message);
+    if (meant)
+        snprintf(err->message + length, sizeof err->message - length, " (did you mean %s?)", meant);
+    return false;
 }
 
 static bool resolve_base(struct dockerfile_plan *plan, size_t index, struct error *err)
