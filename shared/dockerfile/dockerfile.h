@@ -38,6 +38,7 @@ enum {
     DOCKERFILE_LINE_MAX = 65535,         /* bytes of one line                                                       */
     DOCKERFILE_STAGES_MAX = 1000,        /* FROM instructions                                                       */
     DOCKERFILE_INSTRUCTIONS_MAX = 10000, /* of all stages; images end at a few hundred layers */
+    DOCKERFILE_HISTORY_MAX = 8 << 20,    /* bytes of one stage's history */
     DOCKERFILE_VARIABLES_MAX = 1000,     /* names that ARG, ENV and the base image define in one stage */
 };
 

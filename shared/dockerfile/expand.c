@@ -21,21 +21,13 @@ static bool is_control_arg(const char *name)
     return !strcmp(name, "BUILDKIT_SBOM_SCAN_CONTEXT") || !strcmp(name, "BUILDKIT_SBOM_SCAN_STAGE");
 }
 
-static bool is_declared(const struct dockerfile_scope *scope, const char *name)
-{
-    for (size_t i = 0; i < scope->args.count; i++)
-        if (!strcmp(scope->args.items[i], name))
-            return true;
-    return is_control_arg(name);
-}
-
 /* What the last word looked for in vain. */
 static void tell_undefined(struct dockerfile_scope *scope)
 {
     struct lint_names *names = scope->names;
     for (size_t i = 0; names && !names->lint->images_unknown && i < names->unset.count; i++) {
         const char *name = names->unset.items[i];
-        if (is_declared(scope, name))
+        if (scope_is_declared(scope, name) || is_control_arg(name))
             continue;
         AUTO(arena_free) struct arena *scratch = arena_new(DOCKERFILE_MEMORY_MAX);
         const char *meant = scratch ? scope_suggest(scope, span_of(name), scratch) : NULL;

@@ -106,8 +106,8 @@ static bool describe_health(const struct dockerfile_scope *scope, const struct d
     return bytes_printf(out, err, " Retries:%d}", health->retries);
 }
 
-static bool describe_run(const struct dockerfile_scope *scope, const struct dockerfile_instruction *it,
-                         struct bytes *out, struct error *err)
+/* " |2 A=1 B=2" of the ARGs in scope. */
+static bool append_args(const struct dockerfile_scope *scope, struct bytes *out, struct error *err)
 {
     if (scope->args.count && !bytes_printf(out, err, " |%zu", scope->args.count))
         return false;
@@ -117,7 +117,18 @@ static bool describe_run(const struct dockerfile_scope *scope, const struct dock
             !bytes_append_char(out, '=', err) || !bytes_append_text(out, value ? value : "", err))
             return false;
     }
-    if (!bytes_append_char(out, ' ', err))
+    return true;
+}
+
+static bool describe_run(const struct dockerfile_scope *scope, const struct dockerfile_instruction *it,
+                         struct bytes *out, struct error *err)
+{
+    struct run_prefix *prefix = scope->prefix;
+    if (!prefix->valid) {
+        bytes_clear(&prefix->text);
+        prefix->valid = append_args(scope, &prefix->text, err);
+    }
+    if (!prefix->valid || !bytes_append_span(out, bytes_span(&prefix->text), err) || !bytes_append_char(out, ' ', err))
         return false;
     if (it->run.command.shell && (!append_words(out, scope->shell, false, err) || !bytes_append_char(out, ' ', err)))
         return false;
@@ -146,16 +157,22 @@ static describe_fn *const describers[] = {
 };
 _Static_assert(sizeof describers / sizeof *describers == DOCKERFILE_OPS, "a row for each instruction");
 
-bool dockerfile_created_by(const struct dockerfile_scope *scope, const struct dockerfile_instruction *expanded,
+bool dockerfile_created_by(struct dockerfile_scope *scope, const struct dockerfile_instruction *expanded,
                            struct bytes *out, struct error *err)
 {
     describe_fn *describe = describers[expanded->op];
     size_t before = out->len;
     if (!describe)
         return true; /* FROM and ONBUILD leave no entry */
-    if (bytes_append_text(out, dockerfile_op_name(expanded->op), err) && describe(scope, expanded, out, err))
-        return true;
-    if (out->data)
-        out->data[out->len = before] = 0;
-    return false;
+    bool ok = bytes_append_text(out, dockerfile_op_name(expanded->op), err) && describe(scope, expanded, out, err);
+    scope->history += out->len - before;
+    scope->steps += out->len - before;
+    if (ok && scope->history > DOCKERFILE_HISTORY_MAX)
+        ok = error_set(err, ERROR_TOO_LARGE,
+                       "dockerfile line %u: the history of the stage takes more than %d bytes; fewer or shorter ARGs "
+                       "make it shorter",
+                       expanded->line, DOCKERFILE_HISTORY_MAX);
+    if (!ok)
+        bytes_truncate(out, before);
+    return ok;
 }

@@ -12,6 +12,7 @@ struct dockerfile_plan {
     const struct dockerfile_scope *global;
     struct arena *arena;
     struct dockerfile_plan_stage *stages;
+    struct names names; /* of the stages, while FROM is read of those before */
     size_t target;
     struct edges *edges; /* while they are collected */
 };
@@ -34,15 +35,15 @@ const struct dockerfile_plan_stage *dockerfile_plan_stage(const struct dockerfil
     return &plan->stages[index];
 }
 
-/* The last of the first `count` stages that has this name, or `count`. */
-static size_t stage_named(const struct dockerfile *dockerfile, size_t count, const char *name, bool fold)
+/* The last of the stages known so far that has this name, or the count of all. Names are in lower case. */
+static size_t stage_named(const struct dockerfile_plan *plan, const char *name, bool fold)
 {
-    for (size_t i = count; i > 0; i--) {
-        const char *own = dockerfile->stages[i - 1].from.name;
-        if (own && !(fold ? strcasecmp(own, name) : strcmp(own, name)))
-            return i - 1;
-    }
-    return count;
+    AUTO(free) char *lower = fold ? strdup(name) : NULL;
+    for (char *p = lower; p && *p; p++)
+        if (*p >= 'A' && *p <= 'Z')
+            *p = (char)(*p + 32);
+    const struct name_slot *slot = names_find(&plan->names, span_of(lower ? lower : name));
+    return slot ? slot->value : plan->dockerfile->stage_count;
 }
 
 static const char *expand_global(struct dockerfile_plan *plan, const char *word, struct error *err)
@@ -102,7 +103,7 @@ static bool resolve_base(struct dockerfile_plan *plan, size_t index, struct erro
         return false;
     if (!*image)
         return error_set(err, ERROR_INVALID, "base name (%s) should not be blank", from->image);
-    size_t base = stage_named(plan->dockerfile, index, image, false);
+    size_t base = stage_named(plan, image, false);
     if (base < index)
         stage->base = (struct dockerfile_source){ .kind = DOCKERFILE_STAGE, .stage = base };
     else if (!strcmp(image, "scratch"))
@@ -162,7 +163,7 @@ bool dockerfile_plan_source(const struct dockerfile_plan *plan, size_t stage, co
         *out = (struct dockerfile_source){ .kind = DOCKERFILE_STAGE, .stage = (size_t)index };
         return true;
     }
-    size_t named = stage_named(plan->dockerfile, count, from, true);
+    size_t named = stage_named(plan, from, true);
     if (named < count) {
         *out = (struct dockerfile_source){ .kind = DOCKERFILE_STAGE, .stage = named };
         return true;
@@ -173,8 +174,7 @@ bool dockerfile_plan_source(const struct dockerfile_plan *plan, size_t stage, co
 
 void dockerfile_plan_mount_source(const struct dockerfile_plan *plan, const char *from, struct dockerfile_source *out)
 {
-    size_t count = plan->dockerfile->stage_count,
-           named = from ? stage_named(plan->dockerfile, count, from, true) : count;
+    size_t count = plan->dockerfile->stage_count, named = from ? stage_named(plan, from, true) : count;
     if (!from)
         *out = (struct dockerfile_source){ .kind = DOCKERFILE_CONTEXT };
     else if (named < count)
@@ -388,7 +388,7 @@ static bool find_target(struct dockerfile_plan *plan, const char *target, struct
     plan->target = dockerfile->stage_count - 1;
     if (!target || !*target)
         return true;
-    size_t found = stage_named(dockerfile, dockerfile->stage_count, target, true);
+    size_t found = stage_named(plan, target, true);
     if (found < dockerfile->stage_count) {
         plan->target = found;
         return true;
@@ -412,9 +412,13 @@ static bool plan_fill(struct dockerfile_plan *plan, const struct dockerfile_opti
     plan->stages = arena_take(plan->arena, count * sizeof *plan->stages);
     if (!plan->stages)
         return no_memory(err);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        const char *name = plan->dockerfile->stages[i].from.name;
         if (!resolve_base(plan, i, err))
             return error_wrap(err, "dockerfile line %u", plan->dockerfile->stages[i].line);
+        if (name && !names_put(plan->arena, &plan->names, (struct name_slot){ span_of(name), name, i }, err))
+            return false;
+    }
     if (!find_target(plan, options->target, err))
         return false;
     if (!check_circles(plan, err) || !check_images(plan, err))

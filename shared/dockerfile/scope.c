@@ -8,6 +8,8 @@ void dockerfile_scope_free(struct dockerfile_scope *scope)
 {
     if (!scope)
         return;
+    if (scope->prefix)
+        bytes_release(&scope->prefix->text);
     arena_free(scope->arena);
     free(scope);
 }
@@ -21,6 +23,13 @@ static struct dockerfile_scope *scope_new(struct error *err)
         error_set(err, ERROR_INTERNAL, "out of memory");
         return NULL;
     }
+    scope->prefix = arena_take(scope->arena, sizeof *scope->prefix);
+    if (!scope->prefix) {
+        no_memory(err);
+        return NULL;
+    }
+    scope->prefix->text = BYTES(DOCKERFILE_HISTORY_MAX);
+    scope->env_names.steps = scope->config_names.steps = scope->arg_names.steps = &scope->steps;
     scope->shell = (struct dockerfile_words){ default_shell, 2 };
     scope->workdir = "/";
     scope->escape = '\\';
@@ -30,14 +39,6 @@ static struct dockerfile_scope *scope_new(struct error *err)
 struct span env_key(const char *text)
 {
     return (struct span){ text, strcspn(text, "=") };
-}
-
-static size_t find(const struct word_list *list, struct span name)
-{
-    size_t i = 0;
-    while (i < list->count && (strncmp(list->items[i], name.data, name.len) != 0 || list->items[i][name.len] != '='))
-        i++;
-    return i;
 }
 
 static bool add_variable(struct dockerfile_scope *scope, struct word_list *list, const char *text, struct error *err)
@@ -53,13 +54,20 @@ static const char *value_at(const struct word_list *list, size_t index)
     return equals ? equals + 1 : "";
 }
 
+/* The value behind "NAME=". */
+static const char *value_of(const struct dockerfile_scope *scope, struct span name)
+{
+    const struct name_slot *slot = names_find(&scope->env_names, name);
+    return slot ? slot->text + slot->name.len + 1 : NULL;
+}
+
 static const char *get(const void *context, struct span name)
 {
     const struct dockerfile_scope *scope = context;
-    size_t i = find(&scope->env, name);
+    const char *value = value_of(scope, name);
     if (scope->names)
-        lint_note(scope->names, name, i < scope->env.count);
-    return i < scope->env.count ? value_at(&scope->env, i) : NULL;
+        lint_note(scope->names, name, value != NULL);
+    return value;
 }
 
 struct word_env scope_word_env(const struct dockerfile_scope *scope)
@@ -69,8 +77,7 @@ struct word_env scope_word_env(const struct dockerfile_scope *scope)
 
 const char *dockerfile_scope_get(const struct dockerfile_scope *scope, const char *name)
 {
-    size_t i = find(&scope->env, span_of(name));
-    return i < scope->env.count ? value_at(&scope->env, i) : NULL;
+    return value_of(scope, span_of(name));
 }
 
 struct lint *scope_lint(const struct dockerfile_scope *scope)
@@ -98,20 +105,34 @@ const char *scope_build_arg(const struct dockerfile_scope *scope, const char *na
     return NULL;
 }
 
-static void forget(struct word_list *env, const char *key)
+/* Where the text stands in the list. */
+static size_t index_of(const struct word_list *list, const char *text)
 {
-    size_t i = find(env, span_of(key));
-    if (i == env->count)
+    size_t i = 0;
+    while (list->items[i] != text)
+        i++;
+    return i;
+}
+
+static void forget(struct dockerfile_scope *scope, const char *key)
+{
+    struct word_list *env = &scope->env;
+    const struct name_slot *slot = names_find(&scope->env_names, span_of(key));
+    if (!slot)
         return;
+    size_t i = index_of(env, slot->text);
     memmove(env->items + i, env->items + i + 1, (env->count - i - 1) * sizeof *env->items);
     env->count--;
+    names_drop(&scope->env_names, span_of(key));
 }
 
 bool scope_set_env(struct dockerfile_scope *scope, const char *key, const char *value, struct error *err)
 {
-    struct word_list *env = &scope->env;
-    forget(env, key);
-    return add_variable(scope, env, arena_printf(scope->arena, "%s=%s", key, value), err);
+    const char *text = arena_printf(scope->arena, "%s=%s", key, value);
+    forget(scope, key);
+    scope->prefix->valid = false;
+    return add_variable(scope, &scope->env, text, err) &&
+           names_put(scope->arena, &scope->env_names, (struct name_slot){ { text, strlen(key) }, text, 0 }, err);
 }
 
 static void set_build_arg(struct dockerfile_scope *scope, const char *name, const char *value)
@@ -124,7 +145,7 @@ static void set_build_arg(struct dockerfile_scope *scope, const char *name, cons
 
 void scope_unset(struct dockerfile_scope *scope, const char *name)
 {
-    forget(&scope->env, name);
+    forget(scope, name);
     set_build_arg(scope, name, NULL);
 }
 
@@ -139,19 +160,30 @@ bool scope_reset(struct dockerfile_scope *scope, const char *name, const char *v
 bool scope_set_config(struct dockerfile_scope *scope, const char *key, const char *value, struct error *err)
 {
     const char *text = arena_printf(scope->arena, "%s=%s", key, value);
-    size_t i = find(&scope->config, span_of(key));
-    if (i == scope->config.count)
-        return add_variable(scope, &scope->config, text, err);
-    scope->config.items[i] = text;
-    return text || no_memory(err);
+    const struct name_slot *slot = names_find(&scope->config_names, span_of(key));
+    size_t index = slot ? slot->value : scope->config.count;
+    if (!text)
+        return no_memory(err);
+    if (slot)
+        scope->config.items[index] = text;
+    else if (!add_variable(scope, &scope->config, text, err))
+        return false;
+    return names_put(scope->arena, &scope->config_names, (struct name_slot){ { text, strlen(key) }, text, index }, err);
+}
+
+bool scope_is_declared(const struct dockerfile_scope *scope, const char *name)
+{
+    return names_find(&scope->arg_names, span_of(name));
 }
 
 bool scope_declare(struct dockerfile_scope *scope, const char *name, struct error *err)
 {
-    for (size_t i = 0; i < scope->args.count; i++)
-        if (!strcmp(scope->args.items[i], name))
-            return true;
-    return add_variable(scope, &scope->args, arena_dup(scope->arena, span_of(name)), err);
+    if (scope_is_declared(scope, name))
+        return true;
+    const char *text = arena_dup(scope->arena, span_of(name));
+    scope->prefix->valid = false;
+    return add_variable(scope, &scope->args, text, err) &&
+           names_put(scope->arena, &scope->arg_names, (struct name_slot){ span_of(text), text, 0 }, err);
 }
 
 /* PLATFORM, OS, OSVERSION, ARCH and VARIANT of "os/arch[/variant]". */
@@ -274,7 +306,7 @@ static bool take_environment(struct dockerfile_scope *scope, struct dockerfile_w
         if (!scope_set_config(scope, name, value + (*value == '='), err))
             return false;
     }
-    if (find(&scope->config, SPAN("PATH")) == scope->config.count &&
+    if (!names_find(&scope->config_names, SPAN("PATH")) &&
         !scope_set_config(scope, "PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", err))
         return false;
     for (size_t i = 0; i < scope->config.count; i++) {
@@ -320,6 +352,13 @@ struct dockerfile_scope *dockerfile_scope_on_image(const struct dockerfile_scope
     return take_environment(scope, base->env, err) ? TAKE(scope) : NULL;
 }
 
+/* "KEY=value" of another scope; a key that holds "=" itself is cut there, as images' environments are. */
+static bool copy_entry(struct dockerfile_scope *scope, const char *entry, struct error *err)
+{
+    const char *key = arena_dup(scope->arena, env_key(entry));
+    return key ? scope_set_env(scope, key, entry + strlen(key) + (entry[strlen(key)] == '='), err) : no_memory(err);
+}
+
 struct dockerfile_scope *scope_copy(const struct dockerfile_scope *scope, struct error *err)
 {
     AUTO(dockerfile_scope_free) struct dockerfile_scope *copy = scope_new(err);
@@ -328,7 +367,7 @@ struct dockerfile_scope *scope_copy(const struct dockerfile_scope *scope, struct
     copy->escape = scope->escape;
     copy->build_args = scope->build_args;
     for (size_t i = 0; i < scope->env.count; i++)
-        if (!word_add(copy->arena, &copy->env, scope->env.items[i], err))
+        if (!copy_entry(copy, scope->env.items[i], err))
             return NULL;
     return TAKE(copy);
 }
@@ -357,10 +396,10 @@ struct dockerfile_scope *dockerfile_scope_on_stage(const struct dockerfile_scope
         !copy_words(scope->arena, words_of(&parent->args), &args, err))
         return NULL;
     for (size_t i = 0; i < env.count; i++)
-        if (!word_add(scope->arena, &scope->env, env.items[i], err))
+        if (!copy_entry(scope, env.items[i], err))
             return NULL;
     for (size_t i = 0; i < args.count; i++)
-        if (!word_add(scope->arena, &scope->args, args.items[i], err))
+        if (!scope_declare(scope, args.items[i], err))
             return NULL;
     return take_environment(scope, base.env, err) ? TAKE(scope) : NULL;
 }

@@ -65,8 +65,9 @@ bool dockerfile_expand(struct dockerfile_scope *scope, const struct dockerfile_i
                        struct dockerfile_instruction *out, struct error *err);
 
 /* The history entry's created_by for an instruction that dockerfile_expand() gave for this scope just before (nothing for ONBUILD), such as
- * "COPY a /b # buildkit". Appended to *out. */
-bool dockerfile_created_by(const struct dockerfile_scope *scope, const struct dockerfile_instruction *expanded,
+ * "COPY a /b # buildkit". Appended to *out. ERROR_TOO_LARGE when the entries of the stage take more than
+ * DOCKERFILE_HISTORY_MAX: every RUN's repeats all ARGs. */
+bool dockerfile_created_by(struct dockerfile_scope *scope, const struct dockerfile_instruction *expanded,
                            struct bytes *out, struct error *err);
 
 /* As of now; valid until the next dockerfile_expand() on this scope. */

@@ -3,8 +3,15 @@
 #define PUSHWRIGHT_DOCKERFILE_SCOPE_PRIVATE_H
 
 #include "shared/dockerfile/lint_private.h"
+#include "shared/dockerfile/names.h"
 #include "shared/dockerfile/scope.h"
 #include "shared/dockerfile/text.h"
+
+/* "|2 A=1 B=2", which stands before every RUN in the history, kept until an ARG or ENV changes something. */
+struct run_prefix {
+    struct bytes text;
+    bool valid;
+};
 
 struct dockerfile_scope {
     struct arena *arena;
@@ -12,10 +19,14 @@ struct dockerfile_scope {
     struct dockerfile_pairs build_args;
     struct dockerfile_pair *own_args; /* the same, of the global scope */
     char escape;
-    struct dockerfile_epoch epoch; /* of the global scope */
-    struct word_list env;          /* "KEY=value", ARG and ENV, the newest at the end */
-    struct word_list config;       /* "KEY=value", ENV only, in the order of first definition */
-    struct word_list args;         /* names of ARGs in the order of declaration, each once */
+    struct dockerfile_epoch epoch;                   /* of the global scope */
+    struct word_list env;                            /* "KEY=value", ARG and ENV, the newest at the end */
+    struct word_list config;                         /* "KEY=value", ENV only, in the order of first definition */
+    struct word_list args;                           /* names of ARGs in the order of declaration, each once */
+    struct names env_names, config_names, arg_names; /* the same by name; the text is the list's */
+    size_t steps;                                    /* looks at names and bytes of history: the work done */
+    size_t history;                                  /* bytes of created_by so far */
+    struct run_prefix *prefix;
     struct dockerfile_words shell;
     bool shell_set; /* it is not what stands in for one */
     const char *workdir;
@@ -32,6 +43,7 @@ bool scope_reset(struct dockerfile_scope *scope, const char *name, const char *v
 struct dockerfile_scope *scope_copy(const struct dockerfile_scope *scope, struct error *err);
 bool scope_read_epoch(struct dockerfile_scope *scope, const struct dockerfile *dockerfile,
                       const struct dockerfile_pairs *contexts, struct error *err);
+bool scope_is_declared(const struct dockerfile_scope *scope, const char *name);
 bool scope_declare(struct dockerfile_scope *scope, const char *name, struct error *err);
 struct word_env scope_word_env(const struct dockerfile_scope *scope);
 
