@@ -156,6 +156,17 @@ bool call_set_parent(struct call *call, const char *source, const char *id, stru
     return true;
 }
 
+bool call_go_on_with(struct call *call, const char *source, const char *id, const char *chain_id, struct error *err)
+{
+    const char *chain = arena_dup(call->arena, span_of(chain_id));
+    if (!chain)
+        return event_no_room(call->arena, err);
+    if (!call_set_parent(call, source, id, err))
+        return false;
+    call->chain_id = chain;
+    return true;
+}
+
 static void hash_part(struct sha256 *sha, const char *text)
 {
     if (text)
@@ -284,7 +295,7 @@ static bool write_data(struct call *call, const struct draft *draft, struct even
         .type = event->type,
         .timestamp = event->time,
         .chain_id = call_chain_id(call),
-        .parent_id = call->event ? call->event->id : NULL,
+        .parent_id = call->event ? call->parent_id : NULL,
         .subject = draft->subject,
         .subject_source = draft->subject_source,
         .content = draft->content,
@@ -305,7 +316,7 @@ static struct attribute *fill_attributes(struct call *call, const struct draft *
         return NULL;
     const struct attribute added[] = {
         { "correlationid", call_chain_id(call), ATTRIBUTE_STRING },
-        { "causationid", call->event ? call->event->id : NULL, ATTRIBUTE_STRING },
+        { "causationid", call->event ? call->parent_id : NULL, ATTRIBUTE_STRING },
         { "traceparent", call->traceparent, ATTRIBUTE_STRING },
         { "tracestate", call->tracestate, ATTRIBUTE_STRING },
     };
@@ -475,7 +486,7 @@ bool call_deliver(struct call *call, struct error *err)
 
 bool call_flush(struct call *call, struct error *err)
 {
-    return call_deliver(call, err);
+    return !call->shim->outlet.deliver || call_deliver(call, err);
 }
 
 const char *call_outcome(const struct call *call)

@@ -92,6 +92,8 @@ const char *call_chain_id(struct call *call);
 
 /* In serve: what the events come from, so that a redelivery makes the same events: the sender's URL and its delivery id. */
 bool call_set_parent(struct call *call, const char *source, const char *id, struct error *err);
+/* Where a handler goes on with what another event began: what is emitted from now on comes from that one, and is of its chain. */
+bool call_go_on_with(struct call *call, const char *source, const char *id, const char *chain_id, struct error *err);
 
 /* Milliseconds until the platform gives up on this call; long work ends itself before. */
 int64_t call_remaining_ms(struct call *call);
@@ -100,7 +102,7 @@ bool call_cancelled(void *call);
 
 /* Queue an event: delivered in this order when the handler returns true, before the sender is told. */
 bool call_emit(struct call *call, const struct draft *draft, struct error *err);
-/* Deliver what is queued now (before long work). ERROR_UNAVAILABLE: the sink did not accept. */
+/* Deliver what is queued now (before long work); without a sink it waits for the end. ERROR_UNAVAILABLE: the sink did not accept. */
 bool call_flush(struct call *call, struct error *err);
 
 /* Nothing is to be done, and why, in one sentence: emits pushwright-decision.skipped about `rule` (NULL: none), logs it, and

@@ -4,6 +4,7 @@
  * tag is checked at the registry, and what runs is asked of the target. The change is guarded by the generation that was
  * read, so that of two racing deliveries the older cannot win. */
 #include "functions/deploy/request.h"
+#include "functions/deploy/resume.h"
 #include "functions/deploy/target.h"
 
 #include "shared/base/clock.h"
@@ -61,16 +62,6 @@ static const char *why_not(struct call *call, const struct request_facts *reques
     return NULL;
 }
 
-static bool tell(struct call *call, const struct request_facts *request, const struct workload *now, int64_t began_ms,
-                 struct error *err)
-{
-    if (now->rollout == ROLLOUT_RUNNING)
-        return tell_success(call, request, now, clock_monotonic_ms() - began_ms, err);
-    if (now->rollout == ROLLOUT_FAILED)
-        return tell_failure(call, request, now, err);
-    return error_set(err, ERROR_CONFLICT, "%s is still coming up", request->subject);
-}
-
 /* In slices: a process that is told to stop gives up watching, and the next delivery finds the rollout where it is. */
 static bool watch(struct call *call, struct target *target, const struct request_facts *request, int64_t generation,
                   int64_t began_ms, struct error *err)
@@ -85,7 +76,7 @@ static bool watch(struct call *call, struct target *target, const struct request
     } while (now.rollout == ROLLOUT_STARTING && now.generation == generation && left_ms > 0 && !call_cancelled(call));
     if (now.generation != generation)
         return skip(call, request, "superseded by a newer request while it came up", err);
-    return tell(call, request, &now, began_ms, err);
+    return resume_tell(call, target, request, &now, clock_monotonic_ms() - began_ms, err);
 }
 
 /* Guarded by what was read: when somebody else was faster, everything is decided anew. */
@@ -105,6 +96,9 @@ static bool put_into_service(struct call *call, struct target *target, const str
         const struct wish wish = {
             .image = request->image,
             .marks = { .event = request->event_id,
+                       .source = call_event(call)->source,
+                       .chain = call_chain_id(call),
+                       .rule = request_rule(call, request),
                        .sequence = request->sequence,
                        .commit = request->commit,
                        .previous = now.running_digest,
@@ -123,6 +117,10 @@ static bool handle(struct call *call, struct error *err)
     const struct configured *state = call_state(call);
     AUTO(request_release) struct request_facts request = { 0 };
     const char *why;
+    if (strcmp(call_event(call)->type, TIMER_EVENT) == 0) {
+        resume_all(call, state->config);
+        return true;
+    }
     if (!request_read(call, state->config, &request, err))
         return false;
     if (!request.trigger->enabled)

@@ -82,6 +82,13 @@ static bool read_sequence(struct call *call, const struct json *custom, struct r
     return out->sequence || error_set(err, ERROR_INTERNAL, "out of memory");
 }
 
+static bool name_subject(struct call *call, struct request_facts *out, struct error *err)
+{
+    out->subject =
+        arena_printf(call_arena(call), "%s/%s/%s", out->where->cluster, out->where->namespace, out->where->workload);
+    return out->subject || error_set(err, ERROR_INTERNAL, "out of memory");
+}
+
 bool request_read(struct call *call, const struct config *config, struct request_facts *out, struct error *err)
 {
     const struct json *data = call_data(call, err);
@@ -91,9 +98,27 @@ bool request_read(struct call *call, const struct config *config, struct request
         return false;
     out->commit = json_get_string(custom, "commit");
     out->event_id = call_event(call)->id;
-    out->subject =
-        arena_printf(call_arena(call), "%s/%s/%s", out->where->cluster, out->where->namespace, out->where->workload);
-    return out->subject || error_set(err, ERROR_INTERNAL, "out of memory");
+    return name_subject(call, out, err);
+}
+
+bool request_of_workload(struct call *call, const struct workload *now, struct request_facts *out, struct error *err)
+{
+    if (!reference_parse(span_of(now->image), &out->reference, err))
+        return false;
+    out->image = now->image;
+    out->digest = out->reference.digest;
+    out->tag = out->reference.tag;
+    out->sequence = now->marks.sequence;
+    out->commit = now->marks.commit;
+    out->event_id = now->marks.event;
+    if (!out->digest)
+        return error_set(err, ERROR_INVALID, "'%s' has no digest", now->image);
+    return name_subject(call, out, err);
+}
+
+const char *request_rule(struct call *call, const struct request_facts *request)
+{
+    return arena_printf(call_arena(call), "%s %zu", request->trigger->name, request->index);
 }
 
 /* --- events ------------------------------------------------------------------------------------------------------- */

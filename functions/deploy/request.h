@@ -23,6 +23,12 @@ struct request_facts {
 
 /* ERROR_CONFLICT: the trigger is not in the configuration (it may be on its way). ERROR_INVALID: the event contradicts it. */
 bool request_read(struct call *call, const struct config *config, struct request_facts *out, struct error *err);
+/* The request that brought the workload to where it is; trigger, where and index are set already. */
+bool request_of_workload(struct call *call, const struct workload *now, struct request_facts *out, struct error *err);
+
+/* As it stands in the workload's marks; NULL: no memory. */
+const char *request_rule(struct call *call, const struct request_facts *request);
+
 void request_release(struct request_facts *request);
 AUTO_RELEASE(struct request_facts, request_release)
 

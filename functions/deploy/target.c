@@ -52,3 +52,8 @@ bool target_wait(struct target *target, struct arena *arena, int64_t generation,
 {
     return target->kind->wait(target->self, arena, generation, timeout_ms, out, err);
 }
+
+bool target_note_told(struct target *target, int64_t generation, const char *event, struct error *err)
+{
+    return target->kind->note_told(target->self, generation, event, err);
+}

@@ -9,10 +9,14 @@
 /* What we leave on a workload, so that the next delivery knows without remembering: pushwright.dev/NAME. */
 struct marks {
     const char *event;    /* id of the event that asked; tells a redelivery from a new request */
+    const char *source;   /* and its source */
+    const char *chain;    /* and its chain */
+    const char *rule;     /* "TRIGGER INDEX", whose target this is */
     const char *sequence; /* of the push, or of the event for what was uploaded by hand */
     const char *commit;   /* NULL: not known */
     const char *previous; /* digest that ran before; NULL: none */
     const char *previous_image;
+    const char *told; /* id of the event whose outcome the next hop has; NULL: of none */
 };
 
 enum rollout { ROLLOUT_NONE, ROLLOUT_RUNNING, ROLLOUT_STARTING, ROLLOUT_FAILED };
@@ -21,7 +25,8 @@ enum rollout { ROLLOUT_NONE, ROLLOUT_RUNNING, ROLLOUT_STARTING, ROLLOUT_FAILED }
 struct workload {
     enum rollout rollout; /* ROLLOUT_NONE: there is no such workload yet */
     int64_t generation;   /* guards the next change */
-    const char *digest;   /* that is wanted */
+    const char *image;    /* that is wanted, with digest; NULL: the cluster does not keep it as it was written */
+    const char *digest;
     const char *running_digest, *running_image;
     const char *reason; /* of a failure */
     const char *url;
@@ -51,6 +56,9 @@ bool target_apply(struct target *target, const struct wish *wish, int64_t guard,
 bool target_wait(struct target *target, struct arena *arena, int64_t generation, int64_t timeout_ms,
                  struct workload *out, struct error *err);
 
+/* Leave marks.told on that generation, which does not change it. ERROR_CONFLICT: another one is wanted by now. */
+bool target_note_told(struct target *target, int64_t generation, const char *event, struct error *err);
+
 /* A kind of cluster. */
 struct target_kind {
     const char *cluster;
@@ -60,6 +68,7 @@ struct target_kind {
     bool (*apply)(void *self, const struct wish *wish, int64_t guard, int64_t *generation, struct error *err);
     bool (*wait)(void *self, struct arena *arena, int64_t generation, int64_t timeout_ms, struct workload *out,
                  struct error *err);
+    bool (*note_told)(void *self, int64_t generation, const char *event, struct error *err);
 };
 
 extern const struct target_kind target_local;

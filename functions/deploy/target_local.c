@@ -79,6 +79,10 @@ static struct marks marks_of(const struct json *annotations)
 {
     return (struct marks){
         .event = json_get_string(annotations, "pushwright.dev/event"),
+        .source = json_get_string(annotations, "pushwright.dev/source"),
+        .chain = json_get_string(annotations, "pushwright.dev/chain"),
+        .rule = json_get_string(annotations, "pushwright.dev/rule"),
+        .told = json_get_string(annotations, "pushwright.dev/told"),
         .sequence = json_get_string(annotations, "pushwright.dev/sequence"),
         .commit = json_get_string(annotations, "pushwright.dev/commit"),
         .previous = json_get_string(annotations, "pushwright.dev/previous"),
@@ -99,6 +103,7 @@ static bool understand(struct arena *arena, const struct http_response *response
         return error_set(err, ERROR_UNAVAILABLE, "the local platform answered %d and no state", response->status);
     out->rollout = rollout_of(json_get_string(state, "state"));
     (void)json_integer(json_get(state, "generation"), &out->generation);
+    out->image = json_get_string(state, "image");
     out->digest = json_get_string(state, "digest");
     out->running_digest = json_get_string(state, "runningDigest");
     out->running_image = json_get_string(state, "runningImage");
@@ -140,6 +145,9 @@ static bool write_wish(struct bytes *out, const struct config_target *where, con
     json_add_integer(&w, "readyTimeoutSeconds", where->ready_timeout_s);
     json_open_object(&w, "annotations");
     json_add_string(&w, "pushwright.dev/event", wish->marks.event);
+    json_add_string(&w, "pushwright.dev/source", wish->marks.source);
+    json_add_string(&w, "pushwright.dev/chain", wish->marks.chain);
+    json_add_string(&w, "pushwright.dev/rule", wish->marks.rule);
     json_add_string(&w, "pushwright.dev/sequence", wish->marks.sequence);
     json_add_string(&w, "pushwright.dev/commit", wish->marks.commit);
     json_add_string(&w, "pushwright.dev/previous", wish->marks.previous);
@@ -194,6 +202,24 @@ static bool local_wait(void *self, struct arena *arena, int64_t generation, int6
     }
 }
 
+static bool local_note_told(void *self, int64_t generation, const char *event, struct error *err)
+{
+    char match[24];
+    AUTO(bytes_release) struct bytes body = BYTES(TEXT_MAX);
+    AUTO(http_response_release) struct http_response response = { 0 };
+    struct json_writer w = json_writer_on(&body);
+    snprintf(match, sizeof match, "%lld", (long long)generation);
+    const struct http_header headers[] = { { "Content-Type", "application/json" }, { "If-Match", match } };
+    json_open_object(&w, NULL);
+    json_open_object(&w, "annotations");
+    json_add_string(&w, "pushwright.dev/told", event);
+    json_close_object(&w);
+    json_close_object(&w);
+    if (!json_writer_end(&w, err) || !ask(self, "PATCH", "", headers, 2, bytes_span(&body), &response, err))
+        return false;
+    return response.status == 200 || refused(&response, "note what was told", err);
+}
+
 const struct target_kind target_local = {
     .cluster = "local",
     .open = local_open,
@@ -201,4 +227,5 @@ const struct target_kind target_local = {
     .read = local_read,
     .apply = local_apply,
     .wait = local_wait,
+    .note_told = local_note_told,
 };

@@ -3,11 +3,11 @@
 #include "functions/webhook/builds.h"
 #include "shared/base/clock.h"
 #include "shared/base/digest.h"
+#include "shared/base/gate.h"
 #include "shared/base/random.h"
 #include "shared/record/record.h"
 
 #include <poll.h>
-#include <pthread.h>
 #include <string.h>
 #include <strings.h>
 
@@ -22,8 +22,7 @@ enum {
 
 struct reconciler {
     const struct config *config;
-    pthread_mutex_t lock;       /* held while one compares */
-    int64_t ended_ms;           /* of the last one; 0: there was none */
+    struct gate gate;
     uint64_t asked[REMEMBERED]; /* what this process asked for, where nothing behind it drops what comes twice */
     size_t asked_next;
 };
@@ -31,20 +30,16 @@ struct reconciler {
 struct reconciler *reconciler_new(const struct config *config, struct error *err)
 {
     struct reconciler *reconciler = calloc(1, sizeof *reconciler);
-    if (!reconciler || pthread_mutex_init(&reconciler->lock, NULL) != 0) {
-        free(reconciler);
+    if (!reconciler) {
         error_set(err, ERROR_INTERNAL, "out of memory");
         return NULL;
     }
-    reconciler->config = config;
+    *reconciler = (struct reconciler){ .config = config, .gate = GATE };
     return reconciler;
 }
 
 void reconciler_free(struct reconciler *reconciler)
 {
-    if (!reconciler)
-        return;
-    pthread_mutex_destroy(&reconciler->lock);
     free(reconciler);
 }
 
@@ -427,12 +422,9 @@ static bool compare(struct reconciler *reconciler, struct call *call, struct err
 
 bool reconcile_run(struct reconciler *reconciler, struct call *call, struct error *err)
 {
-    if (pthread_mutex_trylock(&reconciler->lock) != 0)
+    if (!gate_enter(&reconciler->gate, RECONCILE_PAUSE_MS))
         return true;
-    bool early = reconciler->ended_ms != 0 && clock_monotonic_ms() - reconciler->ended_ms < RECONCILE_PAUSE_MS;
-    bool good = early || compare(reconciler, call, err);
-    if (!early)
-        reconciler->ended_ms = clock_monotonic_ms();
-    pthread_mutex_unlock(&reconciler->lock);
+    bool good = compare(reconciler, call, err);
+    gate_leave(&reconciler->gate);
     return good;
 }

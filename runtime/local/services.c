@@ -343,17 +343,55 @@ static void roll(struct services *services, struct service *service)
     pthread_cond_broadcast(&services->changed);
 }
 
+static bool read_condition(struct query *query, int64_t *expected)
+{
+    struct span condition = span_trim(request_header(query->request, "If-Match", NULL));
+    if (!condition.data || integer_read(condition, INT64_MAX / 16, expected))
+        return true;
+    reply_error(query->reply, 400, "If-Match: want a generation");
+    return false;
+}
+
+static void api_patch(struct query *query)
+{
+    struct services *services = query->services;
+    struct error err = { 0 };
+    int64_t expected = 0;
+    struct service *service = service_find(services, query->namespace, query->name);
+    if (!read_condition(query, &expected))
+        return;
+    if (!service) {
+        reply_error(query->reply, 404, "no such service");
+        return;
+    }
+    struct service_record *record = &service->record;
+    if (record->generation != expected) {
+        reply_state(query->reply, 409, service);
+        return;
+    }
+    struct span notes = query->request->body;
+    /* What runs is of this generation, and stays so: resuming tells by the annotations. */
+    bool runs = same_text(record->wanted.annotations, record->running.annotations);
+    if (!service_spec_annotate(&record->wanted, notes, &err) ||
+        (runs && !service_spec_annotate(&record->running, notes, &err))) {
+        reply_error(query->reply, err.kind == ERROR_INTERNAL ? 503 : 400, err.message);
+        return;
+    }
+    if (!service_record_write(record, services->records, &err)) {
+        reply_error(query->reply, 503, err.message);
+        return;
+    }
+    reply_state(query->reply, 200, service);
+}
+
 static void api_put(struct query *query)
 {
     struct services *services = query->services;
     struct error err = { 0 };
     int64_t expected = 0;
     AUTO(service_spec_release) struct service_spec spec = { 0 };
-    struct span condition = span_trim(request_header(query->request, "If-Match", NULL));
-    if (condition.data && !integer_read(condition, INT64_MAX / 16, &expected)) {
-        reply_error(query->reply, 400, "If-Match: want a generation");
+    if (!read_condition(query, &expected))
         return;
-    }
     if (!services->isolates) {
         reply_error(query->reply, 501, services->isolates_not.message);
         return;
@@ -432,10 +470,8 @@ static const struct {
     bool named; /* of one service, not of all */
     void (*answer)(struct query *query);
 } routes[] = {
-    { "GET", true, api_get },
-    { "PUT", true, api_put },
-    { "DELETE", true, api_delete },
-    { "GET", false, api_list },
+    { "GET", true, api_get },       { "PUT", true, api_put },   { "PATCH", true, api_patch },
+    { "DELETE", true, api_delete }, { "GET", false, api_list },
 };
 
 void services_handle(struct services *services, const struct request *request, struct reply *reply)
@@ -463,7 +499,7 @@ void services_handle(struct services *services, const struct request *request, s
         return;
     }
     reply_error(reply, 405, "no such method");
-    reply->allow = named ? "GET, PUT, DELETE" : "GET";
+    reply->allow = named ? "GET, PUT, PATCH, DELETE" : "GET";
 }
 
 /* --- life ------------------------------------------------------------------------------------------------------------- */

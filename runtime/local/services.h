@@ -12,6 +12,8 @@
  *                                     {"image": "REGISTRY/REPOSITORY[:TAG]@DIGEST" or "oci:DIRECTORY[:TAG]@DIGEST", "containerPort": 0,
  *                                      "servicePort": "127.0.0.1:8080", "readyTimeoutSeconds": 60, "annotations": {...}}
  *                                     202 and STATE with the new generation; 409 and STATE when it is another one by now
+ *   PATCH  /services/NAMESPACE/NAME   If-Match as above; {"annotations": {...}}: added to those of that generation, which stays as it is; 200
+ *                                     and STATE; 409 and STATE when it is another one by now
  *   DELETE /services/NAMESPACE/NAME   204: it is being stopped, its port is closed
  * STATE: {"namespace", "name", "generation", "state": "starting" | "running" | "failed", "reason", "image", "digest", "annotations"
  * (of the generation), "runningImage", "runningDigest", "previousDigest", "url"}; what is not known is left out. */

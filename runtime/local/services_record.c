@@ -166,6 +166,47 @@ bool service_spec_parse(struct span body, struct service_spec *out, struct error
     return tree && spec_read(tree, out, err);
 }
 
+static bool add_members(struct json_writer *w, const struct json *object, const struct json *but, struct error *err)
+{
+    for (const struct json *member = json_first(object); member; member = json_next(member)) {
+        AUTO(bytes_release) struct bytes value = BYTES(ANNOTATIONS_MAX);
+        if (json_get(but, json_key(member)))
+            continue;
+        if (!json_print(&value, member, err))
+            return false;
+        json_add_raw(w, json_key(member), bytes_span(&value));
+    }
+    return true;
+}
+
+bool service_spec_annotate(struct service_spec *spec, struct span body, struct error *err)
+{
+    AUTO(arena_free) struct arena *arena = arena_new(TREE_MAX);
+    AUTO(bytes_release) struct bytes text = BYTES(ANNOTATIONS_MAX);
+    if (!arena)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    const struct json *tree = json_parse(arena, body, err);
+    const struct json *before = tree ? json_parse(arena, span_of(spec->annotations), err) : NULL;
+    const struct json *more = json_get(tree, "annotations");
+    if (!before)
+        return false;
+    if (!more || json_type(more) != JSON_OBJECT)
+        return error_set(err, ERROR_INVALID, "annotations: want an object");
+    struct json_writer w = json_writer_on(&text);
+    json_open_object(&w, NULL);
+    if (!add_members(&w, before, more, err) || !add_members(&w, more, NULL, err))
+        return error_wrap(err, "annotations");
+    json_close_object(&w);
+    if (!json_writer_end(&w, err))
+        return error_wrap(err, "annotations");
+    char *merged = bytes_take(&text);
+    if (!merged)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    free(spec->annotations);
+    spec->annotations = merged;
+    return true;
+}
+
 static const char *non_empty(const char *text)
 {
     return text[0] ? text : NULL;

@@ -26,6 +26,9 @@ bool service_spec_copy(struct service_spec *out, const struct service_spec *spec
 /* The body of a PUT. ERROR_INVALID names the member. */
 bool service_spec_parse(struct span body, struct service_spec *out, struct error *err);
 
+/* The body of a PATCH: its annotations are added to those of the spec, or replace the ones of their names. */
+bool service_spec_annotate(struct service_spec *spec, struct span body, struct error *err);
+
 /* "127.0.0.1:8080" or "8080" or NULL: an IPv4 address and a port, 0: any. */
 bool service_port_parse(const char *text, char address[static 16], unsigned *port, struct error *err);
 

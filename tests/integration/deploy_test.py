@@ -13,6 +13,7 @@ import tarfile
 import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from deliveries import Sink
 from pushwright import BIN, Chain, free_port, http as request, run_tests, wait_until, web_base, with_chain
 
 
@@ -68,6 +69,7 @@ class Place:
             "triggers": [{"name": "shop", "image": "localhost/shop", "when": {"glob": "v*"},
                           "deploy": [{"cluster": "local", "workload": "shop", "servicePort": f"127.0.0.1:{self.port}",
                                       "readyTimeoutSeconds": 10}]}]})
+        self.settings = {}
         self.chain.start()
 
     def deploy(self, identity, tag, digest, sequence=None, trigger="shop", target=0, code=0, time="2026-09-01T12:00:00Z"):
@@ -81,8 +83,16 @@ class Place:
                  "data": {"context": {"specversion": "0.5.1", "id": identity, "source": "/test", "type": kind,
                                       "timestamp": "2026-09-01T12:00:00Z"},
                           "subject": {"id": "local/default/shop", "content": {}}, "customData": custom}}
+        return self.handle(event, code)
+
+    def tick(self, **more):
+        """A timer's event, which nobody signed."""
+        event = {"specversion": "1.0", "id": "tick", "source": "/clock", "type": "dev.knative.sources.ping"}
+        return self.handle({**event, **more}, 0, {"PUSHWRIGHT_TRUST_PLATFORM": "0", "PUSHWRIGHT_CHAIN_KEY": "k" * 32})
+
+    def handle(self, event, code, settings=None):
         environment = {"PUSHWRIGHT_CONFIG": str(self.chain.config), "PUSHWRIGHT_TRUST_PLATFORM": "1", "PATH": os.environ["PATH"],
-                       "PUSHWRIGHT_LOCAL_PLATFORM": f"unix:{self.chain.state}/run/platform.sock"}
+                       "PUSHWRIGHT_LOCAL_PLATFORM": f"unix:{self.chain.state}/run/platform.sock", **self.settings, **(settings or {})}
         run = subprocess.run([str(BIN / "deploy"), "--event", "-"], input=json.dumps(event), env=environment,
                              capture_output=True, text=True, timeout=60)
         assert run.returncode == code, f"exit {run.returncode}: {run.stdout}{run.stderr}"
@@ -205,6 +215,31 @@ def what_the_configuration_does_not_say_is_not_done(place):
 
 
 @with_place
+def an_outcome_that_nobody_took_is_told_on_the_timer(place):
+    assert place.tick() == [], "there is no service yet"
+    digest = place.images.image("v1", "untold")
+    refusing = Sink()
+    refusing.answers = [400] * 9
+    place.settings = {"PUSHWRIGHT_SINK": refusing.url}
+    place.deploy("e1", "v1", digest, "100", code=1)  # the image runs, the next hop takes nothing, and nobody asks again
+    assert place.page() == "untold"
+    place.settings = {}
+    told = place.tick()
+    assert kinds(told) == ["service.deployed"], told
+    assert place.tick() == [], "it is noted that this was told"
+    [again] = place.deploy("e1", "v1", digest, "100")
+    assert told[0]["id"] == again["id"] and told[0]["correlationid"] == again["correlationid"], (told[0], again)
+    assert told[0]["data"]["context"]["links"] == again["data"]["context"]["links"], told[0]
+
+    bad = place.images.image("v2", "never seen", Entrypoint=["/no/such/program"], Cmd=None)
+    place.settings = {"PUSHWRIGHT_SINK": refusing.url}
+    place.deploy("e2", "v2", bad, "101", code=1)
+    place.settings = {}
+    assert kinds(place.tick()) == ["incident.detected", "service.rolledback"] and place.tick() == []
+    assert kinds(place.deploy("e3", "v1", digest, "102")) == ["service.upgraded"] and place.tick() == []
+
+
+@with_place
 def a_killed_platform_goes_on_where_it_was(place):
     place.deploy("e1", "v1", place.images.image("v1", "lasting"), "100")
     assert place.page() == "lasting"
@@ -224,4 +259,4 @@ def a_killed_platform_goes_on_where_it_was(place):
 
 run_tests([an_image_is_deployed_and_told_once, a_replacement_fails_no_request, what_does_not_come_up_leaves_the_old_one,
            older_and_moved_images_are_passed_over, what_was_uploaded_by_hand_is_ordered_by_its_event,
-           what_the_configuration_does_not_say_is_not_done, a_killed_platform_goes_on_where_it_was])
+           what_the_configuration_does_not_say_is_not_done, an_outcome_that_nobody_took_is_told_on_the_timer, a_killed_platform_goes_on_where_it_was])

@@ -1,0 +1,61 @@
+#include "functions/deploy/resume.h"
+
+#include "shared/base/gate.h"
+
+#include <string.h>
+
+bool resume_tell(struct call *call, struct target *target, const struct request_facts *request,
+                 const struct workload *now, int64_t duration_ms, struct error *err)
+{
+    struct error not_noted = { 0 };
+    if (now->rollout != ROLLOUT_RUNNING && now->rollout != ROLLOUT_FAILED)
+        return error_set(err, ERROR_CONFLICT, "%s is still coming up", request->subject);
+    bool told = now->rollout == ROLLOUT_RUNNING ? tell_success(call, request, now, duration_ms, err)
+                                                : tell_failure(call, request, now, err);
+    if (!told || !call_flush(call, err))
+        return false;
+    if (!target_note_told(target, now->generation, request->event_id, &not_noted))
+        call_log(call, "%s: it is not noted that its outcome was told: %s", request->subject, not_noted.message);
+    return true;
+}
+
+/* An outcome that nobody noted; who is asked by hand, or by an older version, has none. */
+static bool is_untold(const struct workload *now, const char *rule)
+{
+    const struct marks *marks = &now->marks;
+    bool ended = now->rollout == ROLLOUT_RUNNING || now->rollout == ROLLOUT_FAILED;
+    return ended && now->image && marks->event && marks->source && marks->chain && marks->rule &&
+           strcmp(marks->rule, rule) == 0 && (!marks->told || strcmp(marks->told, marks->event) != 0);
+}
+
+static bool resume_one(struct call *call, const struct config_trigger *trigger, size_t index, struct error *err)
+{
+    struct workload now;
+    AUTO(request_release) struct request_facts request = { .trigger = trigger, .index = index };
+    request.where = &trigger->targets[index];
+    AUTO(target_close) struct target *target = target_open(request.where, err);
+    if (!target || !target_read(target, call_arena(call), &now, err))
+        return false;
+    const char *rule = request_rule(call, &request);
+    if (!rule || !is_untold(&now, rule))
+        return true;
+    return request_of_workload(call, &now, &request, err) &&
+           call_go_on_with(call, now.marks.source, now.marks.event, now.marks.chain, err) &&
+           resume_tell(call, target, &request, &now, 0, err);
+}
+
+void resume_all(struct call *call, const struct config *config)
+{
+    static struct gate gate = GATE; /* of the process */
+    if (!gate_enter(&gate, RESUME_PAUSE_MS))
+        return;
+    for (size_t i = 0; i < config->trigger_count && !call_cancelled(call); i++) {
+        const struct config_trigger *trigger = &config->triggers[i];
+        for (size_t k = 0; trigger->enabled && k < trigger->target_count; k++) {
+            struct error failed = { 0 };
+            if (!resume_one(call, trigger, k, &failed))
+                call_log(call, "trigger '%s': %s", trigger->name, failed.message);
+        }
+    }
+    gate_leave(&gate);
+}
