@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdalign.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -21,6 +22,16 @@ struct arena {
     bool refused;      /* by the machine, not by the ceiling */
 };
 
+/* The first block of an arena that has ended, for the next one: a function that starts reads its configuration in the memory of its
+ * first call. Not under a sanitizer, which is to see who uses an arena that has ended. */
+static _Atomic(struct block *) spare;
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__clang__)
+enum { KEEP_SPARE = 0 };
+#else
+enum { KEEP_SPARE = 1 };
+#endif
+
 struct arena *arena_new(size_t max)
 {
     struct arena *arena = calloc(1, sizeof *arena);
@@ -38,19 +49,28 @@ static void free_blocks(struct block *block, const struct block *keep)
     }
 }
 
+static struct block *first_of(const struct arena *arena)
+{
+    struct block *first = arena->last;
+    while (first && first->before)
+        first = first->before;
+    return first;
+}
+
 void arena_free(struct arena *arena)
 {
     if (!arena)
         return;
-    free_blocks(arena->last, NULL);
+    struct block *first = first_of(arena), *none = NULL;
+    free_blocks(arena->last, first);
+    if (!KEEP_SPARE || !first || first->size != BLOCK_MIN || !atomic_compare_exchange_strong(&spare, &none, first))
+        free(first);
     free(arena);
 }
 
 void arena_reset(struct arena *arena)
 {
-    struct block *first = arena->last;
-    while (first && first->before)
-        first = first->before;
+    struct block *first = first_of(arena);
     free_blocks(arena->last, first);
     arena->last = first;
     arena->total = first ? first->size : 0;
@@ -67,7 +87,9 @@ static struct block *add_block(struct arena *arena, size_t need)
         size = need;
     if (size > arena->max - arena->total)
         return NULL;
-    struct block *block = malloc(sizeof *block + size);
+    struct block *block = size == BLOCK_MIN ? atomic_exchange(&spare, NULL) : NULL;
+    if (!block)
+        block = malloc(sizeof *block + size);
     arena->refused = !block;
     if (!block)
         return NULL;
