@@ -2,10 +2,12 @@
 
 #include "shared/base/clock.h"
 #include "shared/base/file.h"
+#include "shared/builder/accounts.h"
 #include "shared/builder/baseindex.h"
 #include "shared/builder/run_diff.h"
 #include "shared/builder/run_output.h"
 #include "shared/builder/run_place.h"
+#include "shared/sandbox/account.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -46,12 +48,16 @@ static bool choose_directory(struct runner *runner, const char *cache, struct er
 
 static bool runner_start(struct runner *runner, struct error *err)
 {
+    /* The modes mark and own files in different ways. */
+    static const char *const folders[] = {
+        [SANDBOX_AS_ROOT] = "layers", [SANDBOX_WITH_IDS] = "layers-ids", [SANDBOX_AS_USER] = "layers-user"
+    };
     const struct engine_options *options = runner->build->options;
     char directory[RUN_PATH_MAX];
 
     if (!sandbox_probe(&runner->mode, err) || !choose_directory(runner, options->cache_directory, err))
         return false;
-    snprintf(directory, sizeof(directory), "%.*s/layers", RUN_PATH_MAX / 2, runner->directory);
+    snprintf(directory, sizeof(directory), "%.*s/%s", RUN_PATH_MAX / 2, runner->directory, folders[runner->mode]);
     const struct layers_options layers = { .directory = directory,
                                            .mode = runner->mode,
                                            .bytes_max =
@@ -144,7 +150,7 @@ static bool add_lower(struct run_root *root, const char *path, struct error *err
 static bool add_implied(struct stage *stage, struct runner *runner, struct run_root *root, struct error *err)
 {
     AUTO(bytes_release) struct bytes paths = BYTES(4 * LAYERS_IMPLIED_MAX);
-    const struct place_how how = { .owners = runner->mode == SANDBOX_AS_ROOT };
+    const struct place_how how = { .owners = sandbox_has_ids(runner->mode) };
 
     for (size_t i = 1; i < root->lower_count; i++) {
         if (!layers_implied(root->lowers[i], &paths, err))
@@ -184,7 +190,7 @@ static bool start_root(struct stage *stage, struct runner *runner, struct error 
 static bool place_new(struct stage *stage, struct runner *runner, const struct tree *tree, struct error *err)
 {
     const struct engine_options *options = stage->build->options;
-    const struct place_how how = { .owners = runner->mode == SANDBOX_AS_ROOT,
+    const struct place_how how = { .owners = sandbox_has_ids(runner->mode),
                                    .after = stage->root.placed,
                                    .cancelled = options->cancelled,
                                    .context = options->cancelled_context };
@@ -352,30 +358,65 @@ static bool execute(struct stage *stage, const struct dockerfile_run *run, struc
     return sandbox && attend(stage, sandbox, output, words, err);
 }
 
+static bool append(void *context, const void *data, size_t len, struct error *err)
+{
+    return bytes_append(context, data, len, err);
+}
+
+static bool read_from_tree(const struct tree *tree, const char *path, struct bytes *out, struct error *err)
+{
+    struct tree_place place;
+
+    if (!tree_resolve(tree, tree_root(tree), path, true, &place, err))
+        return false;
+    if (place.missing[0] || place.node->is.type != TAR_FILE)
+        return true;
+    struct content *contents[] = { place.node->is.content };
+    return base_extract(contents, 1, err) && content_size(place.node->is.content, err) &&
+           content_read(place.node->is.content, append, out, err);
+}
+
+/* Whose the new files are where the disk does not say. */
+static bool command_owner(const struct stage *stage, const struct tree *tree, struct diff *diff, struct error *err)
+{
+    AUTO(bytes_release) struct bytes passwd = BYTES(ACCOUNTS_MAX);
+    AUTO(bytes_release) struct bytes group = BYTES(ACCOUNTS_MAX);
+    struct account account;
+
+    if (sandbox_has_ids(diff->mode))
+        return true;
+    if (!read_from_tree(tree, "/etc/passwd", &passwd, err) || !read_from_tree(tree, "/etc/group", &group, err) ||
+        !account_resolve(imageconfig_text(stage->config, "User"), bytes_span(&passwd), bytes_span(&group), &account,
+                         err))
+        return false;
+    diff->uid = account.uid;
+    diff->gid = account.gid;
+    return true;
+}
+
 static bool keep_changes(struct stage *stage, struct tree *tree, const struct run_mounts *mounts, const char *scratch,
                          int64_t started_s, struct error *err)
 {
     struct build *build = stage->build;
     uint32_t number = ++build->layer_number;
     const char *upper = arena_printf(build->arena, "%s/upper", scratch);
-    const struct diff diff = { .tree = tree,
-                               .upper = upper,
-                               .lowers = stage->root.lowers,
-                               .lower_count = stage->root.lower_count,
-                               .stubs = mounts->stubs,
-                               .stub_count = mounts->stub_count,
-                               .layer = number,
-                               .file_number = &build->file_number,
-                               .time_s = build->time_s,
-                               .started_s = started_s,
-                               .as_user = build->runner->mode == SANDBOX_AS_USER,
-                               .user_attributes = build->runner->mode == SANDBOX_AS_USER,
-                               .cancelled = build->options->cancelled,
-                               .context = build->options->cancelled_context };
+    struct diff diff = { .tree = tree,
+                         .upper = upper,
+                         .lowers = stage->root.lowers,
+                         .lower_count = stage->root.lower_count,
+                         .stubs = mounts->stubs,
+                         .stub_count = mounts->stub_count,
+                         .layer = number,
+                         .file_number = &build->file_number,
+                         .time_s = build->time_s,
+                         .started_s = started_s,
+                         .mode = build->runner->mode,
+                         .cancelled = build->options->cancelled,
+                         .context = build->options->cancelled_context };
 
     if (!upper)
         return error_set(err, ERROR_TOO_LARGE, "the Dockerfile is too large");
-    if (!diff_read(&diff, err) || !stage_add_layer(stage, tree, number, err))
+    if (!command_owner(stage, tree, &diff, err) || !diff_read(&diff, err) || !stage_add_layer(stage, tree, number, err))
         return false;
     diff_forget_whiteouts(tree);
     stage->root.placed = number;

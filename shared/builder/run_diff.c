@@ -80,8 +80,8 @@ static bool is_whiteout(const struct stat *is)
 static bool is_opaque(const struct diff *diff, int directory, const char *name)
 {
     char value[8];
-    const char *key = diff->user_attributes ? "user.overlay.opaque" : "trusted.overlay.opaque";
-    return attribute(directory, name, key, value, sizeof(value)) == 1 && value[0] == 'y';
+    return attribute(directory, name, sandbox_opaque_attribute(diff->mode), value, sizeof(value)) == 1 &&
+           value[0] == 'y';
 }
 
 static int by_inode(const void *a, const void *b)
@@ -131,16 +131,22 @@ static bool read_content(struct reading *reading, const struct stat *is, struct 
     return (content && content->disk.path) || error_set(err, ERROR_TOO_LARGE, "more files than fit into memory");
 }
 
-static bool read_attributes(struct reading *reading, int directory, const char *name, const struct stat *is,
-                            struct attributes *out, struct error *err)
+/* node: what was there by that name; NULL: nothing. */
+static bool read_attributes(struct reading *reading, int directory, const char *name, const struct tree_node *node,
+                            const struct stat *is, struct attributes *out, struct error *err)
 {
     const struct diff *diff = reading->diff;
     char capability[CAPABILITY_MAX];
     *out = (struct attributes){ .type = type_of(is->st_mode),
                                 .mode = is->st_mode & 07777,
-                                .uid = diff->as_user ? 0 : is->st_uid,
-                                .gid = diff->as_user ? 0 : is->st_gid,
+                                .uid = is->st_uid,
+                                .gid = is->st_gid,
                                 .mtime_s = clamp(diff, is->st_mtim.tv_sec) };
+    if (!sandbox_has_ids(diff->mode)) {
+        bool known = node && node->is.type == out->type;
+        out->uid = known ? node->is.uid : diff->uid;
+        out->gid = known ? node->is.gid : diff->gid;
+    }
     if (S_ISCHR(is->st_mode) || S_ISBLK(is->st_mode)) {
         out->device_major = major(is->st_rdev);
         out->device_minor = minor(is->st_rdev);
@@ -283,7 +289,7 @@ static bool enter(struct reading *reading, int parent, const char *name, struct 
     if (++reading->depth > DEPTH_MAX)
         return error_set(err, ERROR_INVALID, "'/%.200s...' is nested too deeply", bytes_text(&reading->path));
     AUTO(close) int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 || !read_attributes(reading, parent, name, is, &now, err))
+    if (fd < 0 || !read_attributes(reading, parent, name, node, is, &now, err))
         return fd < 0 ? failed(reading, "open", err) : false;
     bool changed = !was || !is_same(reading, parent, name, node, &now, is);
     if (!was && node)
@@ -317,7 +323,7 @@ static bool read_file(struct reading *reading, int parent, const char *name, str
     struct attributes now;
     if (!node && stub && !stub->directory && S_ISREG(is->st_mode) && is->st_size == 0)
         return unlinkat(parent, name, 0) == 0 || failed(reading, "remove", err);
-    if (!read_attributes(reading, parent, name, is, &now, err))
+    if (!read_attributes(reading, parent, name, node, is, &now, err))
         return false;
     if (is->st_nlink > 1 && !file_number(reading, is, &now.file, err))
         return false;

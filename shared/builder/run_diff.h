@@ -3,6 +3,7 @@
 #define PUSHWRIGHT_SHARED_BUILDER_RUN_DIFF_H
 
 #include "shared/builder/tree.h"
+#include "shared/sandbox/sandbox.h"
 
 struct diff_stub { /* made for a mount; not part of the layer while there is nothing in it */
     const char *path;
@@ -20,8 +21,9 @@ struct diff {
     uint64_t *file_number; /* counted up for hard links */
     int64_t time_s;        /* later times become this one, on the disk too; 0: times since started_s do */
     int64_t started_s;     /* when the command was started */
-    bool as_user;          /* one user stands for all: owners are root's */
-    bool user_attributes;  /* overlayfs wrote its marks as user.* */
+    /* Where one user stands for all, owners are those of the tree, and of what is new the command's: */
+    enum sandbox_mode mode;
+    uint32_t uid, gid;
     bool (*cancelled)(void *context);
     void *context;
 };

@@ -157,7 +157,7 @@ static bool find_source(struct preparing *at, const struct dockerfile_mount *mou
 static const char *place_source(struct preparing *at, const struct tree_node *node, struct error *err)
 {
     const struct engine_options *options = at->stage->build->options;
-    const struct place_how how = { .owners = at->runner->mode == SANDBOX_AS_ROOT,
+    const struct place_how how = { .owners = sandbox_has_ids(at->runner->mode),
                                    .all = true,
                                    .cancelled = options->cancelled,
                                    .context = options->cancelled_context };
@@ -272,11 +272,11 @@ static bool fill_cache(struct preparing *at, const struct dockerfile_mount *moun
         return false;
     if (node && !tree_is_directory(node))
         return error_set(err, ERROR_INVALID, "\"%s\" is no directory", mount->source);
-    const struct place_how how = { .owners = at->runner->mode == SANDBOX_AS_ROOT, .all = true };
+    const struct place_how how = { .owners = sandbox_has_ids(at->runner->mode), .all = true };
     if (node && !place_below(node, fresh, &how, err))
         return false;
     if (!node || mount->owner_set) {
-        if (at->runner->mode == SANDBOX_AS_ROOT && chown(fresh, mount->uid, mount->gid) < 0)
+        if (sandbox_has_ids(at->runner->mode) && chown(fresh, mount->uid, mount->gid) < 0)
             return error_set_errno(err, errno, "give the cache to user %u", mount->uid);
         if (chmod(fresh, mount->mode & 07777) < 0)
             return error_set_errno(err, errno, "set the mode of the cache");

@@ -170,7 +170,7 @@ static bool remove_existing(struct unpacking *unpacking, const char *name, struc
 
 static bool set_opaque(const struct unpacking *unpacking, int parent, const char *name, struct error *err)
 {
-    const char *attribute = unpacking->mode == SANDBOX_AS_ROOT ? "trusted.overlay.opaque" : "user.overlay.opaque";
+    const char *attribute = sandbox_opaque_attribute(unpacking->mode);
     AUTO(close) int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 || fsetxattr(fd, attribute, "y", 1, 0) < 0)
         return error_set_errno(err, errno, "mark directory '%.200s' as hiding what is below", name);
@@ -217,7 +217,7 @@ static bool remember_directory(struct unpacking *unpacking, const char *path, co
 static bool set_owner(const struct unpacking *unpacking, const char *name, const struct tar_entry *entry,
                       struct error *err)
 {
-    if (unpacking->mode != SANDBOX_AS_ROOT)
+    if (!sandbox_has_ids(unpacking->mode))
         return true;
     return fchownat(unpacking->parent, name, entry->uid, entry->gid, AT_SYMLINK_NOFOLLOW) == 0 ||
            error_set_errno(err, errno, "give '%.200s' to user %u", name, entry->uid);
@@ -318,7 +318,7 @@ static bool put_entry(struct unpacking *unpacking, const char *path, const char 
 {
     if (entry->type == TAR_DIRECTORY)
         return put_directory(unpacking, path, name, entry, err);
-    if ((entry->type == TAR_CHARACTER || entry->type == TAR_BLOCK) && unpacking->mode != SANDBOX_AS_ROOT)
+    if ((entry->type == TAR_CHARACTER || entry->type == TAR_BLOCK) && !sandbox_has_ids(unpacking->mode))
         return true;
     if (entry->type == TAR_FILE)
         return put_file(unpacking, path, name, entry, err);
@@ -393,7 +393,7 @@ static bool on_entry_end(void *context, struct error *err)
     AUTO(close) int fd = unpacking->file;
     unpacking->file = -1;
     const struct tar_entry *entry = &unpacking->entry;
-    if (unpacking->mode == SANDBOX_AS_ROOT && fchown(fd, entry->uid, entry->gid) < 0)
+    if (sandbox_has_ids(unpacking->mode) && fchown(fd, entry->uid, entry->gid) < 0)
         return error_set_errno(err, errno, "give a file to user %u", entry->uid);
     const struct timespec times[2] = { { .tv_sec = entry->mtime_s }, { .tv_sec = entry->mtime_s } };
     if (fchmod(fd, (mode_t)(entry->mode & 07777)) < 0 || futimens(fd, times) < 0)

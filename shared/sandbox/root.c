@@ -61,14 +61,14 @@ static bool overlay_mount(const struct sandbox_spec *spec, const char *lower, in
 {
     char options[4096]; /* a page is what mount(2) takes */
     int upper = -1, work = -1;
-    bool as_user = spec->mode == SANDBOX_AS_USER;
+    bool in_user_namespace = spec->mode != SANDBOX_AS_ROOT;
     unsigned long flags = MS_NODEV | (spec->step ? 0 : MS_NOSUID);
     size_t ways = spec->step ? 2 : 1;
     if (!scratch_directory(scratch, "upper", &upper, err) || !scratch_directory(scratch, "work", &work, err))
         return false;
     for (size_t i = 0; i < ways; i++) {
         int n = snprintf(options, sizeof options, "%s,upperdir=/proc/self/fd/%d,workdir=/proc/self/fd/%d%s%s", lower,
-                         upper, work, as_user ? ",userxattr" : "", spec->step ? step_options[i] : "");
+                         upper, work, in_user_namespace ? ",userxattr" : "", spec->step ? step_options[i] : "");
         if (n < 0 || (size_t)n >= sizeof options)
             return error_set(err, ERROR_TOO_LARGE, "the layers are too many for one mount");
         if (mount("overlay", target, "overlay", flags, options) == 0)
@@ -196,6 +196,36 @@ static bool furnish(const int *trees, struct error *err)
     return true;
 }
 
+/* ---- what a user namespace may not mount anew ---- */
+
+/* In a container whose own /proc is covered in parts the kernel lets nobody mount another one: then that one is seen, too little
+ * for us to do harm with. The same for /sys, which belongs to whoever owns the network. */
+struct kernel_trees {
+    int proc, sys;
+};
+
+static int whole_tree(const char *path)
+{
+    return (int)syscall(SYS_open_tree, AT_FDCWD, path,
+                        OPEN_TREE_CLONE_FLAG | (unsigned)O_CLOEXEC | (unsigned)OPEN_TREE_RECURSIVE);
+}
+
+static bool place_whole(int tree, const char *target)
+{
+    return tree >= 0 && syscall(SYS_move_mount, tree, "", AT_FDCWD, target, MOVE_MOUNT_FROM_EMPTY_PATH) == 0;
+}
+
+static bool place_kernel_trees(const struct kernel_trees *trees, struct error *err)
+{
+    if (access("/sys/kernel", F_OK) < 0)
+        place_whole(trees->sys, "/sys");
+    if (!root_make_directory("/proc", err))
+        return false;
+    if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) == 0)
+        return umount2("/proc", MNT_DETACH) == 0 || error_set_errno(err, errno, "unmount /proc");
+    return place_whole(trees->proc, "/proc") || error_set_errno(err, errno, "mount /proc");
+}
+
 /* ---- what a step is given ---- */
 
 enum { STEP_MOUNTS_MAX = 256 };
@@ -310,11 +340,15 @@ bool root_enter(const struct plan *plan, struct error *err)
 {
     char target[64];
     int trees[DEVICES], given[STEP_MOUNTS_MAX];
+    bool in_user_namespace = plan->spec->mode != SANDBOX_AS_ROOT;
+    struct kernel_trees kernel = { -1, -1 };
     const struct sandbox_step *step = plan->spec->step;
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return error_set_errno(err, errno, "make mounts private");
     for (size_t i = 0; i < DEVICES; i++)
         trees[i] = (int)syscall(SYS_open_tree, AT_FDCWD, devices[i].path, OPEN_TREE_CLONE_FLAG | O_CLOEXEC);
+    if (in_user_namespace)
+        kernel = (struct kernel_trees){ whole_tree("/proc"), whole_tree("/sys") };
     if ((step && !take_trees(step, given, err)) || !stack_layers(plan->spec, target, sizeof target, err))
         return false;
     /* The directory is looked up again, below its name in the scratch directory: only now it is the mounted one. */
@@ -327,7 +361,7 @@ bool root_enter(const struct plan *plan, struct error *err)
     if (chdir("/") < 0)
         return error_set_errno(err, errno, "enter '/'");
     umask(0);
-    bool done = furnish(trees, err);
+    bool done = furnish(trees, err) && (!in_user_namespace || place_kernel_trees(&kernel, err));
     umask(022);
     return done && (!step || place_trees(step, given, err));
 }
@@ -360,7 +394,7 @@ bool root_mount_proc(struct error *err)
     static const char *const frozen[] = { "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger" };
     if (!root_make_directory("/proc", err))
         return false;
-    if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
+    if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0 && access("/proc/self", F_OK) < 0)
         return error_set_errno(err, errno, "mount /proc");
     sysctl_write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"); /* as Docker does: port 80 for every user */
     for (size_t i = 0; i < sizeof masked / sizeof masked[0]; i++)

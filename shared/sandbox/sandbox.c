@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 
 struct sandbox {
     int process; /* pidfd of the supervisor */
@@ -43,6 +44,26 @@ static bool map_user(pid_t pid, struct error *err)
            write_map(pid, "gid_map", gid_map, err);
 }
 
+/* "INSIDE OUTSIDE COUNT" of each range that is mapped here, as "INSIDE INSIDE COUNT". */
+static bool map_same(pid_t pid, const char *file, struct error *err)
+{
+    char path[64], map[4096];
+    size_t len = 0;
+    unsigned long inside, outside, count;
+    snprintf(path, sizeof path, "/proc/self/%s", file);
+    AUTO(fclose) FILE *own = fopen(path, "re");
+    while (own && len + 64 < sizeof map && fscanf(own, "%lu %lu %lu", &inside, &outside, &count) == 3)
+        len += (size_t)snprintf(map + len, sizeof map - len, "%lu %lu %lu\n", inside, inside, count);
+    if (len == 0)
+        return error_set_errno(err, errno, "read '%s'", path);
+    return write_map(pid, file, map, err);
+}
+
+static bool map_ids(pid_t pid, struct error *err)
+{
+    return map_same(pid, "uid_map", err) && map_same(pid, "gid_map", err);
+}
+
 /* A raw clone, because fork() has no room for flags: the child must not touch what libc's locks guard. It ends without a signal:
  * SIGCHLD would interrupt calls of threads that have nothing to do with it, and wait(2) of others does not see it either. */
 static pid_t clone_inside(const struct plan *plan, enum sandbox_mode mode, inside_fn *inside, int channel, int *pidfd)
@@ -50,7 +71,7 @@ static pid_t clone_inside(const struct plan *plan, enum sandbox_mode mode, insid
     unsigned long flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
     if (!plan || !plan->spec->step || !plan->spec->step->network)
         flags |= CLONE_NEWNET;
-    if (mode == SANDBOX_AS_USER)
+    if (mode != SANDBOX_AS_ROOT)
         flags |= CLONE_NEWUSER;
     pid_t pid = (pid_t)syscall(SYS_clone, flags | CLONE_PIDFD_FLAG, 0UL, pidfd, 0UL, 0UL);
     if (pid == 0)
@@ -85,9 +106,9 @@ static struct sandbox *sandbox_begin(const struct plan *plan, enum sandbox_mode 
     }
     *sandbox = (struct sandbox){ .process = process, .channel = ours };
     ours = -1;
-    if (mode == SANDBOX_AS_USER && !map_user(pid, err))
+    if ((mode == SANDBOX_AS_USER && !map_user(pid, err)) || (mode == SANDBOX_WITH_IDS && !map_ids(pid, err)))
         return NULL;
-    message_send(sandbox->channel, &(struct message){ .kind = ORDER_GO },
+    message_send(sandbox->channel, &(struct message){ .kind = ORDER_GO, .value = (int)mode },
                  -1); /* a child that died says so by its end */
     return TAKE(sandbox);
 }
@@ -205,6 +226,7 @@ const char *sandbox_mode_text(enum sandbox_mode mode)
 {
     static const char *const texts[] = {
         [SANDBOX_AS_ROOT] = "programs run in namespaces of their own, with the users of their images",
+        [SANDBOX_WITH_IDS] = "programs run in user namespaces, with the users of their images",
         [SANDBOX_AS_USER] = "programs run in user namespaces: every user of an image is this user outside",
     };
     return texts[mode];
@@ -218,17 +240,20 @@ static _Noreturn void trial_main(const struct plan *plan, int channel)
     int fd;
     if (message_receive(channel, &message, &fd, 0) != 1)
         _exit(1);
-    const char *step = NULL;
+    bool as_root = message.value == SANDBOX_AS_ROOT;
+    const char *step = NULL, *options = as_root ? "lowerdir=/proc/a,upperdir=/proc/b,workdir=/proc/c"
+                                                : "lowerdir=/proc/a,upperdir=/proc/b,workdir=/proc/c,userxattr";
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         step = "make mounts private";
-    else if (mount("proc", "/proc", "proc", 0, NULL) < 0)
+    else if (as_root && mount("proc", "/proc", "proc", 0, NULL) < 0)
         step = "mount /proc";
     else if (mount("tmpfs", "/proc", "tmpfs", 0, NULL) < 0) /* a directory that every machine has */
         step = "mount a file system in memory";
     else if (mkdir("/proc/a", 0755) < 0 || mkdir("/proc/b", 0755) < 0 || mkdir("/proc/c", 0755) < 0 ||
-             mkdir("/proc/d", 0755) < 0 ||
-             mount("overlay", "/proc/d", "overlay", 0, "lowerdir=/proc/a,upperdir=/proc/b,workdir=/proc/c") < 0)
+             mkdir("/proc/d", 0755) < 0 || mount("overlay", "/proc/d", "overlay", 0, options) < 0)
         step = "stack directories with overlayfs";
+    else if (as_root && setxattr("/proc/a", sandbox_opaque_attribute(SANDBOX_AS_ROOT), "y", 1, 0) < 0)
+        step = "mark directories for overlayfs"; /* root of a user namespace only */
     message.kind = step ? SANDBOX_FAILED : SANDBOX_STARTED;
     message.value = errno;
     if (step)
@@ -256,6 +281,10 @@ bool sandbox_probe(enum sandbox_mode *mode, struct error *err)
     struct error reason = { 0 };
     if (geteuid() == 0 && trial(SANDBOX_AS_ROOT, &reason)) {
         *mode = SANDBOX_AS_ROOT;
+        return true;
+    }
+    if (geteuid() == 0 && trial(SANDBOX_WITH_IDS, &reason)) {
+        *mode = SANDBOX_WITH_IDS;
         return true;
     }
     if (trial(SANDBOX_AS_USER, &reason)) {

@@ -2,9 +2,9 @@
  * what Docker leaves a container by default: its capability set, a seccomp filter, no new privileges, no file descriptor
  * and no environment variable of ours.
  *
- * Two modes, told apart once by sandbox_probe(): as root, and as an ordinary user in a user namespace in which that one
- * user is mapped and changes of identity are answered with success without effect, so that images which start as root and
- * hand on to a service user run unchanged. Needs Linux 5.11.
+ * Three modes, told apart once by sandbox_probe(): as root; as a root that may not mount, such as a container's, in a user namespace
+ * with the same ids; and as an ordinary user in a user namespace in which that one user is mapped and changes of identity are answered
+ * with success without effect, so that images which start as root and hand on to a service user run unchanged. Needs Linux 5.11.
  *
  * Inside, a small supervisor of ours is the init of an outer process namespace, and the program is process 1 of an inner
  * one, as it would be in a container elsewhere. When the thread that started the sandbox ends, or its process is killed, the
@@ -22,13 +22,29 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum sandbox_mode { SANDBOX_AS_ROOT, SANDBOX_AS_USER };
+enum sandbox_mode {
+    SANDBOX_AS_ROOT, /* no user namespace */
+    SANDBOX_WITH_IDS, /* a user namespace with the ids of ours: root of a container that may not mount, or of a user namespace */
+    SANDBOX_AS_USER, /* one in which only our user is mapped */
+};
 
 enum { SANDBOX_LOWERS_MAX = 128, SANDBOX_TEXT_MAX = 400 };
 
 /* What this machine allows, found by trying. ERROR_UNSUPPORTED names what is missing and what would help. */
 bool sandbox_probe(enum sandbox_mode *mode, struct error *err);
 const char *sandbox_mode_text(enum sandbox_mode mode); /* one sentence for people */
+
+/* Are files given to the users of an image? */
+static inline bool sandbox_has_ids(enum sandbox_mode mode)
+{
+    return mode != SANDBOX_AS_USER;
+}
+
+/* What overlayfs calls its mark on a directory that hides those below. */
+static inline const char *sandbox_opaque_attribute(enum sandbox_mode mode)
+{
+    return mode == SANDBOX_AS_ROOT ? "trusted.overlay.opaque" : "user.overlay.opaque";
+}
 
 /* Something laid into the root directory of a build's step. */
 struct sandbox_mount {

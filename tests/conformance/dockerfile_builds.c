@@ -66,6 +66,14 @@ static bool publish(const struct json *request, const struct registry_options *r
     return publication && publication_upload(publication, err) && publication_tag(publication, err);
 }
 
+/* With SAY in the environment, what a RUN prints is seen. */
+static void say(void *context, const char *line)
+{
+    (void)context;
+    if (getenv("SAY"))
+        fprintf(stderr, "%s\n", line);
+}
+
 static bool build(struct arena *arena, const char *line, struct error *err)
 {
     const struct json *request = json_parse(arena, span_of(line), err);
@@ -76,7 +84,8 @@ static bool build(struct arena *arena, const char *line, struct error *err)
                                       .target = json_get_string(request, "target"),
                                       .registries = &registries,
                                       .cache_directory = json_get_string(request, "cache"),
-                                      .allow_private = true };
+                                      .allow_private = true,
+                                      .run = { .said = say } };
 
     if (!request || !read_args(arena, json_get(request, "args"), &options.args, err) ||
         !read_secrets(arena, json_get(request, "secrets"), &options.run, err) ||
