@@ -302,9 +302,8 @@ static bool is_slow(const struct connection *connection, int64_t age_ms)
 /* Does it hold memory that others wait for, without getting on? */
 static bool is_in_the_way(const struct connection *connection, int64_t age_ms)
 {
-    const struct exchange *exchange = connection->exchange;
-    return exchange->charged > (age_ms < BODY_GRACE_MS ? SMALL_BODY : 0) &&
-           clock_monotonic_ms() - exchange->marked_ms >= WAITED_FOR_MS;
+    (void)age_ms;
+    return clock_monotonic_ms() - connection->exchange->marked_ms >= WAITED_FOR_MS;
 }
 
 static bool holds_a_long_head(const struct connection *connection, int64_t age_ms)

@@ -129,10 +129,10 @@ size_t server_memory_for(const struct server *server, uint64_t size)
     return size <= SMALL_BODY ? shared : shared - shared / SMALL_BODIES_SHARE;
 }
 
-/* What is announced to be large is so from its first byte on. */
-static uint64_t size_of(const struct message *message, size_t more)
+/* What is announced to be large is so from its first byte on, and so is what is not announced. */
+static uint64_t size_of(const struct message *message)
 {
-    return message->chunked ? message->body.capacity + more : message->content_length;
+    return message->chunked ? UINT64_MAX : message->content_length;
 }
 
 static bool privilege_locked(struct server *server, struct connection *connection)
@@ -150,7 +150,7 @@ static void resume_starved_locked(struct server *server)
     struct connection *next;
     for (struct connection *connection = server->lists[CONNECTION_STARVED].first; connection; connection = next) {
         next = connection->next;
-        bool fits = server->memory_used < server_memory_for(server, size_of(&connection->exchange->message, 0));
+        bool fits = server->memory_used < server_memory_for(server, size_of(&connection->exchange->message));
         if (connection->claimed || (!fits && !privilege_locked(server, connection)))
             continue;
         connection_move_locked(server, connection, CONNECTION_BODY);
@@ -173,7 +173,7 @@ static bool charge(struct server *server, struct connection *connection)
 {
     struct exchange *exchange = connection->exchange;
     const struct message *message = &exchange->message;
-    size_t held = message->body.capacity + (message->head.capacity > HEAD_USUAL ? message->head.capacity : 0);
+    size_t held = message->body.capacity + (message->head.len > HEAD_USUAL ? message->head.capacity : 0);
     if (held == exchange->charged)
         return true;
     server_lock(server);
@@ -181,7 +181,10 @@ static bool charge(struct server *server, struct connection *connection)
     if (!is_privileged)
         server->memory_used += held - exchange->charged;
     exchange->charged = held;
-    bool fits = is_privileged || server->memory_used <= server_memory_for(server, size_of(message, 0));
+    /* What is complete is soon over: it may take what is kept free. */
+    size_t most =
+        message->state == MESSAGE_COMPLETE ? server->options.memory_max : server_memory_for(server, size_of(message));
+    bool fits = is_privileged || server->memory_used <= most;
     server_unlock(server);
     return fits;
 }
@@ -404,7 +407,7 @@ static bool feed_pending(struct server *server, struct connection *connection, c
  * memory of others. */
 static bool may_grow(struct server *server, struct connection *connection, size_t more)
 {
-    size_t most = server_memory_for(server, size_of(&connection->exchange->message, more));
+    size_t most = server_memory_for(server, size_of(&connection->exchange->message));
     server_lock(server);
     bool fits = more <= most && server->memory_used <= most - more;
     if (fits) {

@@ -47,7 +47,7 @@ enum {
     BODY_GRACE_MS = 10 * 1000, /* then a body must have come with at least: */
     BODY_BYTES_PER_SECOND = 1024,
     ACCEPT_PAUSE_MS = 100, /* when the system has no descriptor left */
-    /* While others wait for memory, a body larger than a small one must bring so much in so long. */
+    /* While others wait for memory, a body must bring so much in so long. */
     WAITED_FOR_MS = 2000,
     WAITED_FOR_BYTES = 1024 * 1024,
     SMALL_BODY = 256 * 1024,
