@@ -17,7 +17,8 @@ struct line {
     int64_t deadline_ms;
     void (*done)(void *context, bool all);
     void *context;
-    struct line *next; /* idle one */
+    bool outgoing;     /* ready to be sent */
+    struct line *next; /* idle or outgoing one */
 };
 
 struct courier {
@@ -26,6 +27,7 @@ struct courier {
     struct line lines[COURIER_CALLS_MAX];
     size_t line_count;
     struct line *idle; /* used last, first: the others are left for the sink to close */
+    struct line *outgoing, *outgoing_last;
 };
 
 struct courier *courier_new(struct sink *sink, struct server *server, struct error *err)
@@ -126,24 +128,32 @@ static void give_up(struct line *line)
     leave(line, false);
 }
 
-static enum sink_progress begin(struct line *line)
+static void begin(struct line *line)
 {
+    struct courier *courier = line->courier;
     struct call *call = line->call;
-    int64_t limit = sink_attempt_ms(line->courier->sink), left = call_delivery_ms(call);
+    int64_t limit = sink_attempt_ms(courier->sink), left = call_delivery_ms(call);
     line->deadline_ms = clock_monotonic_ms() + (left < limit ? left : limit);
-    server_set_alarm(line->courier->server, line->deadline_ms);
-    return sink_post_begin(line->post, &call->undelivered->event);
+    server_set_alarm(courier->server, line->deadline_ms);
+    if (!sink_post_begin(line->post, &call->undelivered->event)) {
+        give_up(line);
+        return;
+    }
+    line->outgoing = true;
+    line->next = NULL;
+    *(courier->outgoing_last ? &courier->outgoing_last->next : &courier->outgoing) = line;
+    courier->outgoing_last = line;
 }
 
 static void proceed(struct line *line, enum sink_progress progress)
 {
-    while (progress == SINK_ACCEPTED) {
+    if (progress == SINK_ACCEPTED) {
         call_accepted(line->call, sink_post_status(line->post));
-        if (!line->call->undelivered) {
+        if (line->call->undelivered)
+            begin(line);
+        else
             leave(line, true);
-            return;
-        }
-        progress = begin(line);
+        return;
     }
     if (progress != SINK_FAILED && !watch(line, progress == SINK_WRITES)) {
         sink_post_expire(line->post);
@@ -151,6 +161,17 @@ static void proceed(struct line *line, enum sink_progress progress)
     }
     if (progress == SINK_FAILED)
         give_up(line);
+}
+
+void courier_flush(struct courier *courier)
+{
+    for (struct line *line; (line = courier->outgoing) != NULL;) {
+        courier->outgoing = line->next;
+        if (!courier->outgoing)
+            courier->outgoing_last = NULL;
+        line->outgoing = false;
+        proceed(line, sink_post_continue(line->post));
+    }
 }
 
 /* An idle connection has nothing to say: the sink closes it. */
@@ -175,14 +196,14 @@ void courier_send(struct courier *courier, struct call *call, void (*done)(void 
     line->call = call;
     line->done = done;
     line->context = context;
-    proceed(line, begin(line));
+    begin(line);
 }
 
 void courier_expire(struct courier *courier, int64_t now_ms)
 {
     for (size_t i = 0; i < courier->line_count; i++) {
         struct line *line = &courier->lines[i];
-        if (!line->call)
+        if (!line->call || line->outgoing)
             continue;
         if (now_ms >= line->deadline_ms) {
             sink_post_expire(line->post);

@@ -20,6 +20,9 @@ struct courier *courier_new(struct sink *sink, struct server *server, struct err
 void courier_free(struct courier *courier);
 AUTO_FREE(struct courier, courier_free)
 
+/* Everything that is ready is sent by courier_flush(): who gets several messages in a row is woken once. */
+void courier_flush(struct courier *courier);
+
 /* Deliver what the call has queued. `done` is called once, perhaps before this returns: all were accepted, or not, and then the call knows which
  * is the next and what became of its first attempt. At most COURIER_CALLS_MAX calls may be under way. */
 void courier_send(struct courier *courier, struct call *call, void (*done)(void *context, bool all), void *context);

@@ -259,6 +259,12 @@ static void alarm_rings(void *context, int64_t now_ms)
     courier_expire(serving->courier, now_ms);
 }
 
+static void flush(void *context)
+{
+    const struct serving *serving = context;
+    courier_flush(serving->courier);
+}
+
 /* Answered whatever the handlers are doing. */
 static bool answer(void *context, const struct request *request, struct reply *reply)
 {
@@ -314,6 +320,7 @@ bool serve_run(struct shim *shim, const char *listen, struct error *err)
         .begin = at_once ? begin : NULL,
         .resume = resume,
         .alarm = alarm_rings,
+        .flush = at_once ? flush : NULL,
         .answer = answer,
         .finished = finished,
         .ready = ready,

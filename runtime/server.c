@@ -83,6 +83,7 @@ struct server *server_new(const struct server_options *options, struct error *er
     server->listen_fd = server->epoll_fd = server->loop_fd = server->work_fd = server->kick_fd = server->wake_fd = -1;
     server->first_free = SLOT_NONE;
     server->alarm_ms = INT64_MAX;
+    server->answered_end = &server->answered;
     server->covering = options->begin != NULL;
     pthread_mutex_init(&server->lock, NULL);
     server->options = *options;
@@ -519,6 +520,9 @@ bool server_run(struct server *server, struct error *err)
     int64_t now = clock_monotonic_ms(), drain_end = 0;
     while (!server->draining || (open_connections(server) > 0 && now < drain_end)) {
         struct epoll_event events[EVENTS_A_ROUND];
+        if (server->options.flush)
+            server->options.flush(server->options.context);
+        connection_flush(server);
         int count = cover(server)
                         ? epoll_wait(server->loop_fd, events, EVENTS_A_ROUND, timeout_ms(server, now, drain_end))
                         : -1;

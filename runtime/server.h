@@ -41,6 +41,8 @@ struct server_options {
     enum begun (*begin)(void *context, const struct request *request, struct reply *reply, struct parked *parked);
     /* In a worker thread: what server_hand_over() was given. */
     void (*resume)(void *context, void *work, struct reply *reply);
+    /* In the thread of server_run, each time before it waits. */
+    void (*flush)(void *context);
     /* In the thread of server_run, once the time that server_set_alarm() named has come. */
     void (*alarm)(void *context, int64_t now_ms);
     /* In any of the server's threads, must not block: a request that is answered at once, however busy the workers are

@@ -262,12 +262,37 @@ static bool has_more_input(const struct connection *connection)
     return connection->pending || recv(connection->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
 }
 
-void connection_respond(struct server *server, struct connection *connection)
+static void render(struct server *server, struct connection *connection)
 {
     struct exchange *exchange = connection->exchange;
     exchange->close_after = !exchange->message.keep_alive || (server_stopping(server) && !has_more_input(connection));
     exchange_render(exchange);
+}
+
+void connection_respond(struct server *server, struct connection *connection)
+{
+    render(server, connection);
     connection_write(server, connection);
+}
+
+/* By the thread of server_run, which writes all answers of a round together: a peer that gets several is woken once. */
+static void respond_soon(struct server *server, struct connection *connection)
+{
+    render(server, connection);
+    connection->next_answered = NULL;
+    *server->answered_end = connection;
+    server->answered_end = &connection->next_answered;
+}
+
+void connection_flush(struct server *server)
+{
+    struct connection *connection = TAKE(server->answered);
+    server->answered_end = &server->answered;
+    while (connection) {
+        struct connection *next = connection->next_answered;
+        connection_write(server, connection);
+        connection = next;
+    }
 }
 
 void connection_refuse(struct server *server, struct connection *connection, int status, const char *reason)
@@ -290,13 +315,13 @@ static bool begin(struct server *server, struct connection *connection)
     enum begun begun =
         options->begin(options->context, &exchange->message.request, &exchange->reply, (struct parked *)connection);
     if (begun == BEGUN_DONE)
-        connection_respond(server, connection);
+        respond_soon(server, connection);
     return begun != BEGUN_NOT;
 }
 
 void server_answer(struct server *server, struct parked *parked)
 {
-    connection_respond(server, (struct connection *)parked);
+    respond_soon(server, (struct connection *)parked);
 }
 
 void server_hand_over(struct server *server, struct parked *parked, void *work)

@@ -83,6 +83,7 @@ struct connection {
     struct exchange *exchange;
     char *pending; /* what came behind the request that is being served */
     size_t pending_len;
+    struct connection *next_answered;
 };
 
 struct connection_list {
@@ -151,7 +152,8 @@ struct server {
     int64_t look_ms;         /* [lock] when time limits are looked at next */
     int64_t alarm_ms;        /* of options.alarm */
     struct watch watches[SERVER_WATCHES_MAX];
-    int64_t slow_check_ms; /* when bodies are looked at for their speed next */
+    struct connection *answered, **answered_end; /* rendered, written before the next wait */
+    int64_t slow_check_ms;                       /* when bodies are looked at for their speed next */
     unsigned port;
     char *unix_path;
     char *scratch; /* of the thread of server_run */
@@ -199,6 +201,7 @@ struct connection *connection_claim(struct server *server, uint64_t event);
 void connection_react(struct server *server, struct connection *connection, const struct hands *hands);
 void connection_read(struct server *server, struct connection *connection, const struct hands *hands);
 void connection_respond(struct server *server, struct connection *connection);
+void connection_flush(struct server *server); /* the answers that were put off */
 void connection_refuse(struct server *server, struct connection *connection, int status, const char *reason);
 void connection_close(struct server *server, struct connection *connection);
 

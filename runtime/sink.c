@@ -562,15 +562,17 @@ static enum sink_progress settle(struct sink_post *post, enum wire_progress prog
     return good ? SINK_ACCEPTED : SINK_FAILED;
 }
 
-enum sink_progress sink_post_begin(struct sink_post *post, const struct event *event)
+bool sink_post_begin(struct sink_post *post, const struct event *event)
 {
     struct error *err = &post->failure.err;
     post->failure = (struct sink_failure){ 0 };
     post->tried = find_address(post);
-    if (!post->tried || !write_lines(&post->lines, event, err))
-        return settle(post, WIRE_FAILED);
-    return settle(post, wire_begin(post->wire, bytes_span(&post->lines), event->data.data ? event->data : SPAN(""),
-                                   ANSWER_MAX, &post->response, err));
+    if (post->tried && write_lines(&post->lines, event, err) &&
+        wire_begin(post->wire, bytes_span(&post->lines), event->data.data ? event->data : SPAN(""), ANSWER_MAX,
+                   &post->response, err) != WIRE_FAILED)
+        return true;
+    settle(post, WIRE_FAILED);
+    return false;
 }
 
 enum sink_progress sink_post_continue(struct sink_post *post)

@@ -60,7 +60,7 @@ bool sink_takes_posts(const struct sink *sink);
 struct sink_post *sink_post_new(struct sink *sink, struct error *err);
 void sink_post_free(struct sink_post *post);
 AUTO_FREE(struct sink_post, sink_post_free)
-enum sink_progress sink_post_begin(struct sink_post *post, const struct event *event);
+bool sink_post_begin(struct sink_post *post, const struct event *event); /* ready to be sent; false: SINK_FAILED */
 enum sink_progress sink_post_continue(struct sink_post *post);
 void sink_post_expire(struct sink_post *post); /* the attempt's time is up: it has failed */
 void sink_post_disconnect(struct sink_post *post);

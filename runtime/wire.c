@@ -599,7 +599,7 @@ enum wire_progress wire_begin(struct wire *wire, struct span header_lines, struc
     if (!begin_head(wire, "POST", body.len, err) || !bytes_append_span(&x->head, header_lines, err) ||
         !bytes_append(&x->head, "\r\n", 2, err) || (!x->kept && !connect_at_once(wire, err)))
         return WIRE_FAILED;
-    return send_now(wire);
+    return WIRE_WRITES;
 }
 
 enum wire_progress wire_continue(struct wire *wire)

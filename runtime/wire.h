@@ -44,8 +44,8 @@ enum wire_progress {
     WIRE_FAILED,   /* as when wire_call() returns false; the connection is closed */
 };
 
-/* Post the body with the header lines ("Name: value\r\n"...). The address must be known or the connection open; body, response and err must
- * last until the exchange is over. Sent again on a new connection as wire_call() does. */
+/* Make ready to post the body with the header lines ("Name: value\r\n"...); wire_continue() sends. The address must be known or the connection
+ * open; body, response and err must last until the exchange is over. Sent again on a new connection as wire_call() does. */
 enum wire_progress wire_begin(struct wire *wire, struct span header_lines, struct span body, size_t body_max,
                               struct http_response *response, struct error *err);
 enum wire_progress wire_continue(struct wire *wire);
