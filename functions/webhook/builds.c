@@ -116,8 +116,7 @@ static const char *why_undecided(struct arena *arena, const struct config_build 
 }
 
 /* NULL: build it; else why not. */
-static const char *why_not(struct arena *arena, const struct config_build *build, const struct change *change,
-                           struct span json)
+static const char *why_not(struct arena *arena, const struct config_build *build, const struct change *change)
 {
     struct error failed = { 0 };
     bool wanted = false, touches = true;
@@ -132,7 +131,7 @@ static const char *why_not(struct arena *arena, const struct config_build *build
                             change->is_tag ? "tag" : "branch", change->name);
     if (build->honour_skip && skip_is_asked(change->message))
         return "the head commit's message asks to skip builds";
-    if (build->paths && !push_touches(json, change, build->paths, &touches, &failed))
+    if (build->paths && !push_touches(change, build->paths, &touches, &failed))
         return why_undecided(arena, build, &failed);
     return touches ? NULL : arena_printf(arena, "no changed path is one of build '%s'", build->name);
 }
@@ -238,7 +237,7 @@ static bool is_about(const struct config_build *build, const struct config_sourc
 }
 
 bool builds_for_push(struct call *call, const struct config_source *source, const struct change *change,
-                     struct span json, struct verdict *verdict, struct error *err)
+                     struct verdict *verdict, struct error *err)
 {
     const struct webhook_state *state = call_state(call);
     const struct wish wish = wish_of(change);
@@ -248,7 +247,7 @@ bool builds_for_push(struct call *call, const struct config_source *source, cons
         const struct config_build *build = &state->config->builds[i];
         if (!is_about(build, source, change))
             continue;
-        const char *reason = why_not(call_arena(call), build, change, json);
+        const char *reason = why_not(call_arena(call), build, change);
         if (reason ? !note_skip(call, build, change, reason, verdict, err) : !emit_queued(call, build, &wish, err))
             return false;
         verdict->queued += !reason;

@@ -23,7 +23,8 @@ struct change {
     const char *message;        /* of the head commit, its first MESSAGE_MAX bytes at most; NULL: not told */
     const char *sender;
     int64_t commits;      /* in the push, as told */
-    bool list_complete;   /* the body lists all of them */
+    struct span list;     /* the array of commits as it stands in the body; absent: none */
+    bool list_complete;   /* it holds all of them */
     int64_t pushed_ms;    /* when, if the host says it; 0: not */
     int64_t commit_ms;    /* the head commit's time; 0: not told */
     const char *delivery; /* overrides the delivery's id where a host tells one thing twice; NULL: not */

@@ -24,6 +24,7 @@ enum field {
     SENDER,
     TOTAL,
     EVENT_NAME,
+    LIST,
     COMMIT,
     COMMIT_ID,
     COMMIT_MESSAGE,
@@ -50,6 +51,7 @@ static const struct json_path github_paths[] = {
     { "repository.html_url", URL },
     { "repository.pushed_at", PUSHED_AT },
     { "sender.login", SENDER },
+    { "commits", LIST },
     { "commits[]", COMMIT },
 };
 
@@ -63,6 +65,7 @@ static const struct json_path gitlab_paths[] = {
     { "project.web_url", URL },
     { "user_username", SENDER },
     { "total_commits_count", TOTAL },
+    { "commits", LIST },
     { "commits[]", COMMIT },
 };
 
@@ -79,14 +82,16 @@ static const struct json_path gitea_paths[] = {
     { "repository.html_url", URL },
     { "sender.login", SENDER },
     { "total_commits", TOTAL },
+    { "commits", LIST },
     { "commits[]", COMMIT },
 };
 
+/* Within the list. */
 static const struct json_path commit_paths[] = {
-    { "commits[].id", COMMIT_ID },
-    { "commits[].message", COMMIT_MESSAGE },
-    { "commits[].timestamp", COMMIT_TIME },
-    { "commits[]", COMMIT },
+    { "[].id", COMMIT_ID },
+    { "[].message", COMMIT_MESSAGE },
+    { "[].timestamp", COMMIT_TIME },
+    { "[]", COMMIT },
 };
 
 /* What a body holds of interest, before it is understood. */
@@ -95,6 +100,7 @@ struct push_facts {
     const char *text[FIELDS];
     int64_t number[FIELDS]; /* -1: absent */
     int64_t commits;
+    struct span list;
     bool forced;
 };
 
@@ -174,6 +180,8 @@ static bool keep(void *context, int field, enum json_type type, struct span raw,
     (void)index;
     if (field == COMMIT)
         f->commits++;
+    else if (field == LIST)
+        f->list = type == JSON_ARRAY ? raw : (struct span){ NULL, 0 };
     else if (type == JSON_STRING)
         return keep_text(f, field, raw, err);
     else if (type == JSON_NUMBER)
@@ -249,6 +257,7 @@ static bool read_commit(enum source_kind kind, const struct push_facts *f, struc
 static void read_commit_list(enum source_kind kind, const struct push_facts *f, struct change *out)
 {
     int64_t total = f->number[TOTAL];
+    out->list = f->list;
     out->commits = total >= 0 ? total : f->commits;
     bool all_listed = kind == SOURCE_GITHUB ? f->commits < GITHUB_COMMITS_MAX : total == f->commits;
     /* A new branch lists what is new to the repository, a forced push what the branch had not: neither is "what changed". */
@@ -291,14 +300,14 @@ static bool keep_head(void *context, int field, enum json_type type, struct span
     return true;
 }
 
-static bool read_head(struct arena *arena, struct span json, struct change *out, struct error *err)
+static bool read_head(struct arena *arena, struct change *out, struct error *err)
 {
     struct head head = { .arena = arena, .change = out };
-    return json_scan(json, commit_paths, sizeof commit_paths / sizeof commit_paths[0], keep_head, &head, err);
+    return json_scan(out->list, commit_paths, sizeof commit_paths / sizeof commit_paths[0], keep_head, &head, err);
 }
 
-static bool understand(struct arena *arena, enum source_kind kind, struct span json, const struct push_facts *f,
-                       struct change *out, struct error *err)
+static bool understand(struct arena *arena, enum source_kind kind, const struct push_facts *f, struct change *out,
+                       struct error *err)
 {
     if (!read_repository(arena, f, out, err) || !read_ref(arena, f, out, err) || out->ignored)
         return out->ignored != NULL;
@@ -309,7 +318,7 @@ static bool understand(struct arena *arena, enum source_kind kind, struct span j
     out->sender = f->text[SENDER];
     read_commit_list(kind, f, out);
     read_times(f, out);
-    return kind != SOURCE_GITLAB || f->commits == 0 || read_head(arena, json, out, err);
+    return kind != SOURCE_GITLAB || f->commits == 0 || read_head(arena, out, err);
 }
 
 /* Which of a host's events tell a push, and what the others are to us. */
@@ -404,6 +413,6 @@ bool push_read(struct arena *arena, enum source_kind kind, struct span event, st
             return true;
         }
     }
-    return understand(arena, kind, json, &facts, out, err) &&
+    return understand(arena, kind, &facts, out, err) &&
            (kind != SOURCE_GITEA || out->ignored || settle_gitea(arena, events[row].meaning, &facts, out, err));
 }

@@ -11,7 +11,6 @@ bool push_read(struct arena *arena, enum source_kind kind, struct span event, st
                struct error *err);
 
 /* Does any listed path match? Also true when the list is not complete: unknown must never mean "nothing changed". */
-bool push_touches(struct span json, const struct change *change, const struct patterns *paths, bool *touches,
-                  struct error *err);
+bool push_touches(const struct change *change, const struct patterns *paths, bool *touches, struct error *err);
 
 #endif

@@ -10,9 +10,8 @@ enum { COMMIT_PATHS_MAX = 3000, PATH_MAX_BYTES = 16 * 1024 };
 enum { PATH, LIST, COMMIT };
 
 static const struct json_path changed_paths[] = {
-    { "commits[].added[]", PATH }, { "commits[].modified[]", PATH }, { "commits[].removed[]", PATH },
-    { "commits[].added", LIST },   { "commits[].modified", LIST },   { "commits[].removed", LIST },
-    { "commits[]", COMMIT },
+    { "[].added[]", PATH },  { "[].modified[]", PATH }, { "[].removed[]", PATH }, { "[].added", LIST },
+    { "[].modified", LIST }, { "[].removed", LIST },    { "[]", COMMIT },
 };
 
 struct path_search {
@@ -60,12 +59,11 @@ static void release_search(struct path_search *search)
 }
 AUTO_RELEASE(struct path_search, release_search)
 
-bool push_touches(struct span json, const struct change *change, const struct patterns *paths, bool *touches,
-                  struct error *err)
+bool push_touches(const struct change *change, const struct patterns *paths, bool *touches, struct error *err)
 {
     AUTO(release_search) struct path_search search = { .paths = paths, .path = BYTES(PATH_MAX_BYTES) };
     if (change->list_complete &&
-        !json_scan(json, changed_paths, sizeof changed_paths / sizeof changed_paths[0], look, &search, err) &&
+        !json_scan(change->list, changed_paths, sizeof changed_paths / sizeof changed_paths[0], look, &search, err) &&
         !search.found)
         return false;
     *touches = !change->list_complete || search.found;

@@ -164,7 +164,7 @@ static bool take_push(struct call *call, const struct sender *sender, const stru
     if (change.ignored)
         return tell_verdict(reply, &verdict, err);
     return name_parent(call, sender, request, change.delivery, err) &&
-           builds_for_push(call, source, &change, json, &verdict, err) && tell_verdict(reply, &verdict, err);
+           builds_for_push(call, source, &change, &verdict, err) && tell_verdict(reply, &verdict, err);
 }
 
 static bool take_notification(struct call *call, const struct sender *sender, const struct request *request,

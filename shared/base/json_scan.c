@@ -1,7 +1,6 @@
 #include "shared/base/json_scan.h"
 
 #include <assert.h>
-#include <endian.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -30,6 +29,7 @@ struct scan {
     struct span text;
     size_t at;
     bool strict;
+    bool escaped; /* the string that was scanned last holds backslashes */
     size_t depth, depth_max;
     uint8_t is_array[JSON_SCAN_DEPTH_MAX / 8]; /* a bit a level, whose container is number depth - 1 */
     struct level levels[PATH_DEPTH_MAX + 1];
@@ -70,7 +70,7 @@ static bool is_blank(char c)
     return c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }
 
-static void skip_blanks(struct scan *s)
+static inline void skip_blanks(struct scan *s)
 {
     while (s->at < s->text.len && is_blank(s->text.data[s->at]))
         s->at++;
@@ -134,32 +134,6 @@ static bool announce(struct scan *s, enum json_type type, size_t start)
     return true;
 }
 
-/* Every byte of the eight that needs a look: below a blank, a quote, a backslash, or not ASCII. */
-static uint64_t special_bytes(uint64_t eight)
-{
-    const uint64_t ones = 0x0101010101010101u, tops = 0x8080808080808080u;
-    uint64_t quotes = eight ^ ones * '"', backslashes = eight ^ ones * '\\';
-    return ((eight - ones * 0x20) | (quotes - ones) | (backslashes - ones) | eight) & tops;
-}
-
-static void skip_plain_characters(struct scan *s)
-{
-    const char *p = s->text.data + s->at, *end = s->text.data + s->text.len;
-    uint64_t eight, special = 0;
-    for (; end - p >= (ptrdiff_t)sizeof eight; p += sizeof eight) {
-        memcpy(&eight, p, sizeof eight);
-        special = special_bytes(le64toh(eight));
-        if (special)
-            break;
-    }
-    if (special) /* a borrow can only spoil bytes behind the first special one */
-        p += __builtin_ctzll(special) / 8;
-    else
-        while (p < end && json_is_plain(*p))
-            p++;
-    s->at = (size_t)(p - s->text.data);
-}
-
 static bool scan_escape(struct scan *s)
 {
     struct json_escape escape;
@@ -172,6 +146,7 @@ static bool scan_escape(struct scan *s)
     if (s->strict && escape.code_point == 0)
         return malformed(s, start, "an escaped NUL in a string");
     s->at += escape.length;
+    s->escaped = true;
     return true;
 }
 
@@ -188,8 +163,9 @@ static bool scan_utf8(struct scan *s)
 static bool scan_string(struct scan *s)
 {
     size_t start = s->at++;
+    s->escaped = false;
     for (;;) {
-        skip_plain_characters(s);
+        s->at += json_plain_run(s->text.data + s->at, s->text.len - s->at);
         if (s->at == s->text.len)
             return malformed(s, start, "a string without its closing quote");
         unsigned char c = (unsigned char)s->text.data[s->at];
@@ -302,12 +278,13 @@ static bool in_array(const struct scan *s)
 static uint64_t paths_with_key(const struct scan *s, uint64_t candidates, struct span raw_key)
 {
     const struct span key = { raw_key.data + 1, raw_key.len - 2 };
-    bool escaped = span_find(key, '\\') >= 0;
     uint64_t matching = 0;
     for (uint64_t left = candidates; left; left &= left - 1) {
         int number = __builtin_ctzll(left);
         const struct step *step = &s->path_steps[number][s->depth - 1];
-        if (escaped || step->quoted ? json_key_is(raw_key, step->key) : span_equal(key, step->key))
+        if (!s->escaped && !step->quoted && (step->key.len != key.len || *step->key.data != *key.data))
+            continue;
+        if (s->escaped || step->quoted ? json_key_is(raw_key, step->key) : span_equal(key, step->key))
             matching |= (uint64_t)1 << number;
     }
     return matching;

@@ -3,13 +3,46 @@
 #define PUSHWRIGHT_BASE_JSON_TEXT_H
 
 #include <stdint.h>
+#include <string.h>
 
 #include "shared/base/span.h"
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 /* May it stand in a string as it is? (ASCII only: the rest is for the UTF-8 check.) */
 static inline bool json_is_plain(char c)
 {
     return (unsigned char)c >= 0x20 && (unsigned char)c < 0x80 && c != '"' && c != '\\';
+}
+
+#ifdef __SSE2__
+/* Which of sixteen bytes need a look; what is not ASCII is negative here. */
+static inline unsigned json_special_of_16(const char *p)
+{
+    const __m128i all = _mm_loadu_si128((const __m128i *)(const void *)p);
+    const __m128i low = _mm_cmplt_epi8(all, _mm_set1_epi8(0x20));
+    const __m128i marks =
+        _mm_or_si128(_mm_cmpeq_epi8(all, _mm_set1_epi8('"')), _mm_cmpeq_epi8(all, _mm_set1_epi8('\\')));
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(low, marks));
+}
+#endif
+
+/* How many characters at the beginning are plain. */
+static inline size_t json_plain_run(const char *text, size_t len)
+{
+    const char *p = text, *const end = text + len;
+#ifdef __SSE2__
+    for (; end - p >= 16; p += 16) {
+        unsigned special = json_special_of_16(p);
+        if (special)
+            return (size_t)(p - text) + (size_t)__builtin_ctz(special);
+    }
+#endif
+    while (p < end && json_is_plain(*p))
+        p++;
+    return (size_t)(p - text);
 }
 
 struct json_escape {

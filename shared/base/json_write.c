@@ -7,6 +7,8 @@
 #include "shared/base/encode.h"
 #include "shared/base/json_text.h"
 
+enum { FIRST_ROOM = 1000 };
+
 struct json_writer json_writer_on(struct bytes *out)
 {
     return (struct json_writer){ .out = out };
@@ -22,11 +24,10 @@ static void put(struct json_writer *w, struct span text)
 static size_t plain_length(struct span rest)
 {
     size_t len = 0;
-    while (len < rest.len) {
-        if (json_is_plain(rest.data[len])) {
-            len++;
-            continue;
-        }
+    for (;;) {
+        len += json_plain_run(rest.data + len, rest.len - len);
+        if (len == rest.len)
+            break;
         size_t n = (unsigned char)rest.data[len] < 0x80
                        ? 0
                        : span_utf8_sequence((struct span){ rest.data + len, rest.len - len });
@@ -52,8 +53,32 @@ static void put_escaped(struct json_writer *w, unsigned char c)
     put(w, span_of(text));
 }
 
+/* A string that needs no escapes, and what stands around it, in one piece. */
+static bool put_plain_string(struct json_writer *w, bool comma, struct span text, bool colon)
+{
+    struct bytes *out = w->out;
+    if (w->err.kind || json_plain_run(text.data, text.len) < text.len || text.len + 4 > out->max - out->len ||
+        !bytes_reserve(out, text.len + 4, &w->err))
+        return false;
+    char *at = out->data + out->len;
+    if (comma)
+        *at++ = ',';
+    *at++ = '"';
+    if (text.len > 0)
+        memcpy(at, text.data, text.len);
+    at += text.len;
+    *at++ = '"';
+    if (colon)
+        *at++ = ':';
+    *at = '\0';
+    out->len = (size_t)(at - out->data);
+    return true;
+}
+
 static void put_string(struct json_writer *w, struct span text)
 {
+    if (put_plain_string(w, false, text, false))
+        return;
     put(w, SPAN("\""));
     while (text.len > 0 && !w->err.kind) {
         size_t plain = plain_length(text);
@@ -68,6 +93,12 @@ static void put_string(struct json_writer *w, struct span text)
 /* What stands before every value. */
 static void begin(struct json_writer *w, const char *key)
 {
+    if (w->out->capacity == 0 && !w->err.kind) /* documents are larger than a buffer begins */
+        bytes_reserve(w->out, w->out->max < FIRST_ROOM ? w->out->max : FIRST_ROOM, &w->err);
+    if (key && put_plain_string(w, w->comma, span_of(key), true)) {
+        w->comma = true;
+        return;
+    }
     if (w->comma)
         put(w, SPAN(","));
     w->comma = true;

@@ -319,11 +319,9 @@ static void paths_match_wherever_a_commit_lists_them(void **state)
     struct error err = { 0 };
     assert_true(patterns_add_glob(patterns, SPAN("src/**"), &err));
     for (size_t i = 0; i < COUNT(cases); i++) {
-        char json[500];
         bool touches = !cases[i].touches;
-        snprintf(json, sizeof json, "{\"commits\":%s}", cases[i].commits);
-        const struct change change = { .list_complete = cases[i].complete };
-        assert_true(push_touches(span_of(json), &change, patterns, &touches, &err));
+        const struct change change = { .list = span_of(cases[i].commits), .list_complete = cases[i].complete };
+        assert_true(push_touches(&change, patterns, &touches, &err));
         if (touches != cases[i].touches)
             fail_msg("%s", cases[i].commits);
     }
@@ -337,13 +335,13 @@ static void a_list_as_long_as_github_makes_it_may_be_cut(void **state)
     assert_true(patterns_add_glob(patterns, SPAN("src/**"), &err));
     for (size_t listed = 2999; listed <= 3000; listed++) {
         AUTO(bytes_release) struct bytes json = BYTES(1 << 20);
-        assert_true(bytes_append_text(&json, "{\"commits\":[{\"removed\":[\"y\"],\"added\":[\"z\"", &err));
+        assert_true(bytes_append_text(&json, "[{\"removed\":[\"y\"],\"added\":[\"z\"", &err));
         for (size_t i = 2; i < listed; i++)
             assert_true(bytes_append_text(&json, ",\"x\"", &err));
-        assert_true(bytes_append_text(&json, "]},{\"added\":[]}]}", &err));
+        assert_true(bytes_append_text(&json, "]},{\"added\":[]}]", &err));
         bool touches = false;
-        const struct change change = { .list_complete = true };
-        assert_true(push_touches(bytes_span(&json), &change, patterns, &touches, &err));
+        const struct change change = { .list = bytes_span(&json), .list_complete = true };
+        assert_true(push_touches(&change, patterns, &touches, &err));
         assert_int_equal(touches, listed == 3000);
     }
 }
@@ -355,10 +353,11 @@ static void a_pattern_that_takes_too_long_is_an_error(void **state)
     struct error err = { 0 };
     bool touches = true;
     assert_true(patterns_add_regex(patterns, SPAN("^(a+)+$"), &err));
-    const struct change change = { .list_complete = true };
-    const char *json =
-        "{\"commits\":[{\"added\":[\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab\"]}]}";
-    assert_false(push_touches(span_of(json), &change, patterns, &touches, &err));
+    const struct change change = {
+        .list = SPAN("[{\"added\":[\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab\"]}]"),
+        .list_complete = true
+    };
+    assert_false(push_touches(&change, patterns, &touches, &err));
     assert_error(err, ERROR_INVALID, "takes too long");
     assert_true(touches);
 }
