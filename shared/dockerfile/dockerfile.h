@@ -13,14 +13,26 @@
  *   FROM BUILD behind AS BUILD is an image, not a stage as BuildKit (names are lowered, FROM compares the written text)
  *   EXPOSE 80${X:-1} exposes 1                          as BuildKit (words that are split lose what stood before a
  *                                                       substitution with a modifier)
- *   a JSON string with \u0000 is refused                BuildKit goes on and fails when it runs it
- *   several sources and a destination without "/"      accepted as BuildKit
+ *   a NUL byte, in the text or as \u0000 in JSON        refused; BuildKit goes on and fails when it runs it
+ *   several sources and a destination without "/"      accepted as BuildKit, the last one wins
  *   a class holding a wildcard, such as qu[?].txt       matches as Go's filepath.Match says
+ *   a wildcard that matches nothing                     no error, as BuildKit; the builder makes an empty layer
  *   --link together with --chmod                        reported as written; the builder decides
+ *   --chown with an unknown name, --exclude of what     reported as written; the builder does as BuildKit
+ *   is named itself, VOLUME, names that begin ".wh."
+ *   ENTRYPOINT forgets an inherited CMD                 as BuildKit, unless CMD stands in the same stage
  *   `**foo` in an ignore file matches a/xfoo            as moby/patternmatcher (ignore.h)
- *   check= directives, in files and ONBUILD triggers    syntax is checked, no lint runs
+ *   a line with a NUL in an ignore file                 matches nothing, as there
+ *   the ignore file for a git context                   the caller's; this library only reads it
+ *   mtime=commit of ADD's git sources                   told (gitref.h); BuildKit honours it for contexts only
+ *   check= above one instruction                        counts for it; in an ONBUILD trigger BuildKit panics, here it is
+ *                                                       a comment
  *   syntax= directives                                  told (syntax), never loaded: the caller judges foreign ones
- *   errors of the parser carry a line                   BuildKit tells the line only for some */
+ *   COPY --from=N beyond the stages                     refused; BuildKit also counts images that were named before
+ *   letters beyond ASCII in flags                       kept; BuildKit takes their bytes for letters of Latin-1
+ *   an image for another machine than wanted            a warning (lint.h), as BuildKit
+ *   backslashes and drive letters of Windows            mean nothing: images are for Linux
+ *   errors carry a line                                 BuildKit tells the line of some beside the sentence */
 #ifndef PUSHWRIGHT_DOCKERFILE_DOCKERFILE_H
 #define PUSHWRIGHT_DOCKERFILE_DOCKERFILE_H
 

@@ -70,6 +70,11 @@ bool dockerfile_expand(struct dockerfile_scope *scope, const struct dockerfile_i
 bool dockerfile_created_by(struct dockerfile_scope *scope, const struct dockerfile_instruction *expanded,
                            struct bytes *out, struct error *err);
 
+/* "HTTP_PROXY=..." and its relatives that the build arguments hold, in both spellings: to stand behind the environment of
+ * every RUN; in neither history nor cache key. Texts in the arena. */
+bool dockerfile_scope_proxies(const struct dockerfile_scope *scope, struct arena *arena, struct dockerfile_words *out,
+                              struct error *err);
+
 /* As of now; valid until the next dockerfile_expand() on this scope. */
 struct dockerfile_words dockerfile_scope_env(const struct dockerfile_scope *scope);        /* for RUN: ARG and ENV */
 struct dockerfile_words dockerfile_scope_config_env(const struct dockerfile_scope *scope); /* for the image's config:

@@ -531,6 +531,10 @@ static void add_exec(const struct question *question, const struct stage *stage,
               it->run.command.shell ? dockerfile_scope_shell(stage->scope) : (struct dockerfile_words){ 0 });
     add_words(answer, "args", it->run.command.args);
     add_words(answer, "env", dockerfile_scope_env(stage->scope));
+    struct dockerfile_words proxies = { 0 };
+    struct error ignored = { 0 };
+    dockerfile_scope_proxies(stage->scope, question->arena, &proxies, &ignored);
+    add_words(answer, "proxies", proxies);
     json_add_string(answer, "cwd", dockerfile_scope_workdir(stage->scope));
     add_text(answer, "user", imageconfig_text(stage->config, "User"));
     json_add_string(answer, "network", it->run.network);

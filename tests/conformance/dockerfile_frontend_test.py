@@ -175,7 +175,8 @@ def recorded_exec(op):
     told = op["exec"]
     env = [entry for entry in told["env"] if not entry.startswith("SSH_AUTH_SOCK=")]
     mounts = [recorded_mount(mount) for mount in op["mounts"]]
-    return {"args": told["args"], "env": env, "cwd": told["cwd"], "user": told.get("user", ""),
+    proxies = [f"{spelling}={value}" for key, value in sorted((told.get("proxy_env") or {}).items()) for spelling in (key.upper(), key)]
+    return {"args": told["args"], "env": env, "proxies": proxies, "cwd": told["cwd"], "user": told.get("user", ""),
             "network": {"UNSET": "default"}.get(op["network"], op["network"].lower()), "security": op["security"].lower(),
             "mounts": sorted((m for m in mounts if m), key=json.dumps),
             "variables": sorted([s["name"], s["ID"], not s.get("optional", False)] for s in op.get("secretenv") or [])}
@@ -184,7 +185,7 @@ def recorded_exec(op):
 def our_exec(told):
     args = told["shell"] + [" ".join(told["args"])] if told["shell"] else told["args"]
     mounts = told["mounts"]
-    return {"args": args, **{key: told[key] for key in ("env", "cwd", "user", "network", "security")},
+    return {"args": args, "proxies": sorted(told["proxies"], key=lambda entry: (entry.split("=")[0].lower(), entry)), **{key: told[key] for key in ("env", "cwd", "user", "network", "security")},
             "mounts": sorted((our_mount(m) for m in mounts if "target" in m), key=json.dumps),
             "variables": sorted([m["env"], m["id"], m["required"]] for m in mounts if "env" in m)}
 

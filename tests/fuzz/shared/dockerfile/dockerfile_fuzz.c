@@ -1,4 +1,5 @@
-/* A whole build's worth of parsing: the file, its plan, every instruction expanded and described. */
+/* A whole build's worth of parsing: the file, its plan, every instruction expanded and described, the linter. */
+#include "shared/dockerfile/lint.h"
 #include "shared/dockerfile/plan.h"
 
 #include <stdint.h>
@@ -34,6 +35,36 @@ static void run_stage(const struct dockerfile_scope *global, const struct docker
         dockerfile_scope_free(dockerfile_scope_on_stage(scope, &err));
 }
 
+static bool find_image(void *context, const char *image, const char *platform, struct dockerfile_image *out,
+                       struct error *err)
+{
+    static const char *const env[] = { "PATH=/bin", "FOO=foobarbaz" }, *const onbuild[] = { "RUN x",
+                                                                                            "COPY --from=a b c",
+                                                                                            "ENV A=$FOO" };
+    (void)context;
+    (void)err;
+    *out = (struct dockerfile_image){ .base = { .env = { env, 2 }, .workdir = platform },
+                                      .onbuild = { onbuild, image[0] == 'o' ? 3 : 0 },
+                                      .platform = "linux/arm/v7" };
+    return true;
+}
+
+static void run_lint(const struct dockerfile *dockerfile, struct span text)
+{
+    static const struct dockerfile_pair args[] = { { "A", "b c" }, { "SOURCE_DATE_EPOCH", "a" } };
+    struct error err = { 0 };
+    AUTO(ignore_free) struct ignore *ignore = ignore_parse(SPAN("a*\nb/**\n"), &err);
+    AUTO(arena_free) struct arena *arena = arena_new(DOCKERFILE_MEMORY_MAX);
+    const struct dockerfile_lint_options options = {
+        .build = { .args = { args, text.len % 3 }, .all_stages = text.len % 2 },
+        .ignore = ignore,
+        .find = find_image,
+    };
+    struct dockerfile_warnings warnings;
+    if (arena)
+        dockerfile_lint(dockerfile, &options, arena, &warnings, &err);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct error err = { 0 };
@@ -42,6 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct dockerfile *dockerfile = dockerfile_parse((struct span){ (const char *)data, size }, &err);
     if (!dockerfile)
         return 0;
+    run_lint(dockerfile, (struct span){ (const char *)data, size });
     AUTO(dockerfile_scope_free) struct dockerfile_scope *global = dockerfile_scope_global(dockerfile, &options, &err);
     if (!global)
         return 0;
