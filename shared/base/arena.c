@@ -161,7 +161,7 @@ char *arena_printf(struct arena *arena, const char *format, ...)
     va_start(args, format);
     int n = vsnprintf(room, size, format, args);
     va_end(args);
-    if (n >= 0 && aligned((size_t)n + 1) <= size) {
+    if (block && n >= 0 && aligned((size_t)n + 1) <= size) {
         block->used += aligned((size_t)n + 1);
         return room;
     }
