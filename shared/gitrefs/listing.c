@@ -50,19 +50,26 @@ static bool is_wanted(struct span name)
     return wanted;
 }
 
-static bool make_room(struct listing *listing, struct error *err)
+/* Where the next one goes. */
+static struct ref *make_room(struct listing *listing, struct error *err)
 {
-    if (listing->refs.count >= REFS_MAX)
-        return error_set(err, ERROR_TOO_LARGE, "more than %d branches and tags", REFS_MAX);
-    if (listing->refs.count < listing->capacity)
-        return true;
-    size_t capacity = listing->capacity ? 2 * listing->capacity : CAPACITY_FIRST;
-    struct ref *items = realloc(listing->refs.items, capacity * sizeof(*items));
-    if (!items)
-        return error_set(err, ERROR_INTERNAL, "out of memory");
-    listing->refs.items = items;
-    listing->capacity = capacity;
-    return true;
+    struct refs *refs = &listing->refs;
+
+    if (refs->count >= REFS_MAX) {
+        error_set(err, ERROR_TOO_LARGE, "more than %d branches and tags", REFS_MAX);
+        return NULL;
+    }
+    if (!refs->items || refs->count == listing->capacity) {
+        size_t capacity = listing->capacity ? 2 * listing->capacity : CAPACITY_FIRST;
+        struct ref *items = realloc(refs->items, capacity * sizeof(*items));
+        if (!items) {
+            error_set(err, ERROR_INTERNAL, "out of memory");
+            return NULL;
+        }
+        refs->items = items;
+        listing->capacity = capacity;
+    }
+    return &refs->items[refs->count];
 }
 
 static const char *keep(struct listing *listing, struct span text, struct error *err)
@@ -80,11 +87,11 @@ bool listing_add(struct listing *listing, struct span oid, struct span name, str
         return error_set(err, ERROR_INVALID, "a ref does not point to an object's name");
     if (!is_wanted(name))
         return true;
-    struct ref ref = { .name = keep(listing, name, err) };
-    if (!ref.name || !(ref.direct = keep(listing, oid, err)) ||
-        !(ref.commit = peeled.data ? keep(listing, peeled, err) : ref.direct) || !make_room(listing, err))
+    struct ref *ref = make_room(listing, err);
+    if (!ref || !(ref->name = keep(listing, name, err)) || !(ref->direct = keep(listing, oid, err)) ||
+        !(ref->commit = peeled.data ? keep(listing, peeled, err) : ref->direct))
         return false;
-    listing->refs.items[listing->refs.count++] = ref;
+    listing->refs.count++;
     return true;
 }
 

@@ -112,6 +112,24 @@ static void a_record_comes_back_as_it_was(void **state)
     free(directory);
 }
 
+static void annotations_are_added_to_what_is_wanted(void **state)
+{
+    (void)state;
+    struct error err = { 0 };
+    AUTO(service_spec_release) struct service_spec spec = { 0 };
+    assert_true(service_spec_parse(
+        SPAN("{\"image\":\"r.io/a:1@" DIGEST "\",\"annotations\":{\"a\":\"1\",\"b\":\"2\"}}"), &spec, &err));
+    assert_true(service_spec_annotate(&spec, SPAN("{\"annotations\":{\"b\":\"\\\"new\",\"c\":3}}"), &err));
+    assert_string_equal(spec.annotations, "{\"a\":\"1\",\"b\":\"\\\"new\",\"c\":3}");
+    static const char *const refused[] = { "", "[]", "{}", "{\"annotations\":\"x\"}",
+                                           "{\"annotations\":{\"a\":1,\"a\":2}}" };
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        assert_false(service_spec_annotate(&spec, span_of(refused[i]), &err));
+        assert_int_equal(err.kind, ERROR_INVALID);
+    }
+    assert_string_equal(spec.annotations, "{\"a\":\"1\",\"b\":\"\\\"new\",\"c\":3}");
+}
+
 static void a_file_that_is_no_record_is_refused(void **state)
 {
     (void)state;
@@ -148,6 +166,7 @@ int main(void)
         cmocka_unit_test(names_are_dns_labels),
         cmocka_unit_test(ports_are_read_with_and_without_an_address),
         cmocka_unit_test(a_record_comes_back_as_it_was),
+        cmocka_unit_test(annotations_are_added_to_what_is_wanted),
         cmocka_unit_test(a_file_that_is_no_record_is_refused),
     };
     return cmocka_run_group_tests_name("runtime/local/services_record", tests, NULL, NULL);
