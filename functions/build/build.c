@@ -245,6 +245,7 @@ static bool build(struct job *job, struct error *err)
                                       .target = job->rule->target,
                                       .registries = &job->registries,
                                       .cache_directory = job->state->cache_directory,
+                                      .compression = job->rule->compression,
                                       .allow_private = job->state->allow_private,
                                       .cancelled = cancelled,
                                       .cancelled_context = job,

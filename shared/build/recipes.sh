@@ -55,11 +55,17 @@ build_libdeflate() {
     headers . libdeflate.h
 }
 
+# Reading for speed, writing for size. Of the ways to compress those that are fast (levels 1 to 4) and those that are small (16 to 22) are
+# there; what lies between is 200 KB of code, and is compressed as by level 4.
 build_libzstd() {
-    local sources=(lib/common/*.c lib/compress/*.c lib/decompress/*.c)
-    [ "$MACHINE" != x86_64 ] || sources+=(lib/decompress/huf_decompress_amd64.S)
-    compile zstd "$FAST -DZSTD_MULTITHREAD -DZSTD_LEGACY_SUPPORT=0 -DXXH_NAMESPACE=ZSTD_
-        -DZSTDLIB_VISIBLE= -DZSTDERRORLIB_VISIBLE=" "${sources[@]}"
+    local reading=(lib/common/*.c lib/decompress/*.c) strategy
+    local flags="-DZSTD_LEGACY_SUPPORT=0 -DXXH_NAMESPACE=ZSTD_ -DZSTDLIB_VISIBLE= -DZSTDERRORLIB_VISIBLE="
+    for strategy in GREEDY LAZY LAZY2 BTLAZY2; do
+        flags+=" -DZSTD_EXCLUDE_${strategy}_BLOCK_COMPRESSOR"
+    done
+    [ "$MACHINE" != x86_64 ] || reading+=(lib/decompress/huf_decompress_amd64.S)
+    compile zstd "$FAST $flags" "${reading[@]}"
+    compile zstd "$SMALL $flags" lib/compress/*.c
     archive zstd
     headers . lib/zstd.h lib/zstd_errors.h
 }

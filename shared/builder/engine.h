@@ -36,6 +36,7 @@ struct engine_options {
     struct dockerfile_pairs args;
     const struct registry_options *registries;
     const char *cache_directory;      /* NULL: no cache */
+    struct compression compression;   /* of new layers */
     bool allow_private;               /* ADD may download from addresses of the own network */
     bool (*cancelled)(void *context); /* NULL: never */
     void *cancelled_context;

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The tar is compressed in members of this size: memory stays bounded, and gzip readers take members as one stream. */
-enum { MEMBER = 4 * 1024 * 1024, LEVEL = 6, PATH_MAX_BYTES = 2 * TAR_PATH_MAX };
+/* The tar is compressed in members of this size: memory stays bounded, and readers take members and frames as one stream. */
+enum { MEMBER = 4 * 1024 * 1024, PATH_MAX_BYTES = 2 * TAR_PATH_MAX };
 
 void layer_free(struct layer *layer)
 {
@@ -27,6 +27,7 @@ struct first_name {
 
 struct writing {
     struct layer *layer;
+    const struct compression *compression;
     struct bytes plain, packed, path;
     struct sha256 diff, blob;
     int64_t plain_size;
@@ -58,7 +59,7 @@ static bool pack(struct writing *writing, struct error *err)
     if (plain.len == 0)
         return true;
     bytes_clear(&writing->packed);
-    if (!gzip_append(&writing->packed, plain, LEVEL, err))
+    if (!compress_append(&writing->packed, plain, writing->compression, err))
         return false;
     sha256_update(&writing->diff, plain.data, plain.len);
     sha256_update(&writing->blob, writing->packed.data, writing->packed.len);
@@ -242,17 +243,19 @@ static bool write_all(struct writing *writing, const struct tree *tree, struct e
         return false;
     digest_text(&writing->diff, layer->diff_id);
     digest_text(&writing->blob, layer->blob.digest);
-    snprintf(layer->blob.media_type, sizeof(layer->blob.media_type), "%s", MEDIA_OCI_LAYER_GZIP);
+    snprintf(layer->blob.media_type, sizeof(layer->blob.media_type), "%s",
+             compression_media_type(writing->compression));
     layer->blob.size = spool_size(layer->spool);
     return true;
 }
 
-struct layer *layer_write(const struct tree *tree, uint32_t number, bool (*cancelled)(void *), void *cancelled_context,
-                          struct error *err)
+struct layer *layer_write(const struct tree *tree, uint32_t number, const struct compression *compression,
+                          bool (*cancelled)(void *), void *cancelled_context, struct error *err)
 {
     AUTO(layer_free) struct layer *layer = calloc(1, sizeof(*layer));
     AUTO(writing_release)
     struct writing writing = { .layer = layer,
+                               .compression = compression,
                                .plain = BYTES(MEMBER),
                                .packed = BYTES(2 * MEMBER),
                                .path = BYTES(PATH_MAX_BYTES),

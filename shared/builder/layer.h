@@ -1,8 +1,9 @@
-/* A new layer: what one instruction changed in a tree, as a gzipped tar that is the same bytes for the same input. */
+/* A new layer: what one instruction changed in a tree, as a compressed tar that is the same bytes for the same input. */
 #ifndef PUSHWRIGHT_SHARED_BUILDER_LAYER_H
 #define PUSHWRIGHT_SHARED_BUILDER_LAYER_H
 
 #include "shared/builder/tree.h"
+#include "shared/oci/compress.h"
 #include "shared/oci/store.h"
 
 static const int64_t layer_plain_max = INT64_C(16) << 30; /* of one layer, before it is compressed */
@@ -19,7 +20,7 @@ AUTO_FREE(struct layer, layer_free)
 /* Everything in the tree that was touched by layer `number`, sorted by path, parents first; hard links among it stay hard links. Contents
  * that still lie in base images are fetched. A name that begins with ".wh." is written as it stands, as BuildKit does: who unpacks
  * the image will take it for an order to delete. cancelled (may be NULL) is asked before each file: ERROR_UNAVAILABLE "cancelled". */
-struct layer *layer_write(const struct tree *tree, uint32_t number, bool (*cancelled)(void *), void *cancelled_context,
-                          struct error *err);
+struct layer *layer_write(const struct tree *tree, uint32_t number, const struct compression *compression,
+                          bool (*cancelled)(void *), void *cancelled_context, struct error *err);
 
 #endif

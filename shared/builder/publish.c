@@ -65,7 +65,7 @@ static const char *oci_layer_type(const char *type)
 {
     static const char *const names[][2] = {
         { "application/vnd.docker.image.rootfs.diff.tar.gzip", MEDIA_OCI_LAYER_GZIP },
-        { "application/vnd.docker.image.rootfs.diff.tar.zstd", "application/vnd.oci.image.layer.v1.tar+zstd" },
+        { "application/vnd.docker.image.rootfs.diff.tar.zstd", MEDIA_OCI_LAYER_ZSTD },
         { "application/vnd.docker.image.rootfs.diff.tar", "application/vnd.oci.image.layer.v1.tar" },
     };
 

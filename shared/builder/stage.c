@@ -64,7 +64,8 @@ bool stage_add_layer(struct stage *stage, const struct tree *tree, uint32_t numb
 
     if (stage->layer_count == STAGE_LAYERS_MAX)
         return error_set(err, ERROR_INVALID, "the image would have more than %d layers", STAGE_LAYERS_MAX);
-    struct layer *layer = layer_write(tree, number, options->cancelled, options->cancelled_context, err);
+    struct layer *layer =
+        layer_write(tree, number, &options->compression, options->cancelled, options->cancelled_context, err);
     if (!layer)
         return false;
     struct built_layer *built = &stage->layers[stage->layer_count++];

@@ -8,6 +8,7 @@
 
 #include "shared/base/auto.h"
 #include "shared/base/bytes.h"
+#include "shared/oci/compress.h"
 #include "shared/oci/store.h"
 #include "shared/policy/condition.h"
 #include "shared/policy/pattern.h"
@@ -64,7 +65,8 @@ struct config_build {
     const char *tag;   /* template: {branch} {tag} {ref} {sha} {sha:7} {time} {build}; default "{ref}-{time}-{sha:7}" */
     const char **also; /* further tags, templates */
     size_t also_count;
-    const char **platforms; /* default: this machine's */
+    struct compression compression; /* of layers: "gzip", "zstd:19" */
+    const char **platforms;         /* default: this machine's */
     size_t platform_count;
     long timeout_s; /* default 1800 */
 };

@@ -41,6 +41,13 @@ void read_source_kind(struct reading *r, const struct setting *setting, const st
         mistake(r, NULL, "unknown kind '%.60s': there are github, gitlab, gitea, forgejo and registry", name.data);
 }
 
+void read_compression(struct reading *r, const struct setting *setting, const struct json *value, void *item)
+{
+    if (!compression_parse(span_of(json_string(value)), place(setting, item)))
+        mistake(r, NULL,
+                "must be \"gzip\" or \"zstd\", with a level if you like: \"gzip:9\" (1 to 9), \"zstd:19\" (1 to 22)");
+}
+
 void read_cloud(struct reading *r, const struct setting *setting, const struct json *value, void *item)
 {
     static const char *const names[CLOUD_KINDS] = { "", "ecr", "gar", "acr" };

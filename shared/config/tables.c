@@ -134,6 +134,7 @@ static const struct setting build_settings[] = {
     { "context", JSON_STRING, 0, read_text, AT(config_build, context), .check = check_relative_path },
     { "target", JSON_STRING, 0, read_text, AT(config_build, target), .check = check_any },
     { "args", JSON_OBJECT, 0, read_arguments, LIST(config_build, args, arg_count) },
+    { "compression", JSON_STRING, 0, read_compression, AT(config_build, compression) },
     { "platforms", JSON_ARRAY, 0, read_texts, LIST(config_build, platforms, platform_count), .check = check_platform },
     { "image", JSON_STRING, REQUIRED, read_image, AT(config_build, image) },
     { "tag", JSON_STRING, 0, read_text, AT(config_build, tag), .check = check_tag_template },

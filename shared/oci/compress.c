@@ -1,6 +1,5 @@
 #include "shared/oci/compress.h"
 
-#include <libdeflate.h>
 #include <string.h>
 #include <zlib.h>
 #include <zstd.h>
@@ -142,12 +141,19 @@ static bool start_zstd(struct inflater *inflater, struct error *err)
     return true;
 }
 
+/* RFC 8878 section 3.1.2: frames of data for somebody else, which may stand before those with content. */
+static bool is_skippable(struct span magic)
+{
+    return magic.len == MAGIC_SIZE && ((unsigned char)magic.data[0] & 0xf0) == 0x50 &&
+           memcmp(magic.data + 1, "\x2a\x4d\x18", 3) == 0;
+}
+
 static bool start(struct inflater *inflater, struct error *err)
 {
     struct span magic = { inflater->magic, inflater->magic_length };
     if (span_starts(magic, "\x1f\x8b"))
         return start_gzip(inflater, err);
-    if (span_starts(magic, "\x28\xb5\x2f\xfd"))
+    if (span_starts(magic, "\x28\xb5\x2f\xfd") || is_skippable(magic))
         return start_zstd(inflater, err);
     inflater->format = FORMAT_PLAIN;
     return true;
@@ -191,30 +197,4 @@ bool inflater_end(struct inflater *inflater, struct error *err)
     if (inflater->format == FORMAT_UNKNOWN && !start_with_magic(inflater, err))
         return false;
     return !inflater->open || error_set(err, ERROR_INVALID, "compressed data is truncated");
-}
-
-/* ---- deflating ---- */
-
-static void auto_compressor(struct libdeflate_compressor **compressor)
-{
-    libdeflate_free_compressor(*compressor);
-}
-
-bool gzip_append(struct bytes *out, struct span plain, int level, struct error *err)
-{
-    AUTO(compressor) struct libdeflate_compressor *compressor = libdeflate_alloc_compressor(level);
-    if (!compressor)
-        return error_set(err, ERROR_INTERNAL, "out of memory for deflating");
-    size_t room = libdeflate_gzip_compress_bound(compressor, plain.len);
-    if (room > out->max - out->len)
-        room = out->max - out->len; /* it may fit nevertheless */
-    if (!bytes_reserve(out, room, err))
-        return false;
-    size_t n =
-        libdeflate_gzip_compress(compressor, plain.data ? plain.data : "", plain.len, out->data + out->len, room);
-    if (n == 0)
-        return error_set(err, ERROR_TOO_LARGE, "compressed data exceeds the %zu bytes allowed", out->max);
-    out->len += n;
-    out->data[out->len] = '\0';
-    return true;
 }

@@ -16,6 +16,22 @@ AUTO_FREE(struct inflater, inflater_free)
 bool inflater_feed(struct inflater *inflater, const void *data, size_t len, struct error *err);
 bool inflater_end(struct inflater *inflater, struct error *err); /* ERROR_INVALID: truncated or trailing garbage */
 
+enum compression_kind { COMPRESSION_GZIP, COMPRESSION_ZSTD };
+
+/* Zeroes: gzip at its usual level. */
+struct compression {
+    enum compression_kind kind;
+    int level; /* gzip 1 to 9, zstd 1 to 22 (5 to 15 are as 4); 0: 6 and 3 */
+};
+
+/* "gzip", "gzip:9", "zstd", "zstd:19"; false when it is neither. */
+bool compression_parse(struct span text, struct compression *out);
+const char *compression_media_type(const struct compression *compression); /* of a layer */
+
+/* One gzip member or zstd frame; several behind each other are one stream to every reader. The same input, kind and level
+ * give the same bytes on every machine. */
+bool compress_append(struct bytes *out, struct span plain, const struct compression *compression, struct error *err);
+
 /* One gzip member, no name, no time: the same input and level give the same bytes on every machine. */
 bool gzip_append(struct bytes *out, struct span plain, int level, struct error *err);
 

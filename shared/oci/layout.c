@@ -138,6 +138,13 @@ static bool is_of(const struct json *entry, const char *digest)
     return have && strcmp(have, digest) == 0;
 }
 
+/* Other tools leave the name out of a layout that they write for one image. */
+static const struct json *only_entry(const struct json *manifests)
+{
+    const struct json *only = json_count(manifests) == 1 ? json_first(manifests) : NULL;
+    return json_get(json_get(only, "annotations"), REF_NAME) ? NULL : only;
+}
+
 static const struct json *find_entry(const struct json *index, const char *tag_or_digest)
 {
     bool by_digest = digest_is_legal(span_of(tag_or_digest));
@@ -158,6 +165,8 @@ static bool look_up(const struct layout *layout, const char *tag_or_digest, stru
     if (!read_index(layout, arena, &index, err))
         return false;
     const struct json *entry = find_entry(index, tag_or_digest);
+    if (!entry && strcmp(tag_or_digest, "latest") == 0)
+        entry = only_entry(json_get(index, "manifests"));
     *found = entry != NULL;
     return !entry || read_descriptor(entry, out) ||
            error_set(err, ERROR_INVALID, "index.json: malformed descriptor of '%s'", tag_or_digest);

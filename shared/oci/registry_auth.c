@@ -101,10 +101,11 @@ static bool read_auth_member(const struct json *member, struct credentials *out,
 
 static bool refuse_helper(const char *helper, const char *registry, struct error *err)
 {
-    return error_set(
-        err, ERROR_UNSUPPORTED,
-        "docker configuration leaves '%s' to the credential helper '%.64s', which is not supported: put a token there",
-        registry, helper);
+    return error_set(err, ERROR_UNSUPPORTED,
+                     "docker configuration leaves '%s' to the credential helper '%.64s', which is not supported: put a "
+                     "token there, or "
+                     "for a cloud's registry set 'credentials' to ecr, gar or acr",
+                     registry, helper);
 }
 
 static bool from_docker_config(const struct json *config, const char *registry, const char *repository,

@@ -15,6 +15,7 @@
 #define MEDIA_OCI_LAYER_GZIP "application/vnd.oci.image.layer.v1.tar+gzip"
 /* OCI image-spec 1.1, "Guidance for an Empty Descriptor": "{}", where an artifact has no configuration or no content. */
 #define MEDIA_OCI_EMPTY "application/vnd.oci.empty.v1+json"
+#define MEDIA_OCI_LAYER_ZSTD "application/vnd.oci.image.layer.v1.tar+zstd"
 #define MEDIA_DOCKER_INDEX "application/vnd.docker.distribution.manifest.list.v2+json"
 #define MEDIA_DOCKER_MANIFEST "application/vnd.docker.distribution.manifest.v2+json"
 

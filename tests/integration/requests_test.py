@@ -1,8 +1,12 @@
 #!/usr/bin/env python3
 """What a build asks of a registry: as few requests as there can be, and nothing sent twice."""
+import json
 import pathlib
+import random
 import re
+import subprocess
 import sys
+import tarfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from build_test import world  # noqa: E402
@@ -88,6 +92,25 @@ def what_is_remembered_of_a_build_takes_three_requests():
         assert [r.split()[0] for r in seen if "pushwright-ref" in r] == ["GET", "PUT", "PUT"], seen
 
 
+def layers_in_zstd_are_read_by_others():
+    with world() as w:
+        large = random.Random(1).randbytes(6_000_000)  # more than one frame
+        commit = prepared(w, "zstd", {"Dockerfile": "FROM scratch\nCOPY large /\n", "large": large}, compression="zstd:3")
+        code, events, log = w.build("zstd", commit)
+        assert code == 0 and "artifact.published" in events, log
+        source = f"docker://{w.host}/acme/zstd:main-{commit[:7]}"
+        manifest = json.loads(subprocess.run(["skopeo", "inspect", "--raw", "--tls-verify=false", source], check=True,
+                                             capture_output=True).stdout)
+        assert [layer["mediaType"] for layer in manifest["layers"]] == ["application/vnd.oci.image.layer.v1.tar+zstd"], manifest
+        # It inflates the layer and holds it against the diff id.
+        subprocess.run(["skopeo", "copy", "-q", "--src-tls-verify=false", "--dest-decompress", source, f"dir:{w.directory}/plain"],
+                       check=True, capture_output=True)
+        packed = max((w.directory / "plain").iterdir(), key=lambda path: path.stat().st_size)
+        with tarfile.open(packed) as tar:
+            assert tar.extractfile("large").read() == large
+
+
 if __name__ == "__main__":
     run_tests([hello_takes_at_most_eight_requests_and_one_a_base_layer, an_unchanged_image_pushes_nothing_but_its_tag,
-               an_unchanged_layer_of_another_commit_is_not_sent_again, what_is_remembered_of_a_build_takes_three_requests])
+               an_unchanged_layer_of_another_commit_is_not_sent_again, what_is_remembered_of_a_build_takes_three_requests,
+               layers_in_zstd_are_read_by_others])

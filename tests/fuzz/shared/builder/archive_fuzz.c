@@ -26,8 +26,9 @@ static bool check_name(void *context, const struct tar_entry *entry, struct erro
 
 static void check_layer(const struct tree *tree)
 {
+    static const struct compression gzip = { .kind = COMPRESSION_GZIP };
     struct error err = { 0 };
-    AUTO(layer_free) struct layer *layer = layer_write(tree, 1, NULL, NULL, &err);
+    AUTO(layer_free) struct layer *layer = layer_write(tree, 1, &gzip, NULL, NULL, &err);
     size_t count = 0;
     struct tar_events events = { .entry = check_name, .context = &count };
     AUTO(tar_reader_free) struct tar_reader *reader = tar_reader_new(&events, &err);

@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+static const struct compression gzip = { .kind = COMPRESSION_GZIP };
+
 static struct content memory(const char *text)
 {
     return (struct content){ .kind = *text ? CONTENT_MEMORY : CONTENT_EMPTY,
@@ -41,7 +43,7 @@ static void copy_text(struct tree *tree, uint32_t layer, const char *dest, struc
 static struct layer *written(const struct tree *tree, uint32_t number)
 {
     struct error err = { 0 };
-    struct layer *layer = layer_write(tree, number, NULL, NULL, &err);
+    struct layer *layer = layer_write(tree, number, &gzip, NULL, NULL, &err);
 
     if (!layer)
         fail_msg("%s", err.message);
@@ -103,7 +105,7 @@ static void writing_can_be_cancelled(void **state)
 
     (void)state;
     copy_text(tree, 1, "/x", &a, 0);
-    assert_null(layer_write(tree, 1, at_once, NULL, &err));
+    assert_null(layer_write(tree, 1, &gzip, at_once, NULL, &err));
     assert_int_equal(err.kind, ERROR_UNAVAILABLE);
 }
 

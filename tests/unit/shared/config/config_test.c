@@ -149,6 +149,7 @@ static const struct {
     { TARGET("\"cluster\":\"local\",\"workload\":\"w\",\"servicePort\":\"a b:80\""), 3, 48, "must be a port" },
     { TARGET("\"cluster\":\"local\",\"workload\":\"w\",\"servicePort\":\":80\""), 3, 48, "must be a port" },
     { TARGET("\"cluster\":\"local\",\"workload\":\"w\",\"containerPort\":65536"), 3, 50, "from 1 to 65535" },
+    { BUILD("\"compression\":\"xz\""), 2, 15, "must be \"gzip\" or \"zstd\"" },
     /* registries */
     { "{\"registries\":[{\"host\":\"https://r\"}]}", 1, 24, "must be a host as image names write it" },
     { "{\"registries\":[{\"host\":\"r\",\"username\":\"u\"}]}", 1, 16, "'username' and 'password' belong together" },
@@ -162,7 +163,7 @@ static const struct {
     { "{\"registries\":[{\"host\":\"r\",\"credentials\":\"acr\",\"dockerConfig\":{\"env\":\"P\"}}]}", 1, 28,
       "registries[0].credentials: takes the place of" },
     { "{\"registries\":[{\"host\":\"r\",\"mirrors\":[\"m:5000/hub\",\"https://m\"]}]}", 1, 52,
-      "registries[0].mirrors[1]: must be a host" },
+      "registries[0].mirrors[1]: must be a host with or without a path" },
     { "{\"registries\":[{\"host\":\"r\",\"mirrors\":[\"m:5000/Hub\"]}]}", 1, 39,
       "must be a host with or without a path" },
     { "{\"registries\":[{\"host\":\"r\"},{\"host\":\"r\"}]}", 1, 37,

@@ -94,6 +94,65 @@ static void zstd_and_plain_are_told_apart(void **state)
         }
 }
 
+static void every_kind_and_level_comes_back(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "gzip", "gzip:1", "gzip:9", "zstd", "zstd:1", "zstd:9", "zstd:22" };
+    struct error err = { 0 };
+    AUTO(bytes_release) struct bytes plain = BYTES(1000000);
+    fill(&plain, 400000);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        AUTO(bytes_release) struct bytes packed = BYTES(1000000);
+        AUTO(bytes_release) struct bytes again = BYTES(1000000);
+        AUTO(bytes_release) struct bytes back = BYTES(1000000);
+        struct compression compression;
+        assert_true(compression_parse(span_of(names[i]), &compression));
+        assert_non_null(strstr(compression_media_type(&compression), i < 3 ? "tar+gzip" : "tar+zstd"));
+        assert_true(compress_append(&packed, bytes_span(&plain), &compression, &err));
+        assert_true(compress_append(&again, bytes_span(&plain), &compression, &err));
+        assert_true(packed.len < plain.len / 2 && span_equal(bytes_span(&packed), bytes_span(&again)));
+        assert_true(compress_append(&packed, bytes_span(&plain), &compression, &err));
+        assert_true(inflate_all(bytes_span(&packed), 1000, 1000000, &back, &err));
+        assert_int_equal(back.len, 2 * plain.len);
+        assert_memory_equal(back.data + plain.len, plain.data, plain.len);
+        AUTO(bytes_release) struct bytes small = BYTES(100);
+        assert_false(compress_append(&small, bytes_span(&plain), &compression, &err));
+        assert_int_equal(err.kind, ERROR_TOO_LARGE);
+    }
+}
+
+static void other_names_are_no_compression(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "",       "lz4",     "gzip:",   "gzip:0", "gzip:10", "zstd:23",
+                                         "zstd:0", "zstd:-1", "zstd:3x", "Gzip",   "gzip:6:6" };
+    struct compression compression;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (compression_parse(span_of(names[i]), &compression))
+            fail_msg("'%s' is a compression", names[i]);
+}
+
+static void zstd_frames_follow_each_other_and_skippable_ones_are_skipped(void **state)
+{
+    (void)state;
+    static const struct span hello = { zstd_hello, sizeof zstd_hello - 1 };
+    static const struct span skippable = { "\x5a\x2a\x4d\x18\x06\0\0\0ignore", 14 };
+    const struct span parts[] = { skippable, hello, skippable, hello, hello, skippable };
+    struct error err = { 0 };
+    AUTO(bytes_release) struct bytes packed = BYTES(1000);
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        assert_true(bytes_append_span(&packed, parts[i], &err));
+    for (size_t step = 1; step < 200; step += 7) {
+        AUTO(bytes_release) struct bytes back = BYTES(1000);
+        assert_true(inflate_all(bytes_span(&packed), step, 1000, &back, &err));
+        assert_string_equal(bytes_text(&back),
+                            "hello hello hello hello\nhello hello hello hello\nhello hello hello hello\n");
+    }
+    AUTO(bytes_release) struct bytes back = BYTES(1000);
+    assert_false(inflate_all((struct span){ packed.data, packed.len - 3 }, 7, 1000, &back, &err));
+    assert_string_equal(err.message, "compressed data is truncated");
+}
+
 static void bombs_are_stopped(void **state)
 {
     (void)state;
@@ -175,6 +234,9 @@ int main(void)
         cmocka_unit_test(gzip_holds_no_name_and_no_time),
         cmocka_unit_test(members_follow_each_other),
         cmocka_unit_test(zstd_and_plain_are_told_apart),
+        cmocka_unit_test(every_kind_and_level_comes_back),
+        cmocka_unit_test(other_names_are_no_compression),
+        cmocka_unit_test(zstd_frames_follow_each_other_and_skippable_ones_are_skipped),
         cmocka_unit_test(bombs_are_stopped),
         cmocka_unit_test(damage_is_found),
         cmocka_unit_test(a_small_ceiling_is_respected),

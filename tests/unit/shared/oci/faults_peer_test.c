@@ -53,6 +53,7 @@ static const struct row rows[] = {
     { "challenge-loop", GET, LOGIN, ERROR_DENIED, "401 unauthorized" },
     { "challenge-none", GET, LOGIN, ERROR_DENIED, "401 without a challenge that is understood" },
     { "challenge-elsewhere", GET, LOGIN, ERROR_NONE, NULL },
+    { "challenge-elsewhere", GET, PROXIED, ERROR_DENIED, "token for 'challenge-elsewhere/web'" },
     { "basic", GET, ANONYMOUS, ERROR_DENIED, "a user name and password are wanted, and none are configured" },
     { "basic", PUSH, LOGIN, ERROR_NONE, NULL },
     { "token", PUSH, LOGIN, ERROR_NONE, NULL },

@@ -82,6 +82,28 @@ static void an_image_goes_in_and_comes_out(void **state)
     assert_string_equal(bytes_text(&marker), "{\"imageLayoutVersion\":\"1.0.0\"}");
 }
 
+/* As other tools write a layout for a single image that was given no name. */
+static void a_single_image_without_a_name_is_the_latest(void **state)
+{
+    struct fixture *f = *state;
+    struct descriptor put, got;
+    AUTO(bytes_release) struct bytes index = BYTES(TEST_TEXT_MAX);
+    AUTO(free) char *path = path_of(f, "one/index.json");
+    static const char entry[] = "{\"mediaType\":\"%s\",\"digest\":\"%s\",\"size\":%lld}";
+    assert_true(test_image_put(f->store, &f->image, NULL, &put, &f->err));
+    for (int count = 1; count <= 2; count++) {
+        bytes_clear(&index);
+        assert_true(bytes_append_text(&index, "{\"schemaVersion\":2,\"manifests\":[", &f->err));
+        for (int i = 0; i < count; i++)
+            assert_true((i == 0 || bytes_append_char(&index, ',', &f->err)) &&
+                        bytes_printf(&index, &f->err, entry, put.media_type, put.digest, (long long)put.size));
+        assert_true(bytes_append_text(&index, "]}", &f->err) &&
+                    file_write_atomic(path, bytes_span(&index), 0644, &f->err));
+        assert_int_equal(store_resolve(f->store, "latest", &got, &f->err), count == 1);
+        assert_false(store_resolve(f->store, "v1", &got, &f->err));
+    }
+}
+
 static void nothing_there_is_not_found(void **state)
 {
     struct fixture *f = *state;
@@ -280,6 +302,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_image_goes_in_and_comes_out, begin, end),
+        cmocka_unit_test_setup_teardown(a_single_image_without_a_name_is_the_latest, begin, end),
         cmocka_unit_test_setup_teardown(nothing_there_is_not_found, begin, end),
         cmocka_unit_test_setup_teardown(tags_move_and_what_others_wrote_stays, begin, end),
         cmocka_unit_test_setup_teardown(the_same_again_writes_nothing, begin, end),
