@@ -1,4 +1,5 @@
 #include "shared/oci/registry_auth.h"
+#include "shared/oci/store_backend.h"
 
 #include <cmocka.h>
 #include <setjmp.h>
@@ -79,6 +80,34 @@ static void logins_without_a_docker_configuration(void **state)
     credentials_release(&found);
     assert_false(credentials_for(&bad, "r", "x", &found, &err));
     assert_string_equal(err.message, "docker configuration is not valid JSON");
+}
+
+/* A host that looks like another gets nothing of it. */
+static void logins_are_for_their_exact_host(void **state)
+{
+    (void)state;
+    static const struct registry_login logins[] = { { .host = "team.azurecr.io", .cloud = CLOUD_ACR },
+                                                    { .host = "r.example:5000" },
+                                                    { .host = "docker.io" } };
+    static const struct {
+        const char *host;
+        int login; /* -1: none */
+    } rows[] = {
+        { "team.azurecr.io", 0 },
+        { "team.azurecr.io.evil.example", -1 },
+        { "evil-team.azurecr.io", -1 },
+        { "team.azurecr.io:443", -1 },
+        { "TEAM.azurecr.io.", -1 },
+        { "r.example:5000", 1 },
+        { "r.example", -1 },
+        { "r.example:50000", -1 },
+        { "index.docker.io", 2 },
+        { "docker.io", 2 },
+        { "docker.io.example", -1 },
+    };
+    const struct registry_options options = { .logins = logins, .login_count = 3 };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        assert_ptr_equal(login_for(&options, rows[i].host), rows[i].login < 0 ? NULL : &logins[rows[i].login]);
 }
 
 static bool parse(const char *headers, struct challenge *out, struct error *err)
@@ -180,6 +209,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(docker_configurations_are_searched_by_prefix),
         cmocka_unit_test(logins_without_a_docker_configuration),
+        cmocka_unit_test(logins_are_for_their_exact_host),
         cmocka_unit_test(challenges_are_read),
         cmocka_unit_test(scopes_are_asked_for_once_each),
         cmocka_unit_test(tokens_go_by_two_names),
