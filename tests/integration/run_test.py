@@ -1,0 +1,291 @@
+#!/usr/bin/env python3
+"""RUN in the shipped build function: what a command sees, what it cannot reach, what is left when it is killed. Bases are busybox images in a real
+registry; what BuildKit makes of hundreds of Dockerfiles with RUN is in tests/conformance/dockerfile_builds_test.py."""
+import concurrent.futures
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from build_test import BIN, d, f, s, world, write_layout
+from pushwright import need, run_tests, wait_until
+
+BUSYBOX = pathlib.Path("/bin/busybox")
+APPLETS = ("sh cat chmod chown chroot cp dd echo env find grep head id ip kill ln ls mkdir mknod mount mv pwd readlink rm sleep sort stat "
+           "touch true umount unshare wc setsid seq nsenter").split()
+
+
+def image(w, name, extra=(), replace=()):
+    """A busybox base in the registry, with further entries; returns how FROM names it."""
+    if not BUSYBOX.exists() or b"statically linked" not in subprocess.run(["file", "-L", BUSYBOX], capture_output=True).stdout:
+        need("busybox-static")
+    gone = {entry[0] for entry in replace}
+    entries = [d(name) for name in ("bin", "dev", "etc", "home", "proc", "root", "run", "sys", "tmp", "usr", "var") if name not in gone]
+    entries += [f("bin/busybox", BUSYBOX.read_bytes(), 0o755)] + [s(f"bin/{applet}", "busybox") for applet in APPLETS]
+    entries += [f("etc/passwd", "root:x:0:0::/root:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\n"),
+                f("etc/group", "root:x:0:\nalice:x:1000:\nstaff:x:50:alice\n"), *replace, *extra]
+    layout = w.directory / f"layout-{name}"
+    write_layout(layout, "x", [entries], {"architecture": "amd64", "os": "linux", "config": {"Env": ["PATH=/bin"]}, "history": [{}]})
+    subprocess.run(["skopeo", "copy", "-q", "--dest-tls-verify=false", f"oci:{layout}:x", f"docker://{w.host}/fx/{name}:1"], check=True,
+                   capture_output=True)
+    return f"{w.host}/fx/{name}:1"
+
+
+def built(w, name, dockerfile, files=None, **rule):
+    commit = w.repository(name, {"Dockerfile": dockerfile, **(files or {})})
+    w.rule(name, **rule)
+    return w.built(name, commit)
+
+
+def digest_of_another(w, name, commit):
+    """The same build for another repository, where it does not count as done."""
+    w.rules[name]["image"] += "-again"
+    code, events, log = w.build(name, commit)
+    assert code == 0 and "artifact.published" in events, (code, events, log)
+    return events["artifact.published"]["subject"]["id"].split("@")[1].split("?")[0].replace("%3A", ":")
+
+
+def text(tree, path):
+    return tree[path][4]
+
+
+def refused(w, name, dockerfile, **rule):
+    commit = w.repository(name, {"Dockerfile": dockerfile})
+    w.rule(name, **rule)
+    code, events, log = w.build(name, commit)
+    assert "build.finished" in events and "artifact.published" not in events, (code, events, log)
+    return events["build.finished"]["customData"]["errors"], log
+
+
+def processes_with(mark):
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if mark.encode() in (entry / "cmdline").read_bytes():
+                    found.append(entry.name)
+            except OSError:
+                pass
+    return found
+
+
+def mounts_below(directory):
+    return [line for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines() if str(directory) in line]
+
+
+def unfinished(w):
+    return [entry for entry in (w.directory / "cache/layers").glob("*") if entry.name.startswith(("new-", "dead-"))]
+
+
+# ---- what is seen ----
+
+def the_same_commit_gives_the_same_digest_whatever_is_cached():
+    with world() as w:
+        base = image(w, "base")
+        dockerfile = (f"FROM {base} AS one\nRUN mkdir -p /out/sub && echo 1 > /out/sub/f && ln /out/sub/f /out/h && touch -t 203001010000 /out/late\n"
+                      f"FROM {base}\nCOPY --from=one /out /out\nRUN --mount=type=tmpfs,target=/scratch rm /out/h && chown 1000:50 /out && ls /out\n")
+        commit = w.repository("same", {"Dockerfile": dockerfile})
+        w.rule("same")
+        first, _, tree, layers = w.built("same", commit)
+        assert tree["out"][2:4] == (1000, 50) and "out/h" not in tree and "scratch" not in tree, tree
+        assert all(member.mtime <= 1700000000 for layer in layers[1:] for member in layer.values()), "times are clamped to the commit"
+        shutil.rmtree(w.directory / "cache")
+        assert digest_of_another(w, "same", commit) == first, "cold"
+        assert digest_of_another(w, "same", commit) == first, "warm"
+        assert not unfinished(w), unfinished(w)
+
+
+def output_and_failures_are_told():
+    with world() as w:
+        base = image(w, "base")
+        errors, log = refused(w, "fails", f"FROM {base}\nRUN echo the-first-line && echo no-end-of-line | head -c 5 && exit 3\n")
+        assert 'line 2: RUN: process "/bin/sh -c echo the-first-line' in errors and errors.endswith("did not complete successfully: exit code: 3"), errors
+        told = [json.loads(line)["message"] for line in log.splitlines()]
+        assert "the-first-line" in told and "no-en" in told, told
+        errors, log = refused(w, "loud", f"FROM {base}\nRUN while true; do echo {'x' * 1000}; done\n", timeoutSeconds=4)
+        assert "took longer than" in errors, errors
+        assert log.count("x" * 1000) < 3000 and "log limit 2MiB reached" in log, len(log)
+
+
+def a_command_sees_what_buildkit_shows():
+    with world() as w:
+        base = image(w, "base")
+        tree = built(w, "sees", f"""FROM {base}
+WORKDIR /work
+RUN mkdir -m 777 /o
+USER alice
+RUN id > /o/id; pwd >> /o/id; umask >> /o/id; echo $HOME >> /o/id; grep Groups /proc/self/status >> /o/id
+RUN ls -l /proc/self/fd | wc -l > /o/fds; readlink /proc/self/fd/0 > /o/stdin; cat /proc/1/comm >> /o/stdin
+USER root
+RUN --network=none ip -o link | grep -v lo: > /o/links; true
+RUN cat /etc/hosts > /o/hosts; echo x 2>/dev/null >> /etc/hosts || echo read-only >> /o/hosts
+RUN chmod u+s /bin/busybox; grep NoNewPrivs /proc/self/status > /o/nnp
+""")[2]
+        lines = text(tree, "o/id").splitlines()
+        assert lines[0].startswith("uid=1000(alice) gid=1000(alice) groups=50(staff),1000(alice)"), lines
+        assert lines[1:4] == ["/work", "0022", "/home/alice"] and "1000" in lines[4] and "50" in lines[4], lines
+        assert text(tree, "o/fds").strip() == "5", "0, 1, 2 and ls's own, below a line that counts"
+        assert text(tree, "o/stdin") == "/dev/null\nls\n" or text(tree, "o/stdin").startswith("/dev/null\n"), text(tree, "o/stdin")
+        assert text(tree, "o/links") == "", "no network but the loopback interface"
+        assert "buildkitsandbox" in text(tree, "o/hosts") and "read-only" in text(tree, "o/hosts")
+        assert tree["bin/busybox"][1] == 0o4755 and text(tree, "o/nnp").split()[1] == "0"
+        assert tree["o/id"][2:4] == (1000, 1000)
+
+
+# ---- what is not reached ----
+
+def nothing_of_ours_is_visible_inside():
+    mark = "visible-secret-7f3a"
+    with world() as w:
+        base = image(w, "base")
+        commit = w.repository("hidden", {"Dockerfile": f"""FROM {base}
+RUN mkdir /o; env > /o/env; cat /proc/*/environ > /o/environ 2>/dev/null; cat /proc/*/cmdline > /o/cmdline 2>/dev/null; true
+RUN ls /proc | grep -c '^[0-9]' > /o/processes; find / -name '{mark}*' > /o/found 2>/dev/null; ls /proc/1/root /proc/self/cwd > /o/root; true
+RUN for n in 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do ls /proc/self/fd/$n/.. 2>/dev/null; done > /o/descriptors; true
+"""})
+        (w.directory / f"{mark}.json").write_text(mark)
+        w.rule("hidden")
+        _, _, tree, _ = w.built("hidden", commit, token=mark, environment={"DOCKER_AUTH": mark, "AWS_SECRET_ACCESS_KEY": mark})
+        for name in ("env", "environ", "cmdline", "found", "descriptors"):
+            assert mark not in text(tree, f"o/{name}"), (name, text(tree, f"o/{name}"))
+        assert int(text(tree, "o/processes")) < 6, text(tree, "o/processes")
+        assert str(w.directory) not in text(tree, "o/cmdline")
+
+
+def the_machine_cannot_be_reached():
+    with world() as w:
+        base = image(w, "base")
+        attempts = ["mount -t tmpfs none /tmp", "mount -o bind / /tmp", "umount /etc/hosts", "umount /proc", "unshare -m true", "unshare -r true",
+                    "nsenter -t 1 -m true", "dd if=/disk of=/dev/null count=1", "dd if=/dev/mine of=/dev/null count=1",
+                    "echo 1 > /proc/sys/kernel/core_pattern", "echo b > /proc/sysrq-trigger", "dd if=/proc/kcore of=/dev/null count=1",
+                    "touch /sys/kernel/x", "chroot /proc/1/root/../../.. ls /work-of-the-host"]
+        script = "".join(f"RUN {attempt} 2>/dev/null && echo '{attempt}' >> /o || true\n" for attempt in attempts)
+        tree = built(w, "reach", f"FROM {base}\nRUN touch /o; mknod /disk b 8 0; mknod /dev/mine b 8 0; mknod /zero c 0 0; true\n{script}RUN rm -f /disk\n")[2]
+        assert text(tree, "o") == "", text(tree, "o")
+        assert "zero" not in tree, "a device 0:0 would be a deletion"
+
+
+def links_of_an_image_lead_nowhere_but_inside():
+    with world() as w:
+        outside = w.directory / "outside"
+        outside.mkdir()
+        (outside / "kept").write_text("kept")
+        far = "../" * 20 + str(outside)[1:]
+        base = image(w, "traps", [s("away", str(outside)), s("far", far), s("w", far)],
+                     [s("dev", far), s("proc", str(outside)), s("sys", far), s("run", far), s("etc", "usr"), f("usr/passwd", "root:x:0:0::/root:/bin/sh\n"),
+                      s("usr/hosts", f"{outside}/hosts"), s("usr/resolv.conf", far + "/resolv.conf")])
+        commit = w.repository("traps", {"a": "a", "Dockerfile": f"""FROM {base}
+WORKDIR /w/x
+RUN touch here; mkdir -p {outside}; ls {outside} > {outside}/list
+RUN --mount=type=cache,target=/far/cache --mount=type=tmpfs,target=/away/deep/er touch /far/cache/c /away/deep/er/t
+RUN --mount=type=bind,source=a,target=/run/x/y cat /run/x/y; rm -rf /away /far; ln -s / /away
+COPY a /away/tmp/
+"""})
+        w.rule("traps")
+        w.build("traps", commit)  # whether or not such an image runs: nothing of it may be seen outside
+        assert sorted(p.name for p in outside.iterdir()) == ["kept"], list(outside.iterdir())
+
+
+def mounts_and_their_stubs_stay_inside():
+    with world() as w:
+        base = image(w, "base")
+        files = {"data/f": "f\n", "out": ("link", "../../../../../etc/passwd")}
+        tree = built(w, "stubs", f"""FROM {base}
+RUN --mount=source=data,target=/n1/n2/n3 --mount=type=tmpfs,target=/t/u cat /n1/n2/n3/f > /o
+RUN --mount=source=data,target=/m/x mv /m /moved; ln -s /etc /m
+RUN --mount=source=data,target=/q/r/s rm -rf /q/r; touch /q/kept
+RUN --mount=type=cache,id=../../../../escaped,target=/c --mount=type=cache,target=/c2,id=/etc echo x > /c/x; ln -s / /c/root
+RUN --mount=type=cache,id=../../../../escaped,target=/c/root/inner/deeper ls /c >> /o 2>&1; true
+RUN --mount=source=data,target=/rw,rw echo changed > /rw/f && echo thrown > /rw/new
+RUN --mount=source=data,target=/rw cat /rw/f >> /o; ls /rw >> /o
+""", files)[2]
+        for path in ("n1", "t", "c", "c2", "rw"):
+            assert path not in tree, (path, sorted(tree))
+        assert tree["m"][0] == "link" and "q/kept" in tree and "etc/passwd" in tree and "etc/x" not in tree, sorted(tree)
+        assert text(tree, "o").startswith("f\n") and text(tree, "o").endswith("f\nf\n"), text(tree, "o")
+        assert not list(w.directory.rglob("escaped*")), "ids of caches are no paths"
+        commit = w.repository("leads-out", {"Dockerfile": f"FROM {base}\nRUN --mount=source=out,target=/p cat /p\n", **files})
+        w.rule("leads-out")
+        errors = w.build("leads-out", commit)[1]["build.finished"]["customData"]["errors"]
+        assert "not found" in errors, errors
+
+
+def privileges_are_not_to_be_had():
+    with world() as w:
+        base = image(w, "base")
+        for flag, reason in (("--security=insecure", "security.insecure is not allowed"), ("--network=host", "network.host is not allowed")):
+            errors, _ = refused(w, "entitled", f"FROM {base}\nRUN {flag} true\n")
+            assert reason in errors, errors
+
+
+# ---- what is left ----
+
+def a_command_that_does_not_end_is_killed_whole():
+    mark = f"sleep 98{os.getpid()}"
+    with world() as w:
+        base = image(w, "base")
+        began = time.monotonic()
+        errors, _ = refused(w, "endless", f"FROM {base}\nRUN (setsid {mark} &) ; f() {{ {mark} & f; }}; for i in $(seq 50); do {mark} & done; {mark}\n",
+                            timeoutSeconds=3)
+        assert "took longer than the 3 s" in errors and time.monotonic() - began < 30, errors
+        wait_until(lambda: not processes_with(mark), what="the end of every process")
+        assert not mounts_below(w.directory)
+        built(w, "endless2", f"FROM {base}\nRUN true\n")
+        assert not unfinished(w), unfinished(w)
+
+
+def a_killed_builder_leaves_nothing():
+    mark = f"sleep 97{os.getpid()}"
+    with world() as w:
+        base = image(w, "base", [f(f"big/{number}", os.urandom(200000)) for number in range(60)])
+        dockerfile = f"FROM {base}\nRUN echo started; {mark} & sleep $NAP\n"
+        commit = w.repository("killed", {"Dockerfile": dockerfile.replace("$NAP", "60")})
+        w.rule("killed")
+        (w.directory / "event.json").write_text(json.dumps(w.event("killed", commit)))
+        for wait in (0.02, 0.05, 0.1, 0.2, 0.4, 1.5):
+            child = subprocess.Popen([str(BIN / "build"), "--event", str(w.directory / "event.json")], stdout=subprocess.DEVNULL,
+                                     stderr=subprocess.DEVNULL, env=w.environment())
+            time.sleep(wait)
+            child.kill()
+            child.wait()
+            wait_until(lambda: not processes_with(mark), what="the end of every process")
+            assert not mounts_below(w.directory)
+        shutil.rmtree(w.directory / "tmp")  # of git, which is killed as well
+        commit = w.repository("after", {"Dockerfile": dockerfile.replace("$NAP", "0")})
+        w.rule("after")
+        first = w.built("after", commit)[0]
+        assert not unfinished(w), unfinished(w)
+        shutil.rmtree(w.directory / "cache")
+        assert digest_of_another(w, "after", commit) == first, "what was left behind changed nothing"
+
+
+def builds_at_the_same_time_share_what_they_unpack():
+    with world() as w:
+        base = image(w, "base", [f(f"many/{number}", f"{number}") for number in range(2000)])
+        rules = [f"side{number}" for number in range(4)]
+        for name in rules:
+            commit = w.repository(name, {"Dockerfile": f"FROM {base}\nRUN --mount=type=cache,target=/c,sharing=locked ls /many | wc -l > /o\n"})
+            w.rule(name)
+            (w.directory / f"{name}.json").write_text(json.dumps(w.event(name, commit)))
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            results = list(pool.map(lambda name: subprocess.run([str(BIN / "build"), "--event", str(w.directory / f"{name}.json")],
+                                                                capture_output=True, text=True, env=w.environment(), timeout=120), rules))
+        for result in results:
+            assert result.returncode == 0 and "artifact.published" in result.stdout, result.stderr
+        whole = [entry for entry in (w.directory / "cache/layers").iterdir() if len(entry.name) == 64]
+        assert len(whole) == 1 and not unfinished(w), list((w.directory / "cache/layers").iterdir())
+
+
+if __name__ == "__main__":
+    if os.getuid() != 0:
+        print("1..1\nok 1 - RUN # SKIP as root; as an ordinary user the sandbox has its unit tests")
+        sys.exit(0)
+    run_tests([the_same_commit_gives_the_same_digest_whatever_is_cached, output_and_failures_are_told, a_command_sees_what_buildkit_shows,
+               nothing_of_ours_is_visible_inside, the_machine_cannot_be_reached, links_of_an_image_lead_nowhere_but_inside,
+               mounts_and_their_stubs_stay_inside, privileges_are_not_to_be_had, a_command_that_does_not_end_is_killed_whole,
+               a_killed_builder_leaves_nothing, builds_at_the_same_time_share_what_they_unpack])
