@@ -40,6 +40,8 @@ static bool source_of(struct stage *stage, const struct dockerfile_copy *in, str
             build->nothing = tree_new(err);
         copy->from = build->nothing;
         break;
+    case DOCKERFILE_NAMED:
+        return error_set(err, ERROR_UNSUPPORTED, "named contexts are not supported by this builder");
     }
     if (copy->from)
         copy->from_root = tree_root(copy->from);

@@ -198,3 +198,17 @@ bool image_name_check(const char *name, struct error *err)
         return error_set(err, ERROR_INVALID, "repository name must not be more than %d characters", PATH_MAX_BYTES);
     return !parts.digest.data || check_digest(parts.digest, err);
 }
+
+const char *image_name_short(struct arena *arena, const char *name)
+{
+    struct parts parts = divide(span_of(name));
+    struct span rest = span_of(name);
+    if (parts.domain.data && (span_is(parts.domain, "docker.io") || span_is(parts.domain, "index.docker.io")))
+        rest = text_skip(rest, parts.domain.len + 1);
+    bool docker = !parts.domain.data || rest.data != name;
+    if (docker && span_starts(rest, "library/") && span_find(text_skip(rest, strlen("library/")), '/') < 0)
+        rest = text_skip(rest, strlen("library/"));
+    if (!parts.digest.data && span_is(parts.tag, "latest"))
+        rest.len -= strlen(":latest");
+    return arena_dup(arena, rest);
+}

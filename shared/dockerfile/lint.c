@@ -470,8 +470,8 @@ static bool walk_stage(struct walk *walk, size_t index, struct error *err)
     size_t root = index;
     while (dockerfile_plan_stage(walk->plan, root)->base.kind == DOCKERFILE_STAGE)
         root = dockerfile_plan_stage(walk->plan, root)->base.stage;
-    walk->lint->images_unknown =
-        !walk->options->find && dockerfile_plan_stage(walk->plan, root)->base.kind == DOCKERFILE_IMAGE;
+    enum dockerfile_source_kind kind = dockerfile_plan_stage(walk->plan, root)->base.kind;
+    walk->lint->images_unknown = kind == DOCKERFILE_NAMED || (kind == DOCKERFILE_IMAGE && !walk->options->find);
     struct dockerfile_scope *scope =
         planned->base.kind == DOCKERFILE_STAGE
             ? dockerfile_scope_on_stage(walk->scopes[planned->base.stage], err)
@@ -482,7 +482,7 @@ static bool walk_stage(struct walk *walk, size_t index, struct error *err)
         return false;
     scope->names = &names;
     bool ok = walk_instructions(walk, scope, &met, planned->triggers, planned->trigger_count, err) &&
-              walk_instructions(walk, scope, &met, stage->instructions, stage->count, err);
+              walk_instructions(walk, scope, &met, stage->instructions, planned->replaced ? 0 : stage->count, err);
     scope->names = NULL;
     return ok;
 }

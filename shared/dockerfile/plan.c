@@ -10,6 +10,9 @@
 struct dockerfile_plan {
     const struct dockerfile *dockerfile;
     const struct dockerfile_scope *global;
+    const struct named_context *contexts;
+    size_t context_count;
+    const char *platform; /* the target's, normalised */
     struct arena *arena;
     struct dockerfile_plan_stage *stages;
     struct names names; /* of the stages, while FROM is read of those before */
@@ -94,6 +97,39 @@ static bool resolve_platform(struct dockerfile_plan *plan, const char *written, 
     return false;
 }
 
+static bool read_contexts(struct dockerfile_plan *plan, const struct dockerfile_options *options, struct error *err)
+{
+    const struct dockerfile_pairs *pairs = &options->contexts;
+    struct named_context *contexts = arena_take(plan->arena, (pairs->count + 1) * sizeof *contexts);
+    if (pairs->count > NAMED_CONTEXTS_MAX)
+        return error_set(err, ERROR_TOO_LARGE, "more than %d named contexts", NAMED_CONTEXTS_MAX);
+    plan->platform = platform_normal(plan->arena, options->target_platform ? options->target_platform : "linux/amd64");
+    if (!contexts || !plan->platform)
+        return no_memory(err);
+    for (size_t i = 0; i < pairs->count; i++)
+        if (!named_context_parse(plan->arena, pairs->items[i], &contexts[i], err))
+            return false;
+    plan->contexts = contexts;
+    plan->context_count = pairs->count;
+    return true;
+}
+
+/* The context that stands for the name, for this platform before that for all; of two the last. NULL without one. */
+static const struct named_context *context_named(const struct dockerfile_plan *plan, const char *name,
+                                                 const char *platform)
+{
+    const struct named_context *found = NULL;
+    bool reserved = !name || !strcasecmp(name, "scratch") || !strcasecmp(name, "context");
+    const char *wanted = plan->context_count && !reserved ? image_name_short(plan->arena, name) : NULL;
+    for (size_t i = 0; wanted && i < plan->context_count; i++) {
+        const struct named_context *context = &plan->contexts[i];
+        bool other = context->platform && strcmp(context->platform, platform ? platform : plan->platform) != 0;
+        if (!other && !strcmp(context->name, wanted) && (context->platform || !found || !found->platform))
+            found = context;
+    }
+    return found;
+}
+
 static bool resolve_base(struct dockerfile_plan *plan, size_t index, struct error *err)
 {
     const struct dockerfile_from *from = &plan->dockerfile->stages[index].from;
@@ -103,14 +139,30 @@ static bool resolve_base(struct dockerfile_plan *plan, size_t index, struct erro
         return false;
     if (!*image)
         return error_set(err, ERROR_INVALID, "base name (%s) should not be blank", from->image);
+    if (!resolve_platform(plan, from->platform, stage, err))
+        return false;
     size_t base = stage_named(plan, image, false);
-    if (base < index)
+    const struct named_context *context = context_named(plan, from->name, stage->platform);
+    stage->replaced = context;
+    if (!context && base >= index)
+        context = context_named(plan, image, stage->platform);
+    if (context)
+        stage->base = (struct dockerfile_source){ .kind = DOCKERFILE_NAMED, .context = context };
+    else if (base < index)
         stage->base = (struct dockerfile_source){ .kind = DOCKERFILE_STAGE, .stage = base };
     else if (!strcmp(image, "scratch"))
         stage->base = (struct dockerfile_source){ .kind = DOCKERFILE_SCRATCH };
     else
         stage->base = (struct dockerfile_source){ .kind = DOCKERFILE_IMAGE, .image = image };
-    return resolve_platform(plan, from->platform, stage, err);
+    return true;
+}
+
+/* What a name means that is no stage. */
+static struct dockerfile_source elsewhere(const struct dockerfile_plan *plan, const char *name)
+{
+    const struct named_context *context = context_named(plan, name, NULL);
+    return context ? (struct dockerfile_source){ .kind = DOCKERFILE_NAMED, .context = context }
+                   : (struct dockerfile_source){ .kind = DOCKERFILE_IMAGE, .image = name };
 }
 
 /* strconv.Atoi, as far as indexes go. */
@@ -168,7 +220,7 @@ bool dockerfile_plan_source(const struct dockerfile_plan *plan, size_t stage, co
         *out = (struct dockerfile_source){ .kind = DOCKERFILE_STAGE, .stage = named };
         return true;
     }
-    *out = (struct dockerfile_source){ .kind = DOCKERFILE_IMAGE, .image = from };
+    *out = elsewhere(plan, from);
     return true;
 }
 
@@ -180,7 +232,7 @@ void dockerfile_plan_mount_source(const struct dockerfile_plan *plan, const char
     else if (named < count)
         *out = (struct dockerfile_source){ .kind = DOCKERFILE_STAGE, .stage = named };
     else
-        *out = (struct dockerfile_source){ .kind = DOCKERFILE_IMAGE, .image = from };
+        *out = elsewhere(plan, from);
 }
 
 /* How a stage takes from another; of FROM neither is there. */
@@ -221,7 +273,7 @@ static bool visit_stage(struct dockerfile_plan *plan, size_t index, visit_fn *vi
     for (size_t i = 0; i < planned->trigger_count; i++)
         if (!visit_sources(plan, index, &planned->triggers[i], visit, err))
             return false;
-    for (size_t i = 0; i < stage->count; i++)
+    for (size_t i = 0; !planned->replaced && i < stage->count; i++)
         if (!visit_sources(plan, index, &stage->instructions[i], visit, err))
             return false;
     return true;
@@ -354,7 +406,7 @@ static bool check_images(const struct dockerfile_plan *plan, struct error *err)
             !check_image(plan->stages[i].base.image, dockerfile->stages[i].line, err))
             return false;
     for (size_t i = 0; i < dockerfile->stage_count; i++)
-        for (size_t j = 0; j < dockerfile->stages[i].count; j++)
+        for (size_t j = 0; !plan->stages[i].replaced && j < dockerfile->stages[i].count; j++)
             if (!check_images_of(plan, i, &dockerfile->stages[i].instructions[j], err))
                 return false;
     return true;
@@ -412,6 +464,8 @@ static bool plan_fill(struct dockerfile_plan *plan, const struct dockerfile_opti
     plan->stages = arena_take(plan->arena, count * sizeof *plan->stages);
     if (!plan->stages)
         return no_memory(err);
+    if (!read_contexts(plan, options, err))
+        return false;
     for (size_t i = 0; i < count; i++) {
         const char *name = plan->dockerfile->stages[i].from.name;
         if (!resolve_base(plan, i, err))

@@ -2,20 +2,30 @@
 #ifndef PUSHWRIGHT_DOCKERFILE_PLAN_H
 #define PUSHWRIGHT_DOCKERFILE_PLAN_H
 
+#include "shared/dockerfile/context.h"
 #include "shared/dockerfile/scope.h"
 
-enum dockerfile_source_kind { DOCKERFILE_SCRATCH, DOCKERFILE_STAGE, DOCKERFILE_IMAGE, DOCKERFILE_CONTEXT };
+enum dockerfile_source_kind {
+    DOCKERFILE_SCRATCH,
+    DOCKERFILE_STAGE,
+    DOCKERFILE_IMAGE,
+    DOCKERFILE_CONTEXT, /* the build's own */
+    DOCKERFILE_NAMED    /* one of dockerfile_options.contexts; never met when there are none */
+};
 
 /* Where a stage begins, or where COPY --from and RUN --mount from= take from. */
 struct dockerfile_source {
     enum dockerfile_source_kind kind;
-    size_t stage;      /* DOCKERFILE_STAGE: its index */
-    const char *image; /* DOCKERFILE_IMAGE: the reference as written, variables replaced */
+    size_t stage;                        /* DOCKERFILE_STAGE: its index */
+    const char *image;                   /* DOCKERFILE_IMAGE: the reference as written, variables replaced */
+    const struct named_context *context; /* DOCKERFILE_NAMED */
 };
 
 struct dockerfile_plan_stage {
     struct dockerfile_source base; /* never DOCKERFILE_CONTEXT */
     const char *platform;          /* --platform, expanded and normalised ("linux/arm64"); NULL: the target platform */
+    bool replaced;                 /* a named context has the stage's name: it is the stage, whose instructions are
+                                      not run */
     bool needed;                   /* false: not to be built, its image not to be looked up */
     const struct dockerfile_instruction *triggers; /* ONBUILD of the base, to be run before the stage's own */
     size_t trigger_count;
@@ -23,7 +33,7 @@ struct dockerfile_plan_stage {
 
 struct dockerfile_plan; /* borrows the dockerfile and the global scope, which must outlive it */
 
-/* ERROR_INVALID for blank bases, unknown platforms or targets, stages that copy from themselves or from later ones. */
+/* ERROR_INVALID for blank bases, wrong named contexts, unknown platforms or targets, stages that copy from themselves or from later ones. */
 struct dockerfile_plan *dockerfile_plan_new(const struct dockerfile *dockerfile, const struct dockerfile_scope *global,
                                             const struct dockerfile_options *options, struct error *err);
 void dockerfile_plan_free(struct dockerfile_plan *plan);
