@@ -6,6 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . shared/build/packages.sh
 
 CLANG_FORMAT_VERSION=19.1.7
+UNAVAILABLE=77
 cache=${PUSHWRIGHT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/pushwright}
 
 sources() {
@@ -20,7 +21,7 @@ clang_format() {
         mkdir -p "$cache"
         if ! python3 -m venv "$venv" || ! "$venv/bin/pip" -q install "clang-format==$CLANG_FORMAT_VERSION" >&2; then
             echo "lint: clang-format $CLANG_FORMAT_VERSION could not be had from PyPI; the other checks: ./build.sh lint house, lint analyze" >&2
-            return 1
+            return "$UNAVAILABLE"
         fi
     fi
     "$venv/bin/clang-format" "$@"
@@ -89,8 +90,13 @@ case $what in
         lint_analyze && echo "analyze: fine"
         ;;
     format | analyze | house | fix)
-        if "lint_$what"; then
+        status=0
+        "lint_$what" || status=$?
+        if [ "$status" -eq 0 ]; then
             [ -z "$tap" ] || echo "ok 1 - $what"
+        elif [ "$status" -eq "$UNAVAILABLE" ] && [ -n "$tap" ] && [ -z "${PUSHWRIGHT_REQUIRE_CONFORMANCE:-}" ]; then
+            # Who has no way to PyPI has done nothing wrong; where it is decided what lands, it must be there.
+            echo "ok 1 - $what # SKIP clang-format $CLANG_FORMAT_VERSION could not be had from PyPI"
         else
             [ -z "$tap" ] || echo "not ok 1 - $what (./build.sh lint $what)"
             exit 1
