@@ -38,7 +38,7 @@ def every_command_helps():
 
 
 def wrong_usage_is_told_with_the_way_to_help():
-    rows = [["up", "--nonsense"], ["up", "--config"], ["lint"], ["lint", "a", "b"], ["send"], ["send", "a", "b"], ["send", "--type"],
+    rows = [["up", "--nonsense"], ["up", "--config"], ["up", "--reconcile", "often"], ["up", "--reconcile", "-1"], ["up", "--reconcile", "86401"], ["lint"], ["lint", "a", "b"], ["send"], ["send", "a", "b"], ["send", "--type"],
             ["send", "file", "--type", "t"], ["send", "--nonsense", "x"], ["send", "--push"], ["replay"], ["replay", "a", "b"],
             ["replay", "--to"], ["replay", "--nonsense", "a"], ["history", "a", "b"], ["history", "--nonsense"], ["history", "--state"]]
     for arguments in rows:
