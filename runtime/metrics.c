@@ -1,5 +1,7 @@
 #include "runtime/metrics.h"
 
+#include "shared/base/encode.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -134,17 +136,17 @@ static const char *known_method(struct span method)
     return "other";
 }
 
-static void write_code(char out[static 8], int code, const char *otherwise)
+static void write_code(char out[static DECIMAL_SIZE], int code, const char *otherwise)
 {
     if (code >= 100 && code <= 599)
-        snprintf(out, 8, "%d", code);
+        decimal_encode(out, (uint64_t)code);
     else
-        snprintf(out, 8, "%s", otherwise);
+        snprintf(out, DECIMAL_SIZE, "%s", otherwise);
 }
 
 void metrics_request(struct metrics *metrics, struct span method, int status, int64_t duration_us)
 {
-    char code[8];
+    char code[DECIMAL_SIZE];
     write_code(code, status, "499");
     count(metrics, COUNTER_REQUESTS, code, known_method(method));
     observe(&metrics->requests, duration_us);
@@ -203,7 +205,7 @@ void metrics_received(struct metrics *metrics, struct span type, const char *res
 
 void metrics_sent(struct metrics *metrics, struct span type, int code)
 {
-    char text[8];
+    char text[DECIMAL_SIZE];
     write_code(text, code, "none");
     count(metrics, COUNTER_SENT, known_type(metrics, type), text);
 }

@@ -1,9 +1,9 @@
 /* An answer as bytes: one head, one system call. */
 #include "runtime/server_internal.h"
 
+#include "shared/base/encode.h"
+
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/uio.h>
 
@@ -118,17 +118,41 @@ struct head_writer {
     bool ok;
 };
 
-__attribute__((format(printf, 2, 3))) static void head_line(struct head_writer *w, const char *format, ...)
+static void head_add(struct head_writer *w, const char *text)
 {
-    va_list args;
-    va_start(args, format);
-    int n = w->ok ? vsnprintf(w->at, w->left, format, args) : -1;
-    va_end(args);
-    w->ok = n >= 0 && (size_t)n < w->left;
+    size_t len = strlen(text);
+    w->ok = w->ok && len <= w->left;
     if (!w->ok)
         return;
-    w->at += n;
-    w->left -= (size_t)n;
+    memcpy(w->at, text, len);
+    w->at += len;
+    w->left -= len;
+}
+
+static void head_text(struct head_writer *w, const char *name, const char *value)
+{
+    head_add(w, name);
+    head_add(w, ": ");
+    head_add(w, value);
+    head_add(w, "\r\n");
+}
+
+static void head_number(struct head_writer *w, const char *name, size_t number)
+{
+    char text[DECIMAL_SIZE];
+    decimal_encode(text, number);
+    head_text(w, name, text);
+}
+
+static void head_status(struct head_writer *w, int status)
+{
+    char text[DECIMAL_SIZE];
+    decimal_encode(text, (uint64_t)status);
+    head_add(w, "HTTP/1.1 ");
+    head_add(w, text);
+    head_add(w, " ");
+    head_add(w, status_text(status));
+    head_add(w, "\r\n");
 }
 
 static bool has_no_body(int status)
@@ -140,19 +164,19 @@ static bool write_head(struct exchange *exchange)
 {
     const struct reply *reply = &exchange->reply;
     struct head_writer w = { exchange->head, sizeof exchange->head, true };
-    head_line(&w, "HTTP/1.1 %d %s\r\n", reply->status, status_text(reply->status));
+    head_status(&w, reply->status);
     if (reply->content_type && !has_no_body(reply->status))
-        head_line(&w, "Content-Type: %s\r\n", reply->content_type);
+        head_text(&w, "Content-Type", reply->content_type);
     if (!has_no_body(reply->status))
-        head_line(&w, "Content-Length: %zu\r\n", reply->body.len);
+        head_number(&w, "Content-Length", reply->body.len);
     if (reply->retry_after_s > 0)
-        head_line(&w, "Retry-After: %u\r\n", reply->retry_after_s);
+        head_number(&w, "Retry-After", reply->retry_after_s);
     if (reply->allow)
-        head_line(&w, "Allow: %s\r\n", reply->allow);
+        head_text(&w, "Allow", reply->allow);
     if (exchange->close_after)
-        head_line(&w, "Connection: close\r\n");
+        head_text(&w, "Connection", "close");
     else if (exchange->message.http10)
-        head_line(&w, "Connection: keep-alive\r\n");
+        head_text(&w, "Connection", "keep-alive");
     exchange->head_len = w.ok ? (size_t)(w.at - exchange->head) : 0;
     return w.ok;
 }

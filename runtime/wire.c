@@ -1,6 +1,7 @@
 #include "runtime/wire.h"
 
 #include "shared/base/clock.h"
+#include "shared/base/encode.h"
 #include "shared/http/proxy.h"
 #include "shared/http/url.h"
 
@@ -303,11 +304,13 @@ static bool is_clean(const char *text)
 static bool begin_head(struct wire *wire, const char *method, size_t body_len, struct error *err)
 {
     struct bytes *head = &wire->exchange.head;
+    char length[DECIMAL_SIZE];
+    decimal_encode(length, body_len);
     bytes_clear(head);
     return bytes_append_text(head, method, err) && bytes_append_char(head, ' ', err) &&
            bytes_append_text(head, wire->path, err) && bytes_append_text(head, " HTTP/1.1\r\nHost: ", err) &&
-           bytes_append_text(head, wire->authority, err) &&
-           bytes_printf(head, err, "\r\nContent-Length: %zu\r\n", body_len);
+           bytes_append_text(head, wire->authority, err) && bytes_append_text(head, "\r\nContent-Length: ", err) &&
+           bytes_append_text(head, length, err) && bytes_append(head, "\r\n", 2, err);
 }
 
 static bool write_head(struct wire *wire, const struct http_request *request, struct error *err)
