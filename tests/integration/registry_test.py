@@ -196,6 +196,8 @@ def check_tokens(fake):
     assert scopes == ["/token/token?service=fake&scope=repository:token/web:pull,push"], scopes
     scopes = [path for _, path, _ in fake.seen if path.startswith("/token/token-mount?")]
     assert len(scopes) == 2 and scopes[1].endswith("&scope=repository:token-mount/own:pull"), scopes
+    scopes = [path for _, path, _ in fake.seen if path.startswith("/token/token-announced?")]
+    assert len(scopes) == 1 and scopes[0].endswith(":pull,push&scope=repository:token-announced/own:pull"), scopes
     assert all(value == LOGIN for _, path, value in fake.seen if path.startswith("/token/"))
 
 

@@ -124,7 +124,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def token(self, path):
         scenario = path.split("/")[2].split("?")[0]
-        if scenario == "token-refused" or scenario == "token-mount-refused" and "/own:pull" in path:
+        if scenario == "token-refused" or scenario in ("token-mount-refused", "token-announced-refused") and "/own:pull" in path:
             return self.answer(401, error("UNAUTHORIZED", "who are you"))
         if scenario == "token-missing":
             return self.answer(200, b"{}")
@@ -261,7 +261,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(503, error("UNAVAILABLE", "soon"), Retry_After="1")
         if self.scenario == "mount-401" and "/own" in self.rest:
             return self.challenge('Basic realm="fake"')
-        if "/own" in self.rest and self.scenario == "token-mount":
+        if "/own" in self.rest and self.scenario in ("token-mount", "token-announced"):
             return self.answer(201)
         if self.scenario == "upload-no-mount" and "mount=" in self.rest:
             return self.answer(405, error("UNSUPPORTED", "no mounts"))

@@ -10,7 +10,7 @@
 
 enum { CONTENT_SIZE = 200000, PART_SIZE = 50 };
 
-enum operation { RESOLVE, RESOLVE_DIGEST, GET, GET_DIGEST, BLOB, PUSH, MOUNT };
+enum operation { RESOLVE, RESOLVE_DIGEST, GET, GET_DIGEST, BLOB, PUSH, MOUNT, ANNOUNCED };
 
 #define SOME_DIGEST "sha256:0b31b1c02ff458ad9b7b81cbdf8f028bd54699fa151f221d1e8de6817db93427"
 
@@ -84,6 +84,8 @@ static const struct row rows[] = {
     { "mount-202-refused", MOUNT, LOGIN, ERROR_NONE, NULL },
     { "mount-401", MOUNT, ANONYMOUS, ERROR_NONE, NULL },
     { "token-mount", MOUNT, LOGIN, ERROR_NONE, NULL },
+    { "token-announced", ANNOUNCED, LOGIN, ERROR_NONE, NULL },
+    { "token-announced-refused", ANNOUNCED, LOGIN, ERROR_NONE, NULL },
     { "token-mount-refused", MOUNT, LOGIN, ERROR_NONE, NULL },
     { "tls-realm", GET, SECURE, ERROR_DENIED, "the token service '127.0.0.1' is not asked: it is not https" },
     { "tls-redirect", BLOB, SECURE, ERROR_DENIED, "answer 307: leads from https to http at '127.0.0.1'" },
@@ -143,6 +145,22 @@ static bool mount(struct store *store, const char *name, struct error *err)
     return test_image_put(store, &next, "v2", &out, err);
 }
 
+/* What will be mounted is said before the first request, then mounted and pushed. */
+static bool announce(struct store *store, const char *name, struct error *err)
+{
+    AUTO(test_image_release) struct test_image image = { .config_blob = { .size = 0 } };
+    AUTO(reference_release) struct reference from = { .registry = NULL };
+    struct descriptor out;
+    bool done = false;
+    if (!reference_parse(span_of(name), &from, err) || !test_image_make(&image, "one", err))
+        return false;
+    memcpy(strrchr(from.repository, '/'), "/own", 4);
+    if (!store_will_mount(store, &from, err) || !store_mount_blob(store, &image.layer_blob, &from, &done, err))
+        return false;
+    assert_int_equal(done, !strstr(name, "refused"));
+    return test_image_put(store, &image, "v1", &out, err);
+}
+
 static bool operate(struct store *store, enum operation operation, const char *name, struct error *err)
 {
     AUTO(bytes_release) struct bytes body = BYTES(STORE_MANIFEST_MAX);
@@ -161,6 +179,8 @@ static bool operate(struct store *store, enum operation operation, const char *n
         return read_blob(store, err);
     case MOUNT:
         return mount(store, name, err);
+    case ANNOUNCED:
+        return announce(store, name, err);
     case PUSH:
         return test_image_make(&image, "hello", err) && test_image_put(store, &image, "v1", &out, err);
     }
