@@ -153,9 +153,28 @@ static bool stream_layer(struct extraction *extraction, const struct image_layer
            error_set(err, ERROR_UNAVAILABLE, "layer %s holds less than before", layer->blob.digest);
 }
 
+/* What RUN has unpacked need not be fetched again. Returns how many are left: those that a link leads to, say. */
+static size_t take_from_disk(const struct base *base, struct content **wanted, size_t count)
+{
+    size_t left = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (wanted[i]->kind != CONTENT_BASE)
+            continue; /* listed twice, for two names */
+        const char *path = wanted[i]->base.path;
+        if (!base->unpacked || !content_on_disk(wanted[i], base->unpacked[wanted[i]->base.layer], path))
+            wanted[left++] = wanted[i];
+    }
+    return left;
+}
+
 static bool extract_layer(struct content **wanted, size_t count, struct error *err)
 {
     struct base *base = wanted[0]->base.base;
+    const struct image_layer *layer = &base->image.layers[wanted[0]->base.layer];
+    count = take_from_disk(base, wanted, count);
+    if (count == 0)
+        return true;
     AUTO(free) int64_t *offsets = calloc(count, sizeof(int64_t));
     struct extraction extraction = { .base = base, .wanted = wanted, .offsets = offsets, .count = count };
 
@@ -166,7 +185,7 @@ static bool extract_layer(struct content **wanted, size_t count, struct error *e
     if (!base->extracted)
         return false;
     int64_t before = spool_size(base->extracted);
-    if (!stream_layer(&extraction, &base->image.layers[wanted[0]->base.layer], err)) {
+    if (!stream_layer(&extraction, layer, err)) {
         spool_cut(base->extracted, before, &(struct error){ 0 });
         return error_wrap(err, "image '%s'", base->name);
     }

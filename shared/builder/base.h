@@ -13,9 +13,10 @@ struct base {
     struct store *store;
     struct image image;
     struct arena *arena;
-    const struct json *config; /* of the image, parsed */
-    struct tree *tree;         /* NULL until base_tree() */
-    struct spool *extracted;   /* contents that were taken out of layers */
+    const struct json *config;   /* of the image, parsed */
+    struct tree *tree;           /* NULL until base_tree() */
+    struct spool *extracted;     /* contents that were taken out of layers */
+    const char *const *unpacked; /* directories of the layers, for RUN; NULL: they are not on this machine */
 };
 
 /* ERROR_NOT_FOUND when there is no such image or platform. */

@@ -413,6 +413,9 @@ static struct content *content_of(struct laying *laying, const struct entry *ent
     content->base.base = laying->base;
     content->base.layer = laying->layer;
     content->base.ordinal = laying->ordinal;
+    content->base.path = arena_dup(arena, entry->path);
+    if (!content->base.path)
+        return NULL;
     if (entry->is.size > 0 && entry->body.len == (size_t)entry->is.size) {
         content->kind = CONTENT_MEMORY;
         content->memory = arena_dup(arena, entry->body);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -43,6 +44,19 @@ static int disk_open(const char *root, const char *path)
     if (directory < 0)
         return -1;
     return (int)syscall(SYS_openat2, directory, path, &how, sizeof(how));
+}
+
+bool content_on_disk(struct content *content, const char *root, const char *path)
+{
+    AUTO(close) int fd = disk_open(root, path);
+    struct stat is;
+
+    if (fd < 0 || fstat(fd, &is) < 0 || !S_ISREG(is.st_mode) || is.st_size != content->size)
+        return false;
+    content->kind = CONTENT_DISK;
+    content->disk.root = root;
+    content->disk.path = path;
+    return true;
 }
 
 static bool disk_read(const struct content *content, http_body_fn *on_data, void *context, struct error *err)

@@ -42,6 +42,7 @@ struct content {
         struct {
             struct base *base;
             uint32_t layer, ordinal; /* the layer's number in the image, the entry's number in the layer */
+            const char *path;        /* of that entry, as written */
         } base;
     };
 };
@@ -51,6 +52,8 @@ enum { CONTENT_MAX = 512 * 1024 * 1024 }; /* of one file of the context */
 /* Over CONTENT_MAX is ERROR_TOO_LARGE. */
 bool content_size(struct content *content, struct error *err);
 bool content_digest(const struct content *content, uint8_t sha256[static 32], struct error *err);
+/* Is it a file of that size, below the directory and by no link? Then it becomes CONTENT_DISK. */
+bool content_on_disk(struct content *content, const char *root, const char *path);
 bool content_read(const struct content *content, http_body_fn *on_data, void *context, struct error *err);
 
 #endif

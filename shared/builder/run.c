@@ -121,10 +121,11 @@ static const char *make_directory(struct runner *runner, const char *kind, struc
 
 /* ---- what it stands on ---- */
 
-static bool add_base(struct run_root *root, struct runner *runner, const struct base *base, struct error *err)
+static bool add_base(struct run_root *root, struct runner *runner, struct base *base, struct error *err)
 {
     char *paths[IMAGE_LAYERS_MAX] = { NULL };
     const struct image *image = &base->image;
+    size_t first = root->lower_count;
     bool good = layers_get_all(runner->layers, &base->reference, runner->build->options->registries, image->layers,
                                image->layer_count, paths, err);
 
@@ -135,6 +136,8 @@ static bool add_base(struct run_root *root, struct runner *runner, const struct 
             good = error_set(err, ERROR_TOO_LARGE, "the Dockerfile is too large");
         root->lowers[root->lower_count++] = copy;
     }
+    if (good)
+        base->unpacked = root->lowers + first;
     return good || error_wrap(err, "image '%s'", base->name);
 }
 
@@ -178,7 +181,7 @@ static bool start_root(struct stage *stage, struct runner *runner, struct error 
         root.lower_count = from->root.lower_count;
         root.placed = from->root.placed;
     } else {
-        const struct base *base = from ? from->base : stage->base;
+        struct base *base = from ? from->base : stage->base;
         if (base && (!add_base(&root, runner, base, err) || !add_implied(stage, runner, &root, err)))
             return false;
     }
