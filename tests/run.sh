@@ -32,7 +32,7 @@ run_program() {
         "$([ "$bad" -eq 0 ] || echo ", $bad failed")" "$([ "$skip" -eq 0 ] || echo ", $skip skipped")" \
         "$(awk "BEGIN { print $EPOCHREALTIME - $began }")"
     grep -E '# SKIP' "$log" | sed -E 's/^(not )?ok [0-9]* *-? */         skipped: /; s/# SKIP//' | head -n 20
-    grep -E '^[a-z-]+: [0-9]+ passed, [0-9]+ failed' "$log" | sed 's/^/         /'
+    grep -E '^[a-z/-]+: [0-9]+ passed, [0-9]+ failed' "$log" | sed 's/^/         /'
     [ "$bad" -eq 0 ] || { echo "  --- exit status $status, its output:"; tail -n 200 "$log" | sed 's/^/  | /'; }
 }
 

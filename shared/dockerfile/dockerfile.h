@@ -22,6 +22,8 @@
  *   is named itself, VOLUME, names that begin ".wh."
  *   ENTRYPOINT forgets an inherited CMD                 as BuildKit, unless CMD stands in the same stage
  *   `**foo` in an ignore file matches a/xfoo            as moby/patternmatcher (ignore.h)
+ *   "|", "{" and "}" in an ignore file                  stand for themselves; moby/patternmatcher 0.6.1 hands them to a
+ *                                                       regular expression where the pattern has wildcards too
  *   a line with a NUL in an ignore file                 matches nothing, as there
  *   the ignore file for a git context                   the caller's; this library only reads it
  *   mtime=commit of ADD's git sources                   told (gitref.h); BuildKit honours it for contexts only

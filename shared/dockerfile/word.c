@@ -248,8 +248,10 @@ static bool modified(struct walk *walk, struct substitution *s, struct error *er
     bool colon = s->modifier.data[0] == ':';
     char operator= s->modifier.len> colon ? s->modifier.data[colon] : 0;
     size_t row = 0, rows = sizeof modifiers / sizeof *modifiers;
-    while (row < rows && (modifiers[row].operator!= operator||(colon && modifiers[row].raw_escapes)))
+    while (row < rows && modifiers[row].operator!= operator)
         row++;
+    if (colon && row < rows && modifiers[row].raw_escapes)
+        return unsupported(s->modifier, err);
     AUTO(bytes_release) struct bytes word = BYTES(DOCKERFILE_WORD_MAX);
     if (!take_part(walk, '}', row < rows && modifiers[row].raw_escapes, &word, "syntax error: missing '}'", err))
         return false;

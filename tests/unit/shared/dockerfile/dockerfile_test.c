@@ -284,6 +284,7 @@ static void test_refused_expansions(void **state)
     } rows[] = {
         { "ENV B=${A", "failed to process \"${A\": unsupported modifier (\xEF\xBF\xBD) in substitution" },
         { "ENV B=${A:=x}", "failed to process \"${A:=x}\": unsupported modifier (:=) in substitution" },
+        { "ENV B=${A:#x", "failed to process \"${A:#x\": unsupported modifier (:#) in substitution" },
         { "ENV B=${}", "failed to process \"${}\": syntax error: bad substitution" },
         { "ENV B=${A:-x", "failed to process \"${A:-x\": syntax error: missing '}'" },
         { "ENV B=${A/x}", "failed to process \"${A/x}\": syntax error: missing '/' in ${}" },
