@@ -213,8 +213,10 @@ static bool build_platforms(struct job *job, struct engine *engine, struct error
 {
     size_t count = job->rule->platform_count, done = 0;
     struct built *built = calloc(count, sizeof(built[0]));
-    bool good = built || error_set(err, ERROR_INTERNAL, "out of memory");
+    bool good = true;
 
+    if (!built)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
     for (; good && done < count; done++)
         good = engine_build(engine, job->rule->platforms[done], &built[done], err);
     good = good && publish(job, built, built[0].time_s, err);
