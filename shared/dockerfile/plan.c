@@ -373,9 +373,10 @@ static bool check_circles(struct dockerfile_plan *plan, struct error *err)
     return true;
 }
 
+/* A layout directory ("oci:/images/web:1") is no reference to BuildKit; here it is one of ours. */
 static bool check_image(const char *image, unsigned line, struct error *err)
 {
-    if (!strcmp(image, "scratch") || image_name_check(image, err))
+    if (!strcmp(image, "scratch") || !strncmp(image, "oci:", 4) || image_name_check(image, err))
         return true;
     AUTO(free) char *quoted = quote(span_of(image));
     error_wrap(err, "failed to parse stage name %s", quoted ? quoted : "");
