@@ -37,8 +37,7 @@ struct job {
     struct git_remote_options remote;
     struct running_job *running;
     struct recall recall;
-    struct registry_options registries; /* as they are */
-    struct registry_options bases;      /* with their mirrors: a base image is the same there */
+    struct registry_options registries;
     struct tags tags;
     char commit[GIT_OID_TEXT_SIZE]; /* "" until it is known */
     int64_t started_ms, deadline_ms;
@@ -246,7 +245,7 @@ static bool build(struct job *job, struct error *err)
     AUTO(context_release) struct context context = { 0 };
     struct engine_options options = { .context = &context,
                                       .target = job->rule->target,
-                                      .registries = &job->bases,
+                                      .registries = &job->registries,
                                       .cache_directory = job->state->cache_directory,
                                       .compression = job->rule->compression,
                                       .allow_private = job->state->allow_private,
@@ -362,8 +361,7 @@ static bool handle(struct call *call, struct error *err)
     job.deadline_ms = job.started_ms + job.rule->timeout_s * 1000;
     job.registries = registry_logins_options(job.state->logins);
     job.registries.cache_directory = job.state->cache_directory;
-    job.bases = job.registries;
-    job.bases.use_mirrors = true;
+    job.registries.use_mirrors = true;
     return run(&job, err);
 }
 

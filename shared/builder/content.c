@@ -3,6 +3,7 @@
 #include "shared/builder/folder.h"
 
 #include "shared/base/digest.h"
+#include "shared/oci/zlib_stream.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -29,9 +30,10 @@ bool content_size(struct content *content, struct error *err)
         if (!git_snapshot_blob_size(content->git.snapshot, content->git.oid, &content->size, err))
             return false;
     }
-    if (content->size > CONTENT_MAX && content->kind == CONTENT_GIT)
-        return error_set(err, ERROR_TOO_LARGE, "%lld bytes, more than the %d of a file of the context that are allowed",
-                         (long long)content->size, CONTENT_MAX);
+    if (content->size > content_max && content->kind == CONTENT_GIT)
+        return error_set(err, ERROR_TOO_LARGE,
+                         "%lld bytes, more than the %lld of a file of the context that are allowed",
+                         (long long)content->size, (long long)content_max);
     return true;
 }
 
@@ -82,6 +84,30 @@ static bool disk_read(const struct content *content, http_body_fn *on_data, void
     return true;
 }
 
+enum { STREAM_FROM = 1024 * 1024 };
+
+static bool on_packed(void *context, const void *data, size_t len, bool *done, struct error *err)
+{
+    return zlib_stream_feed(context, data, len, done, err);
+}
+
+/* Large ones in pieces, wherever they lie. */
+static bool git_read(const struct content *content, http_body_fn *on_data, void *context, struct error *err)
+{
+    struct git_snapshot *snapshot = content->git.snapshot;
+    int64_t size = content->size;
+    bool found;
+
+    if (size < 0 && !git_snapshot_blob_size(snapshot, content->git.oid, &size, err))
+        return false;
+    if (size < STREAM_FROM)
+        return git_snapshot_blob_each(snapshot, content->git.oid, on_data, context, err);
+    AUTO(zlib_stream_free) struct zlib_stream *stream = zlib_stream_new(on_data, context, size, err);
+    if (!stream || !git_snapshot_blob_packed(snapshot, content->git.oid, on_packed, stream, &found, err))
+        return false;
+    return found || git_snapshot_blob_each(snapshot, content->git.oid, on_data, context, err);
+}
+
 bool content_read(const struct content *content, http_body_fn *on_data, void *context, struct error *err)
 {
     switch (content->kind) {
@@ -90,7 +116,7 @@ bool content_read(const struct content *content, http_body_fn *on_data, void *co
     case CONTENT_MEMORY:
         return on_data(context, content->memory, (size_t)content->size, err);
     case CONTENT_GIT:
-        return git_snapshot_blob_each(content->git.snapshot, content->git.oid, on_data, context, err);
+        return git_read(content, on_data, context, err);
     case CONTENT_FOLDER:
         return folder_read(content->folder.folder, content->folder.node, on_data, context, err);
     case CONTENT_SPOOL:

@@ -47,9 +47,9 @@ struct content {
     };
 };
 
-enum { CONTENT_MAX = 512 * 1024 * 1024 }; /* of one file of the context */
+static const int64_t content_max = INT64_C(4) << 30; /* of one file of the context */
 
-/* Over CONTENT_MAX is ERROR_TOO_LARGE. */
+/* Over content_max is ERROR_TOO_LARGE. */
 bool content_size(struct content *content, struct error *err);
 bool content_digest(const struct content *content, uint8_t sha256[static 32], struct error *err);
 /* Is it a file of that size, below the directory and by no link? Then it becomes CONTENT_DISK. */

@@ -11,7 +11,7 @@
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
-enum { PIECE = 64 * 1024, CAPABILITY_MAX = 1024 };
+enum { PIECE = 32 * 1024, CAPABILITY_MAX = 1024 };
 
 struct folder {
     int fd;
@@ -81,7 +81,7 @@ static bool read_link(struct loading *loading, int parent, const char *name, str
     return is->target || out_of_memory(err);
 }
 
-/* A file system without such attributes is none that holds one. */
+/* Only what can be executed has capabilities that mean something. A file system without such attributes is none that holds one. */
 static bool read_capability(struct loading *loading, int parent, const char *name, struct attributes *is,
                             struct error *err)
 {
@@ -161,7 +161,7 @@ static bool load_entry(struct loading *loading, int parent, const char *name, st
         is.device_minor = minor(about.st_rdev);
     }
     if ((is.type == TAR_SYMLINK && !read_link(loading, parent, name, &is, err)) ||
-        (is.type == TAR_FILE && !read_capability(loading, parent, name, &is, err)))
+        (is.type == TAR_FILE && (is.mode & 0111) && !read_capability(loading, parent, name, &is, err)))
         return false;
     struct tree_node *node = tree_add(loading->tree, into, span_of(name), err);
     if (!node)
@@ -249,12 +249,10 @@ bool folder_read(struct folder *folder, const struct tree_node *node, http_body_
                  struct error *err)
 {
     AUTO(close) int fd = open_file(folder, node);
-    AUTO(free) char *piece = malloc(PIECE);
+    char piece[PIECE]; /* not from the heap: with small files that would cost more than reading them */
     int64_t size = node->is.content->size;
     struct stat about;
 
-    if (!piece)
-        return error_set(err, ERROR_INTERNAL, "out of memory");
     if (fd < 0 || fstat(fd, &about) < 0)
         return error_set_errno(err, errno, "cannot read '%s' of the context", node->name);
     if (!S_ISREG(about.st_mode) || about.st_size != size)

@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* The tar is compressed in members of this size: memory stays bounded, and readers take members and frames as one stream. */
-enum { MEMBER = 4 * 1024 * 1024, PATH_MAX_BYTES = 2 * TAR_PATH_MAX };
+enum { MEMBER = 1024 * 1024, PATH_MAX_BYTES = 2 * TAR_PATH_MAX };
 
 void layer_free(struct layer *layer)
 {

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PIECE = 64 * 1024 };
+enum { PIECE = 32 * 1024 };
 
 struct spool {
     int fd;
@@ -86,10 +86,8 @@ int spool_fd(const struct spool *spool)
 bool spool_read(const struct spool *spool, int64_t offset, int64_t size, http_body_fn *on_data, void *context,
                 struct error *err)
 {
-    AUTO(free) char *piece = malloc(PIECE);
+    char piece[PIECE]; /* not from the heap: with small files that would cost more than reading them */
 
-    if (!piece)
-        return error_set(err, ERROR_INTERNAL, "out of memory");
     while (size > 0) {
         ssize_t n = pread(spool->fd, piece, size < PIECE ? (size_t)size : PIECE, offset);
 

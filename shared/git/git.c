@@ -12,7 +12,7 @@
 #define FETCHED_REF "refs/pushwright/fetched"
 
 enum { OID_HEX = 40, TIMEOUT_MS = 10 * 60 * 1000 };
-static const int64_t received_max = INT64_C(1024) * 1024 * 1024;
+static const int64_t received_max = INT64_C(4) << 30;
 
 /* Commits of history that are fetched, one try after the other, until the one that is looked for is among them. */
 static const int depths[] = { 50, 1000, GIT_FETCH_DEPTH_UNSHALLOW };

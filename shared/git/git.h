@@ -18,7 +18,7 @@ struct git_remote_options {
     const char *username;             /* with token: basic authentication; NULL: "x-access-token" */
     const struct secret *token;       /* NULL: anonymous */
     const char *ca_file;              /* NULL: the system's bundle */
-    int64_t bytes_max;                /* ceiling of what is received; 0: 1 GB */
+    int64_t bytes_max;                /* ceiling of what is received; 0: 4 GB */
     long timeout_ms;                  /* 0: 10 minutes */
     bool (*cancelled)(void *context); /* asked now and then; NULL: never */
     void *cancelled_context;
@@ -76,7 +76,13 @@ bool git_snapshot_walk(struct git_snapshot *snapshot, size_t entries_max, git_en
 bool git_snapshot_blob_size(struct git_snapshot *snapshot, const char *oid, int64_t *size, struct error *err);
 bool git_snapshot_blob_read(struct git_snapshot *snapshot, const char *oid, struct bytes *out, struct error *err);
 
-/* The same in pieces, without a copy. */
+/* A large blob that lies in a pack as it is cannot be had in pieces otherwise: its zlib stream, until on_packed says *done. *found
+ * false: it is small, or lies elsewhere, and nothing was handed out. */
+typedef bool git_packed_fn(void *context, const void *data, size_t len, bool *done, struct error *err);
+bool git_snapshot_blob_packed(struct git_snapshot *snapshot, const char *oid, git_packed_fn *on_packed, void *context,
+                              bool *found, struct error *err);
+
+/* The same in pieces, without a copy. ERROR_TOO_LARGE for what would stand in memory as a whole and is too large for that. */
 typedef bool git_data_fn(void *context, const void *data, size_t len, struct error *err);
 bool git_snapshot_blob_each(struct git_snapshot *snapshot, const char *oid, git_data_fn *on_data, void *context,
                             struct error *err);

@@ -4,7 +4,13 @@
 #include <stdarg.h>
 #include <string.h>
 
-enum { CONNECT_TIMEOUT_MS = 10000, SILENCE_TIMEOUT_MS = 60000, CACHE_MAX = 32 * 1024 * 1024 };
+enum {
+    CONNECT_TIMEOUT_MS = 10000,
+    SILENCE_TIMEOUT_MS = 60000,
+    CACHE_MAX = 4 * 1024 * 1024,
+    WINDOW = 1024 * 1024,
+    WINDOWS_MAX = 4 * WINDOW /* of packs that are mapped */
+};
 
 static pthread_once_t start_once = PTHREAD_ONCE_INIT;
 static bool started;
@@ -21,6 +27,8 @@ static void start(void)
     git_libgit2_opts(GIT_OPT_SET_SERVER_CONNECT_TIMEOUT, CONNECT_TIMEOUT_MS);
     git_libgit2_opts(GIT_OPT_SET_SERVER_TIMEOUT, SILENCE_TIMEOUT_MS);
     git_libgit2_opts(GIT_OPT_SET_CACHE_MAX_SIZE, (ssize_t)CACHE_MAX);
+    git_libgit2_opts(GIT_OPT_SET_MWINDOW_SIZE, (size_t)WINDOW);
+    git_libgit2_opts(GIT_OPT_SET_MWINDOW_MAPPED_LIMIT, (size_t)WINDOWS_MAX);
     git_libgit2_opts(GIT_OPT_SET_USER_AGENT, "pushwright");
     /* A mounted repository often belongs to another user. It is only read: no hook, filter or command of its configuration runs. */
     git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 0);

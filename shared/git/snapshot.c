@@ -1,6 +1,7 @@
 #include "shared/git/snapshot.h"
 
 #include "shared/base/file.h"
+#include "shared/git/pack.h"
 
 #include <string.h>
 #include <strings.h>
@@ -224,14 +225,14 @@ bool git_snapshot_blob_read(struct git_snapshot *snapshot, const char *oid_text,
     return blob && bytes_append(out, git_blob_rawcontent(blob), (size_t)git_blob_rawsize(blob), err);
 }
 
-enum { STREAM_FROM = 1024 * 1024, STREAM_PIECE = 64 * 1024 };
+enum { STREAM_FROM = 1024 * 1024, STREAM_PIECE = 32 * 1024, WHOLE_MAX = 256 * 1024 * 1024 };
 
 static inline void auto_stream(git_odb_stream **stream)
 {
     git_odb_stream_free(*stream);
 }
 
-/* A loose object need not be in memory as a whole. *streamed false: it is in a pack, which libgit2 cannot read in pieces. */
+/* A loose object need not be in memory as a whole. *streamed false: it is in a pack. */
 static bool stream_loose(struct git_snapshot *snapshot, const git_oid *oid, git_data_fn *on_data, void *context,
                          bool *streamed, struct error *err)
 {
@@ -259,6 +260,32 @@ static bool stream_loose(struct git_snapshot *snapshot, const git_oid *oid, git_
     return true;
 }
 
+bool git_snapshot_blob_packed(struct git_snapshot *snapshot, const char *oid_text, git_packed_fn *on_packed,
+                              void *context, bool *found, struct error *err)
+{
+    AUTO(bytes_release) struct bytes objects = BYTES(GIT_PATH_MAX);
+    struct error failed = { 0 };
+    struct pack_place place;
+    git_oid oid;
+    size_t size;
+
+    *found = false;
+    if (!header_of(snapshot, oid_text, &oid, &size, err))
+        return false;
+    if (size < STREAM_FROM)
+        return true;
+    if (!bytes_printf(&objects, err, "%sobjects", git_repository_commondir(snapshot->repository)))
+        return false;
+    if (!pack_find(objects.data, oid.id, &place, &failed)) {
+        *err = failed;
+        return failed.kind == ERROR_NONE;
+    }
+    *found = true;
+    bool good = pack_read(&place, on_packed, context, err);
+    close(place.fd);
+    return good;
+}
+
 bool git_snapshot_blob_each(struct git_snapshot *snapshot, const char *oid_text, git_data_fn *on_data, void *context,
                             struct error *err)
 {
@@ -271,6 +298,11 @@ bool git_snapshot_blob_each(struct git_snapshot *snapshot, const char *oid_text,
         return false;
     if (streamed)
         return true;
+    if (size > WHOLE_MAX)
+        return error_set(err, ERROR_TOO_LARGE,
+                         "%zu bytes that the git host sent as a difference to another file, which takes memory for all "
+                         "of them; up to %d are allowed",
+                         size, WHOLE_MAX);
     AUTO(git_blob_free) git_blob *blob = blob_open(snapshot, &oid, err);
     return blob && (size == 0 || on_data(context, git_blob_rawcontent(blob), (size_t)git_blob_rawsize(blob), err));
 }

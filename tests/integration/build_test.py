@@ -103,7 +103,7 @@ class World:
             subprocess.run(["skopeo", "copy", "-q", "--dest-tls-verify=false", f"oci:{directory}/base:base",
                             f"docker://{host}/fx/base:1"], check=True, capture_output=True)
         self.base = f"{host}/fx/base:1" if host else f"oci:{directory}/base:base"
-        self.rules, self.token, self.registries = {}, {}, []
+        self.rules, self.token = {}, {}
 
     def url(self, name, prefix=""):
         return f"http://127.0.0.1:{self.server.server_address[1]}/{prefix}{name}.git"
@@ -142,7 +142,7 @@ class World:
         self.sequence += 1
         (self.directory / "config.json").write_text(json.dumps(
             {"sources": [{"name": "git", "kind": "gitea", "secret": {"env": "NO_SUCH"}, **self.token}],
-             "builds": list(self.rules.values()), "triggers": [], "registries": self.registries}))
+             "builds": list(self.rules.values()), "triggers": []}))
         subject, kind = f"{name}/{(commit or 'tip')[:7]}-{self.sequence}", "dev.cdevents.build.queued.0.3.0"
         return {"specversion": "1.0", "id": f"queued-{self.sequence}", "source": "/test", "datacontenttype": "application/json",
                 "type": kind, "subject": subject,
@@ -642,6 +642,28 @@ def a_newer_push_ends_the_build_of_the_older_one():
     assert len(skipped) == 1 and "newer push" in json.dumps(skipped), skipped
 
 
+def large_files_do_not_stand_in_memory():
+    """Of a file of 96 MB in a pack, and of the layer that it becomes, only pieces are in memory at any time."""
+    with world() as w:
+        w.repository("large", {"Dockerfile": "FROM scratch\nCOPY large /\n"})
+        with open(w.directory / "work-large/large", "wb") as large:
+            for _ in range(96):
+                large.write(os.urandom(1 << 20))
+        commit = w.repository("large", {})
+        w.rule("large")
+        (w.directory / "event.json").write_text(json.dumps(w.event("large", commit)))
+        child = subprocess.Popen([str(BIN / "build"), "--event", str(w.directory / "event.json")], stdout=subprocess.DEVNULL,
+                                 env=w.environment())
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        assert child.returncode == 0 and usage.ru_maxrss < 64 << 10, (child.returncode, usage.ru_maxrss)  # mostly this interpreter's
+        layout = w.directory / "pulled"
+        subprocess.run(["skopeo", "copy", "-q", "--src-tls-verify=false", f"docker://{w.host}/acme/large:main-{commit[:7]}", f"oci:{layout}:x"],
+                       check=True, capture_output=True)
+        manifest = w.blob(layout, json.loads((layout / "index.json").read_text())["manifests"][0]["digest"])
+        assert w.entries(layout, manifest["layers"][0])["large"].size == 96 << 20
+
+
 def rules_and_tokens_decide():
     with world() as w:
         commit = w.repository("secret", {"Dockerfile": "FROM scratch\nCOPY . /\n"})
@@ -762,5 +784,5 @@ if __name__ == "__main__":
                a_newer_push_ends_the_build_of_the_older_one, rules_and_tokens_decide,
                events_that_make_no_sense_are_refused,
                a_second_delivery_sends_nothing_and_says_the_same, layouts_are_bases_and_targets_too,
-               peers_that_are_down_are_tried_again,
+               peers_that_are_down_are_tried_again, large_files_do_not_stand_in_memory,
                several_platforms_make_an_index, a_broken_cache_is_made_again, hostile_bases_are_refused])
