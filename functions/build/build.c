@@ -18,6 +18,8 @@
 
 #include <string.h>
 
+enum { LINE_MAX_BYTES = 64 * 1024 };
+
 struct build_state {
     struct config *config;
     struct registry_logins *logins;
@@ -224,12 +226,14 @@ static bool build_platforms(struct job *job, struct engine *engine, struct error
     return good;
 }
 
-/* A line of what RUN prints. */
-static void said(void *context, const char *line)
+static void said(void *context, const struct progress_event *event)
 {
     const struct job *job = context;
+    AUTO(bytes_release) struct bytes line = BYTES(LINE_MAX_BYTES);
+    struct error ignored;
 
-    call_log(job->call, "%s", line);
+    if (progress_line(event, &line, &ignored))
+        call_log(job->call, "%s", line.data);
 }
 
 static bool build(struct job *job, struct error *err)
@@ -243,6 +247,7 @@ static bool build(struct job *job, struct error *err)
         return superseded(job, "the head commit's message asks to skip builds");
     }
     AUTO(context_release) struct context context = { 0 };
+    AUTO(progress_free) struct progress *progress = progress_new(said, job, err);
     struct engine_options options = { .context = &context,
                                       .target = job->rule->target,
                                       .registries = &job->registries,
@@ -251,9 +256,10 @@ static bool build(struct job *job, struct error *err)
                                       .allow_private = job->state->allow_private,
                                       .cancelled = cancelled,
                                       .cancelled_context = job,
-                                      .run = { .said = said, .said_context = job, .cache_scope = job->rule->name } };
+                                      .progress = progress,
+                                      .run = { .cache_scope = job->rule->name } };
 
-    if (!order_tags(job->call, &job->order, job->rule, job->commit, &job->tags, err) ||
+    if (!progress || !order_tags(job->call, &job->order, job->rule, job->commit, &job->tags, err) ||
         !order_arguments(job->call, &job->order, job->rule, job->commit, &options.args, err) ||
         !context_of_commit(snapshot, job->rule->dockerfile, job->rule->context, &context, err))
         return false;

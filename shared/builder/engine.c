@@ -95,7 +95,11 @@ struct base *build_base(struct build *build, const char *image, const char *plat
         return NULL;
     }
     build->bases = bases;
+    struct progress_step step;
+    progress_begin(build->options->progress, &step,
+                   arena_printf(build->arena, "[internal] load metadata for %s", image));
     struct base *base = base_open(image, wanted, build->options->registries, err);
+    progress_end(&step, base ? NULL : err);
     if (base)
         bases[build->base_count++] = base;
     return base;
@@ -206,7 +210,7 @@ static bool start_on_stage(struct stage *stage, struct error *err)
     return stage->scope != NULL;
 }
 
-static bool run_instruction(struct stage *stage, const struct dockerfile_instruction *parsed, struct error *err)
+static bool apply_instruction(struct stage *stage, const struct dockerfile_instruction *parsed, struct error *err)
 {
     AUTO(bytes_release) struct bytes created_by = BYTES(DOCKERFILE_SIZE_MAX);
     const struct engine_options *options = stage->build->options;
@@ -223,6 +227,14 @@ static bool run_instruction(struct stage *stage, const struct dockerfile_instruc
         return true;
     return dockerfile_created_by(stage->scope, &instruction, &created_by, err) &&
            imageconfig_add_history(stage->config, bytes_text(&created_by), !stage->layer_made, err);
+}
+
+static bool run_instruction(struct stage *stage, const struct dockerfile_instruction *parsed, struct error *err)
+{
+    stage_step_begin(stage, parsed);
+    bool good = apply_instruction(stage, parsed, err);
+    progress_end(&stage->step, good ? NULL : err);
+    return good;
 }
 
 static bool has_run(const struct dockerfile_instruction *instructions, size_t count)
@@ -242,8 +254,11 @@ static bool run_stage(struct stage *stage, struct error *err)
     if (!(stage->parent ? start_on_stage(stage, err) : start_on_image(stage, err)) ||
         !imageconfig_set(stage->config, "OnBuild", (struct span){ 0 }, err))
         return false;
-    if ((has_run(plan->triggers, plan->trigger_count) || has_run(parsed->instructions, parsed->count)) &&
-        !stage_run_begin(stage, err))
+    bool runs = has_run(plan->triggers, plan->trigger_count) || has_run(parsed->instructions, parsed->count);
+    stage_step_base(stage);
+    bool good = !runs || stage_run_begin(stage, err);
+    progress_end(&stage->step, good ? NULL : err);
+    if (!good)
         return false;
     for (size_t i = 0; i < plan->trigger_count; i++) {
         if (!run_instruction(stage, &plan->triggers[i], err))
@@ -297,9 +312,14 @@ static bool finish(struct build *build, struct built *out, struct error *err)
     const char *diff_ids[STAGE_LAYERS_MAX];
     struct imageconfig_result result = { build->platform, diff_ids, stage->layer_count, build->time_s };
     AUTO(bytes_release) struct bytes config = BYTES(IMAGECONFIG_MAX);
+    const struct dockerfile_pairs labels = build->options->labels;
 
     for (size_t i = 0; i < stage->layer_count; i++)
         diff_ids[i] = stage->layers[i].diff_id;
+    for (size_t i = 0; i < labels.count; i++) {
+        if (!imageconfig_put_text(stage->config, "Labels", labels.items[i].key, labels.items[i].value, err))
+            return false;
+    }
     if (!imageconfig_write(stage->config, &result, &config, err))
         return false;
     out->config = config;

@@ -8,6 +8,7 @@
 #include "shared/builder/base.h"
 #include "shared/builder/context.h"
 #include "shared/builder/layer.h"
+#include "shared/builder/progress.h"
 #include "shared/dockerfile/scope.h"
 
 /* What RUN --mount=type=secret and type=ssh may be given. */
@@ -20,13 +21,12 @@ struct engine_agent {
 };
 
 struct engine_run {
-    void (*said)(void *context, const char *line); /* a line of output, or about the run; NULL: thrown away */
-    void *said_context;
     const char *cache_scope; /* cache mounts are shared within it only: the name of the rule, say; NULL: one for all */
     const struct engine_secret *secrets;
     size_t secret_count;
     const struct engine_agent *agents;
     size_t agent_count;
+    bool no_network;    /* for every RUN */
     int64_t layers_max; /* bytes of unpacked layers that are kept; 0: 20 GB */
 };
 
@@ -34,6 +34,9 @@ struct engine_options {
     const struct context *context; /* borrowed */
     const char *target;            /* stage; NULL: the last */
     struct dockerfile_pairs args;
+    struct dockerfile_pairs labels; /* of the image, beside those of the Dockerfile */
+    struct progress *progress;      /* NULL: nobody listens */
+    bool name_platform;             /* in the names of steps: there are several */
     const struct registry_options *registries;
     const char *cache_directory;      /* NULL: no cache */
     struct compression compression;   /* of new layers */

@@ -23,14 +23,6 @@ static const int64_t layers_max_default = INT64_C(20) << 30;
 
 /* ---- where it happens ---- */
 
-static void tell(const struct build *build, const char *line)
-{
-    const struct engine_run *run = &build->options->run;
-
-    if (run->said)
-        run->said(run->said_context, line);
-}
-
 static bool choose_directory(struct runner *runner, const char *cache, struct error *err)
 {
     if (!cache) {
@@ -84,7 +76,6 @@ struct runner *build_runner(struct build *build, struct error *err)
         runner_free(runner);
         return NULL;
     }
-    tell(build, sandbox_mode_text(runner->mode));
     return build->runner = runner;
 }
 
@@ -248,11 +239,11 @@ static bool exit_told(struct dockerfile_words words, int status, struct error *e
 }
 
 /* Users that are not there stop the process from being made; whatever else does, runc tells as exit code 1. */
-static bool start_failed(const struct build *build, struct dockerfile_words words, const char *text, struct error *err)
+static bool start_failed(struct stage *stage, struct dockerfile_words words, const char *text, struct error *err)
 {
     if (strncmp(text, "unable to find ", strlen("unable to find ")) == 0)
         return did_not_complete(words, text, err);
-    tell(build, text);
+    progress_say(&stage->step, text);
     return did_not_complete(words, "exit code: 1", err);
 }
 
@@ -282,7 +273,7 @@ static bool attend(struct stage *stage, struct sandbox *sandbox, struct run_outp
     } while (event.kind != SANDBOX_ENDED);
     run_output_end(output);
     if (!started || status == -1)
-        return start_failed(stage->build, words, text, err);
+        return start_failed(stage, words, text, err);
     return exit_told(words, status, err);
 }
 
@@ -327,7 +318,7 @@ static bool execute(struct stage *stage, const struct dockerfile_run *run, struc
     size_t count = 0;
     const struct run_root *root = &stage->root;
     const char *hostname = build_argument(stage->build, "BUILDKIT_SANDBOX_HOSTNAME");
-    struct sandbox_step step = { .network = strcmp(run->network, "none") != 0,
+    struct sandbox_step step = { .network = strcmp(run->network, "none") != 0 && !stage->build->options->run.no_network,
                                  .mounts = mounts->items,
                                  .mount_count = mounts->count };
 
@@ -340,8 +331,7 @@ static bool execute(struct stage *stage, const struct dockerfile_run *run, struc
     for (size_t i = 0; i < mounts->env_count; i++)
         env[count++] = mounts->env[i];
     AUTO(run_output_free)
-    struct run_output *output =
-        run_output_new(stage->build->options->run.said, stage->build->options->run.said_context, err);
+    struct run_output *output = run_output_new(&stage->step, err);
     if (!output)
         return false;
     const struct sandbox_spec spec = { .mode = stage->build->runner->mode,
@@ -437,8 +427,11 @@ static bool check_allowed(const struct dockerfile_run *run, struct error *err)
 
 bool stage_run_begin(struct stage *stage, struct error *err)
 {
+    bool first = !stage->build->runner;
     struct runner *runner = build_runner(stage->build, err);
 
+    if (runner && first)
+        progress_say(&stage->step, sandbox_mode_text(runner->mode));
     return runner && (stage->root.lowers || start_root(stage, runner, err));
 }
 

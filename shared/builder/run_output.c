@@ -6,15 +6,14 @@
 #include <string.h>
 
 struct run_output {
-    void (*said)(void *context, const char *line);
-    void *context;
+    struct progress_step *step;
     int ends[2];
     size_t told, len;
     bool clipped;
     char line[RUN_LINE_MAX + 1];
 };
 
-struct run_output *run_output_new(void (*said)(void *context, const char *line), void *context, struct error *err)
+struct run_output *run_output_new(struct progress_step *step, struct error *err)
 {
     struct run_output *output = calloc(1, sizeof(*output));
 
@@ -22,8 +21,7 @@ struct run_output *run_output_new(void (*said)(void *context, const char *line),
         error_set(err, ERROR_INTERNAL, "out of memory");
         return NULL;
     }
-    output->said = said;
-    output->context = context;
+    output->step = step;
     if (pipe2(output->ends, O_CLOEXEC) < 0 || fcntl(output->ends[0], F_SETFL, O_NONBLOCK) < 0) {
         error_set_errno(err, errno, "make a pipe");
         free(output);
@@ -56,10 +54,26 @@ static void flush(struct run_output *output)
     output->line[output->len] = '\0';
     output->told += output->len + 1;
     output->len = 0;
-    if (output->said && !output->clipped)
-        output->said(output->context,
+    if (!output->clipped)
+        progress_say(output->step,
                      output->told > RUN_OUTPUT_MAX ? "[output clipped, log limit 2MiB reached]" : output->line);
     output->clipped = output->told > RUN_OUTPUT_MAX;
+}
+
+/* A line that is too long is cut; what may be the beginning of a secret stays for the next part. */
+static void cut(struct run_output *output)
+{
+    size_t whole = output->len, kept = progress_overlap(output->step->progress);
+    char tail[RUN_LINE_MAX];
+
+    progress_mask(output->step->progress, output->line, &whole);
+    if (kept > whole / 2)
+        kept = whole / 2;
+    memcpy(tail, output->line + whole - kept, kept);
+    output->len = whole - kept;
+    flush(output);
+    memcpy(output->line, tail, kept);
+    output->len = kept;
 }
 
 static void take(struct run_output *output, const char *data, size_t len)
@@ -70,7 +84,7 @@ static void take(struct run_output *output, const char *data, size_t len)
             continue;
         }
         if (output->len == RUN_LINE_MAX)
-            flush(output);
+            cut(output);
         output->line[output->len++] = data[i] ? data[i] : ' ';
     }
 }

@@ -2,8 +2,7 @@
 #ifndef PUSHWRIGHT_SHARED_BUILDER_RUN_OUTPUT_H
 #define PUSHWRIGHT_SHARED_BUILDER_RUN_OUTPUT_H
 
-#include "shared/base/auto.h"
-#include "shared/base/error.h"
+#include "shared/builder/progress.h"
 
 enum {
     RUN_LINE_MAX = 16 * 1024,
@@ -12,7 +11,8 @@ enum {
 
 struct run_output;
 
-struct run_output *run_output_new(void (*said)(void *context, const char *line), void *context, struct error *err);
+/* The step is told each line; it must outlive the output. */
+struct run_output *run_output_new(struct progress_step *step, struct error *err);
 void run_output_free(struct run_output *output);
 AUTO_FREE(struct run_output, run_output_free)
 

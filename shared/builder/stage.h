@@ -35,7 +35,9 @@ struct stage {
     size_t linked_count;
     struct run_root root;
     bool cmd_set;
-    bool layer_made; /* by the instruction at hand */
+    bool layer_made;           /* by the instruction at hand */
+    struct progress_step step; /* the same, for who listens */
+    unsigned step_count, step_total;
 };
 
 /* One platform's build. */
@@ -84,6 +86,10 @@ bool stage_run_begin(struct stage *stage, struct error *err);
 
 /* RUN. words: what is executed. */
 bool stage_run(struct stage *stage, const struct dockerfile_run *run, struct dockerfile_words words, struct error *err);
+
+/* Steps for who listens: the stage's base, and an instruction as parsed, when it is one that is told. Ended by progress_end(). */
+void stage_step_base(struct stage *stage);
+void stage_step_begin(struct stage *stage, const struct dockerfile_instruction *parsed);
 
 /* COPY and ADD. */
 bool stage_copy(struct stage *stage, const struct dockerfile_instruction *instruction, struct error *err);

@@ -67,11 +67,11 @@ static bool publish(const struct json *request, const struct registry_options *r
 }
 
 /* With SAY in the environment, what a RUN prints is seen. */
-static void say(void *context, const char *line)
+static void say(void *context, const struct progress_event *event)
 {
     (void)context;
-    if (getenv("SAY"))
-        fprintf(stderr, "%s\n", line);
+    if (event->text && getenv("SAY"))
+        fprintf(stderr, "%s\n", event->text);
 }
 
 static bool build(struct arena *arena, const char *line, struct error *err)
@@ -79,15 +79,16 @@ static bool build(struct arena *arena, const char *line, struct error *err)
     const struct json *request = json_parse(arena, span_of(line), err);
     AUTO(context_release) struct context context = { 0 };
     AUTO(built_release) struct built built = { 0 };
+    AUTO(progress_free) struct progress *progress = progress_new(say, NULL, err);
     struct registry_options registries = { 0 };
     struct engine_options options = { .context = &context,
                                       .target = json_get_string(request, "target"),
                                       .registries = &registries,
                                       .cache_directory = json_get_string(request, "cache"),
                                       .allow_private = true,
-                                      .run = { .said = say } };
+                                      .progress = progress };
 
-    if (!request || !read_args(arena, json_get(request, "args"), &options.args, err) ||
+    if (!progress || !request || !read_args(arena, json_get(request, "args"), &options.args, err) ||
         !read_secrets(arena, json_get(request, "secrets"), &options.run, err) ||
         !read_mirrors(arena, json_get(request, "mirrors"), &registries, err) ||
         !context_of_directory(json_get_string(request, "context"), json_get_string(request, "dockerfile"), &context,
