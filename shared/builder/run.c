@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 
 enum { LOOK_MS = 100, ENVIRONMENT_MAX = 4096, PROXIES_MAX = 10 };
 static const int64_t layers_max_default = INT64_C(20) << 30;
@@ -38,6 +39,21 @@ static bool choose_directory(struct runner *runner, const char *cache, struct er
     return true;
 }
 
+static const char works_on_copies[] =
+    "changes cannot be stacked on the file system of the cache directory (is it a container's own?): each "
+    "RUN works on a copy";
+
+/* An overlayfs takes neither another one's deletions nor its changes. */
+static bool takes_whiteouts(const char *directory)
+{
+    char probe[RUN_PATH_MAX];
+
+    snprintf(probe, sizeof(probe), "%.*s/probe-%d", RUN_PATH_MAX / 2, directory, (int)getpid());
+    bool takes = mknod(probe, S_IFCHR, 0) == 0 || errno != EPERM;
+    unlink(probe);
+    return takes;
+}
+
 static bool runner_start(struct runner *runner, struct error *err)
 {
     /* The modes mark and own files in different ways. */
@@ -49,9 +65,12 @@ static bool runner_start(struct runner *runner, struct error *err)
 
     if (!sandbox_probe(&runner->mode, err) || !choose_directory(runner, options->cache_directory, err))
         return false;
-    snprintf(directory, sizeof(directory), "%.*s/%s", RUN_PATH_MAX / 2, runner->directory, folders[runner->mode]);
+    runner->whole = !takes_whiteouts(runner->directory);
+    snprintf(directory, sizeof(directory), "%.*s/%s", RUN_PATH_MAX / 2, runner->directory,
+             runner->whole ? "layers-bare" : folders[runner->mode]);
     const struct layers_options layers = { .directory = directory,
                                            .mode = runner->mode,
+                                           .without_whiteouts = runner->whole,
                                            .bytes_max =
                                                options->run.layers_max ? options->run.layers_max : layers_max_default,
                                            .cancelled = options->cancelled,
@@ -238,13 +257,26 @@ static bool exit_told(struct dockerfile_words words, int status, struct error *e
     return code == 0 || did_not_complete(words, reason, err);
 }
 
+/* What fails before the command is there: a mount that has no place, say. */
+static const char cannot_stack[] = "mount the layers", *const of_the_command[] = { "run '", "enter working directory" };
+
+static bool starts_with(const char *text, const char *prefix)
+{
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
 /* Users that are not there stop the process from being made; whatever else does, runc tells as exit code 1. */
 static bool start_failed(struct stage *stage, struct dockerfile_words words, const char *text, struct error *err)
 {
-    if (strncmp(text, "unable to find ", strlen("unable to find ")) == 0)
+    if (starts_with(text, "unable to find "))
         return did_not_complete(words, text, err);
-    progress_say(&stage->step, text);
-    return did_not_complete(words, "exit code: 1", err);
+    for (size_t i = 0; i < sizeof(of_the_command) / sizeof(of_the_command[0]); i++) {
+        if (!starts_with(text, of_the_command[i]))
+            continue;
+        progress_say(&stage->step, text);
+        return did_not_complete(words, "exit code: 1", err);
+    }
+    return error_set(err, starts_with(text, cannot_stack) ? ERROR_UNSUPPORTED : ERROR_INVALID, "sandbox: %s", text);
 }
 
 static bool attend(struct stage *stage, struct sandbox *sandbox, struct run_output *output,
@@ -311,7 +343,7 @@ static bool add_proxies(struct stage *stage, const char **env, size_t *count, st
 }
 
 static bool execute(struct stage *stage, const struct dockerfile_run *run, struct dockerfile_words words,
-                    const struct run_mounts *mounts, const char *scratch, struct error *err)
+                    const struct run_mounts *mounts, const char *scratch, const char *whole, struct error *err)
 {
     struct dockerfile_words scope = dockerfile_scope_env(stage->scope);
     const char *env[ENVIRONMENT_MAX];
@@ -337,6 +369,7 @@ static bool execute(struct stage *stage, const struct dockerfile_run *run, struc
     const struct sandbox_spec spec = { .mode = stage->build->runner->mode,
                                        .lowers = root->lowers,
                                        .lower_count = root->lower_count,
+                                       .whole = whole,
                                        .scratch = scratch,
                                        .argv = words.items,
                                        .arg_count = words.count,
@@ -387,14 +420,58 @@ static bool command_owner(const struct stage *stage, const struct tree *tree, st
     return true;
 }
 
+/* A copy of everything, to be changed in place. */
+static const char *place_whole(struct stage *stage, struct runner *runner, const struct tree *tree, struct error *err)
+{
+    const struct engine_options *options = stage->build->options;
+    const struct place_how how = { .owners = sandbox_has_ids(runner->mode),
+                                   .all = true,
+                                   .separate = true,
+                                   .cancelled = options->cancelled,
+                                   .context = options->cancelled_context };
+    const char *path = make_directory(runner, "whole", err);
+
+    if (!path || !place_below(tree_root(tree), path, &how, err))
+        return NULL;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    runner->placed_ns = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+    return path;
+}
+
+/* On layers; where the file system does not let changes be stacked on them, which is found out by trying, on a copy. */
+static bool execute_somehow(struct stage *stage, const struct dockerfile_run *run, struct dockerfile_words words,
+                            const struct run_mounts *mounts, const char *scratch, const char **whole, struct error *err)
+{
+    struct runner *runner = stage->build->runner;
+    const struct tree *tree = stage_tree(stage, err);
+
+    *whole = NULL;
+    if (!runner->whole) {
+        struct error failed = { 0 };
+        if (execute(stage, run, words, mounts, scratch, NULL, &failed))
+            return true;
+        runner->whole = failed.kind == ERROR_UNSUPPORTED;
+        if (!runner->whole) {
+            *err = failed;
+            return false;
+        }
+        progress_say(&stage->step, works_on_copies);
+    }
+    *whole = tree ? place_whole(stage, runner, tree, err) : NULL;
+    return *whole && execute(stage, run, words, mounts, scratch, *whole, err);
+}
+
 static bool keep_changes(struct stage *stage, struct tree *tree, const struct run_mounts *mounts, const char *scratch,
-                         int64_t started_s, struct error *err)
+                         const char *whole, int64_t started_s, struct error *err)
 {
     struct build *build = stage->build;
     uint32_t number = ++build->layer_number;
-    const char *upper = arena_printf(build->arena, "%s/upper", scratch);
+    const char *upper = whole ? whole : arena_printf(build->arena, "%s/upper", scratch);
     struct diff diff = { .tree = tree,
                          .upper = upper,
+                         .whole = whole != NULL,
+                         .placed_ns = build->runner->placed_ns,
                          .lowers = stage->root.lowers,
                          .lower_count = stage->root.lower_count,
                          .stubs = mounts->stubs,
@@ -412,6 +489,8 @@ static bool keep_changes(struct stage *stage, struct tree *tree, const struct ru
     if (!command_owner(stage, tree, &diff, err) || !diff_read(&diff, err) || !stage_add_layer(stage, tree, number, err))
         return false;
     diff_forget_whiteouts(tree);
+    if (whole)
+        return true; /* the next one has a copy of its own */
     stage->root.placed = number;
     return add_lower(&stage->root, upper, err);
 }
@@ -432,6 +511,8 @@ bool stage_run_begin(struct stage *stage, struct error *err)
 
     if (runner && first)
         progress_say(&stage->step, sandbox_mode_text(runner->mode));
+    if (runner && first && runner->whole)
+        progress_say(&stage->step, works_on_copies);
     return runner && (stage->root.lowers || start_root(stage, runner, err));
 }
 
@@ -443,11 +524,12 @@ bool stage_run(struct stage *stage, const struct dockerfile_run *run, struct doc
         return false;
     struct runner *runner = build_runner(stage->build, err);
     struct tree *tree = stage_tree(stage, err);
-    if (!runner || !tree || !place_new(stage, runner, tree, err) ||
+    if (!runner || !tree || (!runner->whole && !place_new(stage, runner, tree, err)) ||
         !run_mounts_prepare(stage, run, run->script ? run->command.args.items[0] : NULL, &mounts, err))
         return false;
     const char *scratch = make_directory(runner, "run", err);
     int64_t started_s = clock_wall_ms() / 1000;
-    return scratch && execute(stage, run, words, &mounts, scratch, err) &&
-           keep_changes(stage, tree, &mounts, scratch, started_s, err);
+    const char *whole;
+    return scratch && execute_somehow(stage, run, words, &mounts, scratch, &whole, err) &&
+           keep_changes(stage, tree, &mounts, scratch, whole, started_s, err);
 }

@@ -1,5 +1,7 @@
 #include "shared/builder/run_diff.h"
 
+#include "shared/base/digest.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -77,8 +79,11 @@ static bool is_whiteout(const struct stat *is)
     return S_ISCHR(is->st_mode) && is->st_rdev == makedev(0, 0);
 }
 
+/* Does what is not in the directory hide what the tree has? */
 static bool is_opaque(const struct diff *diff, int directory, const char *name)
 {
+    if (diff->whole)
+        return true;
     char value[8];
     return attribute(directory, name, sandbox_opaque_attribute(diff->mode), value, sizeof(value)) == 1 &&
            value[0] == 'y';
@@ -185,17 +190,38 @@ static bool same_bytes(int a, int b)
     }
 }
 
+static bool same_digest(int directory, const char *name, const struct content *content)
+{
+    uint8_t was[SHA256_SIZE], now[SHA256_SIZE];
+    struct error ignored;
+    struct sha256 sha;
+    AUTO(close) int fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    AUTO(free) char *piece = malloc(COMPARED);
+    sha256_init(&sha);
+    ssize_t n = fd < 0 || !piece ? -1 : 1;
+    while (n > 0) {
+        n = read(fd, piece, COMPARED);
+        sha256_update(&sha, piece, n > 0 ? (size_t)n : 0);
+    }
+    sha256_final(&sha, now);
+    return n == 0 && content_digest(content, was, &ignored) && memcmp(was, now, sizeof(now)) == 0;
+}
+
 /* Against the topmost layer below that has the path; none follows a link, because the tree knows that no directory on the path is one. */
-static bool same_content(const struct reading *reading, int directory, const char *name)
+static bool same_content(const struct reading *reading, int directory, const char *name, const struct tree_node *node,
+                         const struct stat *is)
 {
     const struct diff *diff = reading->diff;
+    if (diff->whole)
+        return is->st_ctim.tv_sec * INT64_C(1000000000) + is->st_ctim.tv_nsec < diff->placed_ns ||
+               same_digest(directory, name, node->is.content);
     AUTO(close) int fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     for (size_t i = diff->lower_count; fd >= 0 && i-- > 0;) {
         AUTO(close) int lower = open(diff->lowers[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
         AUTO(close)
         int below = openat(lower, bytes_text(&reading->path), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-        struct stat is;
-        if (below >= 0 && fstat(below, &is) == 0 && S_ISREG(is.st_mode))
+        struct stat found;
+        if (below >= 0 && fstat(below, &found) == 0 && S_ISREG(found.st_mode))
             return same_bytes(fd, below);
     }
     return false;
@@ -218,7 +244,7 @@ static bool is_same(const struct reading *reading, int directory, const char *na
         return strcmp(was->target, now->target) == 0;
     if (now->type != TAR_FILE)
         return true;
-    return was->content->size == is->st_size && (is->st_size == 0 || same_content(reading, directory, name));
+    return was->content->size == is->st_size && (is->st_size == 0 || same_content(reading, directory, name, node, is));
 }
 
 /* ---- changes ---- */
@@ -328,7 +354,8 @@ static bool read_file(struct reading *reading, int parent, const char *name, str
     if (is->st_nlink > 1 && !file_number(reading, is, &now.file, err))
         return false;
     if (node && is_same(reading, parent, name, node, &now, is)) {
-        node->is.file = now.file; /* its names are no longer those that the layers below gave it */
+        if (!diff->whole || now.file)
+            node->is.file = now.file; /* its names are no longer those that the layers below gave it */
         return true;
     }
     if (now.type == TAR_FILE && !read_content(reading, is, &now, err))
@@ -385,6 +412,8 @@ bool diff_read(const struct diff *diff, struct error *err)
     AUTO(close) int upper = open(diff->upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (upper < 0)
         return error_set_errno(err, errno, "open '%s'", diff->upper);
+    if (diff->whole && !delete_others(&reading, root, upper, err))
+        return false;
     return read_directory(&reading, upper, root, err);
 }
 

@@ -12,7 +12,10 @@ struct diff_stub { /* made for a mount; not part of the layer while there is not
 
 struct diff {
     struct tree *tree;
-    const char *upper;         /* directory, kept as long as the tree: contents are read from it. In an arena */
+    const char *upper; /* directory, kept as long as the tree: contents are read from it. In an arena */
+    /* It is no upper directory, but holds everything, put there before placed_ns: what has not changed since is as it was. */
+    bool whole;
+    int64_t placed_ns;
     const char *const *lowers; /* what it lay upon, lowest first */
     size_t lower_count;
     const struct diff_stub *stubs;

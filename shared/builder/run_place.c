@@ -141,7 +141,7 @@ static bool link_again(struct placing *placing, const struct tree_node *node, in
     struct named key = { .file = node->is.file };
     struct named *const *found = key.file ? tfind(&key, &placing->names, by_file) : NULL;
     *done = found != NULL;
-    if (!key.file)
+    if (!key.file || placing->how->separate)
         return true;
     if (found)
         return linkat(placing->top, (*found)->path, directory, name, 0) == 0 ||

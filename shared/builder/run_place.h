@@ -9,6 +9,8 @@ struct place_how {
     bool owners;    /* give files to their users; otherwise everything is ours */
     uint32_t after; /* only what layers with a greater number touched; with all set everything */
     bool all;
+    bool
+        separate; /* names of one file become files of their own, as they do for overlayfs as soon as one is written to */
     bool (*cancelled)(void *context); /* NULL: never */
     void *context;
 };

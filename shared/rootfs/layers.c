@@ -223,6 +223,7 @@ static bool fill(const struct layers *layers, struct store *store, const struct 
     AUTO(bytes_release) struct bytes implied = BYTES(LAYERS_IMPLIED_MAX);
     struct unpack_watch watch;
     struct unpack_how how = { .mode = layers->options.mode,
+                              .without_whiteouts = layers->options.without_whiteouts,
                               .cancelled = layers->options.cancelled,
                               .context = layers->options.context,
                               .implied = &implied,

@@ -18,6 +18,7 @@ enum { LAYERS_PATH_MAX = 4096, LAYERS_IMPLIED_MAX = 16 * 1024 * 1024 };
 struct layers_options {
     const char *directory; /* absolute; made when missing */
     enum sandbox_mode mode;
+    bool without_whiteouts;           /* see unpack.h */
     int64_t bytes_max;                /* before a new layer is unpacked the longest unused ones go; 0: nothing goes */
     bool (*cancelled)(void *context); /* NULL: never; ERROR_UNAVAILABLE */
     void *context;

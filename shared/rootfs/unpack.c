@@ -190,6 +190,8 @@ static bool put_whiteout(struct unpacking *unpacking, const char *name, struct e
         return error_set(err, ERROR_INVALID, "whiteout of '%s'", name);
     if (fstatat(unpacking->parent, name, &found, AT_SYMLINK_NOFOLLOW) == 0)
         return !S_ISDIR(found.st_mode) || set_opaque(unpacking, unpacking->parent, name, err);
+    if (unpacking->how->without_whiteouts)
+        return true;
     if (mknodat(unpacking->parent, name, S_IFCHR, makedev(0, 0)) < 0)
         return error_set_errno(err, errno, "make a whiteout for '%.200s'", name);
     return true;

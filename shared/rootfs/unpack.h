@@ -21,6 +21,8 @@ struct unpack_watch {
  * the archive does not list though it has something in them: with root's defaults they would hide what a layer below says of them. */
 struct unpack_how {
     enum sandbox_mode mode;
+    bool
+        without_whiteouts; /* on a file system that has none: the directory says what the layer has, not what it hides */
     bool (*cancelled)(void *context); /* NULL: never */
     void *context;
     struct bytes *implied;      /* NULL: not of interest */

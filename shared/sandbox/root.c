@@ -77,16 +77,30 @@ static bool overlay_mount(const struct sandbox_spec *spec, const char *lower, in
     return error_set_errno(err, errno, "mount the layers");
 }
 
+static bool bind_whole(const struct sandbox_spec *spec, const char *target, struct error *err)
+{
+    struct mount_attributes attributes = { .set = MOUNT_ATTRIBUTE_NO_DEVICES };
+    int tree = (int)syscall(SYS_open_tree, AT_FDCWD, spec->whole, OPEN_TREE_CLONE_FLAG | O_CLOEXEC);
+    if (tree < 0 || syscall(SYS_mount_setattr, tree, "", OPEN_TREE_EMPTY_PATH, &attributes, sizeof attributes) < 0 ||
+        syscall(SYS_move_mount, tree, "", AT_FDCWD, target, MOVE_MOUNT_FROM_EMPTY_PATH | MOVE_MOUNT_FOLLOW_TARGET) < 0)
+        return error_set_errno(err, errno, "mount the directory '%s'", spec->whole);
+    close(tree);
+    return true;
+}
+
 /* On the scratch directory's file system; where that can't be written through overlayfs (a container's own overlay, some
  * network file systems), in memory. */
 static bool stack_layers(const struct sandbox_spec *spec, char *target, size_t target_size, struct error *err)
 {
     char lower[3800];
     int scratch, root;
-    if (!open_directory(spec->scratch, &scratch, err) || !lower_option(spec, lower, sizeof lower, err) ||
-        !scratch_directory(scratch, "root", &root, err))
+    if (!open_directory(spec->scratch, &scratch, err) || !scratch_directory(scratch, "root", &root, err))
         return false;
     snprintf(target, target_size, "/proc/self/fd/%d", root);
+    if (spec->whole)
+        return bind_whole(spec, target, err);
+    if (!lower_option(spec, lower, sizeof lower, err))
+        return false;
     if (overlay_mount(spec, lower, scratch, target, err))
         return true;
     if (spec->step)

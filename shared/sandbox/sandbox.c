@@ -125,7 +125,7 @@ static const char **vector_copy(const char *const *items, size_t count, size_t s
 struct sandbox *sandbox_start(const struct sandbox_spec *spec, struct error *err)
 {
     assert(spec->arg_count > 0 && spec->scratch && spec->hostname);
-    if (spec->lower_count == 0 || spec->lower_count > SANDBOX_LOWERS_MAX) {
+    if (!spec->whole && (spec->lower_count == 0 || spec->lower_count > SANDBOX_LOWERS_MAX)) {
         error_set(err, ERROR_INVALID, "%zu layers; between 1 and %d can be stacked", spec->lower_count,
                   SANDBOX_LOWERS_MAX);
         return NULL;

@@ -70,6 +70,8 @@ struct sandbox_spec {
     enum sandbox_mode mode;
     const char *const *lowers; /* layer directories, the image's first one first; whiteouts as overlayfs has them */
     size_t lower_count;
+    const char
+        *whole; /* instead of layers: one directory with everything, which a step changes in place; NULL: layers */
     const char *scratch;     /* an empty directory for what is written ("upper" in it, of a step always); removed with
                             sandbox_remove_tree() by the caller */
     const char *const *argv; /* argv[0] without '/' is looked up in PATH inside */
