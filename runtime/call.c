@@ -1,5 +1,7 @@
 #include "runtime/call.h"
 
+#include "runtime/signature.h"
+
 #include "runtime/cdevents.h"
 #include "runtime/event_build.h"
 #include "runtime/report.h"
@@ -512,4 +514,14 @@ bool call_handle(struct call *call, struct error *err)
     bool good = shim->function->handle(call, err);
     metrics_handler(shim->metrics, clock_monotonic_us() - begun_us);
     return good;
+}
+
+bool call_seal(void *call, struct span data, uint8_t mac[static 32])
+{
+    return keyring_seal(((const struct call *)call)->shim->keyring, data, mac);
+}
+
+bool call_sealed(void *call, struct span data, const uint8_t mac[static 32])
+{
+    return keyring_sealed(((const struct call *)call)->shim->keyring, data, mac);
 }

@@ -110,6 +110,11 @@ bool call_flush(struct call *call, struct error *err);
 __attribute__((format(printf, 5, 6))) bool call_skip(struct call *call, const char *rule, const char *target,
                                                      struct error *err, const char *format, ...);
 
+/* A code under the chain's key over what the function leaves with others and reads again; false: there is no key. And is it one? Their
+ * signatures fit struct seal (shared/builder/indexstore.h). */
+bool call_seal(void *call, struct span data, uint8_t mac[static 32]);
+bool call_sealed(void *call, struct span data, const uint8_t mac[static 32]);
+
 /* One JSON line on standard output, with the event's and the chain's id. Never a secret. */
 __attribute__((format(printf, 2, 3))) void call_log(struct call *call, const char *format, ...);
 

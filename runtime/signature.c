@@ -232,3 +232,32 @@ bool signature_verify(const struct keyring *keyring, const struct event *event, 
     }
     return error_set(err, ERROR_DENIED, "the event's signature was made under none of the chain's keys");
 }
+
+static void mac_of(const struct secret *key, struct span data, uint8_t mac[static SHA256_SIZE])
+{
+    struct hmac_sha256 hmac;
+
+    hmac_sha256_init(&hmac, secret_reveal(key));
+    hmac_sha256_update(&hmac, data.data, data.len);
+    hmac_sha256_final(&hmac, mac);
+}
+
+bool keyring_seal(const struct keyring *keyring, struct span data, uint8_t mac[static SHA256_SIZE])
+{
+    if (!keyring || keyring->count == 0)
+        return false;
+    mac_of(keyring->keys[0], data, mac);
+    return true;
+}
+
+bool keyring_sealed(const struct keyring *keyring, struct span data, const uint8_t mac[static SHA256_SIZE])
+{
+    for (size_t i = 0; keyring && i < keyring->count; i++) {
+        uint8_t expected[SHA256_SIZE];
+
+        mac_of(keyring->keys[i], data, expected);
+        if (constant_time_equal(expected, mac, SHA256_SIZE))
+            return true;
+    }
+    return false;
+}

@@ -8,6 +8,7 @@
 #define PUSHWRIGHT_RUNTIME_SIGNATURE_H
 
 #include "runtime/event.h"
+#include "shared/base/digest.h"
 #include "shared/secrets/secret.h"
 
 #define SIGNATURE_ATTRIBUTE "pushwrightsig"
@@ -27,5 +28,9 @@ const char *signature_make(const struct keyring *keyring, struct arena *arena, c
 
 /* ERROR_DENIED: missing, malformed, or made under no key of the ring. The text never holds the expected value. */
 bool signature_verify(const struct keyring *keyring, const struct event *event, struct error *err);
+
+/* The same for bytes of a caller's own, which must not begin with "v1". False: the ring is empty or NULL, or no key fits. */
+bool keyring_seal(const struct keyring *keyring, struct span data, uint8_t mac[static SHA256_SIZE]);
+bool keyring_sealed(const struct keyring *keyring, struct span data, const uint8_t mac[static SHA256_SIZE]);
 
 #endif

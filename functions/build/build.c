@@ -27,6 +27,7 @@ struct build_state {
     struct arena *arena;
     const char *cache_directory;
     bool allow_private;
+    bool registry_indexes; /* of base layers are kept beside the image */
 };
 
 /* One event on its way. */
@@ -75,7 +76,7 @@ static bool start(void **out, struct error *err)
 {
     AUTO(stop) void *owned = calloc(1, sizeof(struct build_state));
     struct build_state *state = owned;
-    const char *private = getenv("PUSHWRIGHT_ADD_PRIVATE");
+    const char *private = getenv("PUSHWRIGHT_ADD_PRIVATE"), *indexes = getenv("PUSHWRIGHT_REGISTRY_INDEX");
 
     if (state)
         state->arena = arena_new(64 * 1024);
@@ -92,6 +93,7 @@ static bool start(void **out, struct error *err)
         return false;
     state->cache_directory = baseindex_default_directory(state->arena);
     state->allow_private = private && strcmp(private, "1") == 0;
+    state->registry_indexes = indexes && strcmp(indexes, "1") == 0;
     *out = TAKE(owned);
     return true;
 }
@@ -253,6 +255,8 @@ static bool build(struct job *job, struct error *err)
                                       .registries = &job->registries,
                                       .cache_directory = job->state->cache_directory,
                                       .compression = job->rule->compression,
+                                      .indexes = { job->state->registry_indexes ? job->rule->image : NULL,
+                                                   { call_seal, call_sealed, job->call } },
                                       .allow_private = job->state->allow_private,
                                       .cancelled = cancelled,
                                       .cancelled_context = job,

@@ -69,6 +69,23 @@ struct base *base_open(const char *image, const char *platform, const struct reg
     return TAKE(base);
 }
 
+/* From the cache, from a registry, or from the layer itself. */
+static bool get_index(struct base *base, const struct image_layer *layer, const char *cache_directory,
+                      struct bytes *out, struct error *err)
+{
+    if (baseindex_look(layer, cache_directory, out))
+        return true;
+    if (base->indexes && indexstore_get(base->indexes, base->registries, layer, out)) {
+        baseindex_keep(layer, cache_directory, bytes_span(out));
+        return true;
+    }
+    if (!baseindex_get(base->store, layer, cache_directory, out, err))
+        return false;
+    if (base->indexes)
+        indexstore_put(base->indexes, base->registries, layer, bytes_span(out));
+    return true;
+}
+
 const struct tree *base_tree(struct base *base, const char *cache_directory, struct error *err)
 {
     if (base->tree)
@@ -79,7 +96,7 @@ const struct tree *base_tree(struct base *base, const char *cache_directory, str
     for (size_t i = 0; i < base->image.layer_count; i++) {
         AUTO(bytes_release) struct bytes index = BYTES(BASEINDEX_MAX);
 
-        if (!baseindex_get(base->store, &base->image.layers[i], cache_directory, &index, err) ||
+        if (!get_index(base, &base->image.layers[i], cache_directory, &index, err) ||
             !baseindex_apply(bytes_span(&index), tree, base, (uint32_t)i, err)) {
             error_wrap(err, "image '%s'", base->name);
             return NULL;

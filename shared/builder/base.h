@@ -4,6 +4,7 @@
 #define PUSHWRIGHT_SHARED_BUILDER_BASE_H
 
 #include "shared/base/json.h"
+#include "shared/builder/indexstore.h"
 #include "shared/builder/tree.h"
 #include "shared/oci/image.h"
 
@@ -17,6 +18,8 @@ struct base {
     struct tree *tree;           /* NULL until base_tree() */
     struct spool *extracted;     /* contents that were taken out of layers */
     const char *const *unpacked; /* directories of the layers, for RUN; NULL: they are not on this machine */
+    const struct indexstore_options *indexes; /* where indexes are kept beside the cache; NULL: nowhere */
+    const struct registry_options *registries;
 };
 
 /* ERROR_NOT_FOUND when there is no such image or platform. */

@@ -254,6 +254,25 @@ bool baseindex_get(struct store *store, const struct image_layer *layer, const c
     return true;
 }
 
+bool baseindex_look(const struct image_layer *layer, const char *cache_directory, struct bytes *out)
+{
+    AUTO(bytes_release) struct bytes path = BYTES(TAR_PATH_MAX);
+    size_t start = out->len;
+
+    if (cache_directory && cache_path(&path, cache_directory, layer->blob.digest) && cache_read(path.data, layer, out))
+        return true;
+    out->len = start;
+    return false;
+}
+
+void baseindex_keep(const struct image_layer *layer, const char *cache_directory, struct span entries)
+{
+    AUTO(bytes_release) struct bytes path = BYTES(TAR_PATH_MAX);
+
+    if (cache_directory && cache_path(&path, cache_directory, layer->blob.digest))
+        cache_write(cache_directory, path.data, layer, entries);
+}
+
 /* ---- making one beside an unpacking ---- */
 
 struct watching {

@@ -18,6 +18,10 @@ bool baseindex_get(struct store *store, const struct image_layer *layer, const c
 /* Make the index beside, while the layer is unpacked, unless it is in the cache directory (a const char *) already: layers_options.watch. */
 bool baseindex_watch(void *cache_directory, const struct image_layer *layer, struct unpack_watch *out);
 
+/* The same of the cache alone: what it holds, and keeping what was had elsewhere. */
+bool baseindex_look(const struct image_layer *layer, const char *cache_directory, struct bytes *out);
+void baseindex_keep(const struct image_layer *layer, const char *cache_directory, struct span entries);
+
 /* Lay the layer over the tree, as unpacking it would: whiteouts, opaque directories, what hides what. `base` and `layer` are
  * where the content of its files is to be had from. ERROR_INVALID for paths that lead out and for hard links to nothing. */
 bool baseindex_apply(struct span index, struct tree *tree, struct base *base, uint32_t layer, struct error *err);

@@ -100,8 +100,11 @@ struct base *build_base(struct build *build, const char *image, const char *plat
                    arena_printf(build->arena, "[internal] load metadata for %s", image));
     struct base *base = base_open(image, wanted, build->options->registries, err);
     progress_end(&step, base ? NULL : err);
-    if (base)
-        bases[build->base_count++] = base;
+    if (!base)
+        return NULL;
+    base->indexes = build->options->indexes.image ? &build->options->indexes : NULL;
+    base->registries = build->options->registries;
+    bases[build->base_count++] = base;
     return base;
 }
 

@@ -38,10 +38,11 @@ struct engine_options {
     struct progress *progress;      /* NULL: nobody listens */
     bool name_platform;             /* in the names of steps: there are several */
     const struct registry_options *registries;
-    const char *cache_directory;      /* NULL: no cache */
-    struct compression compression;   /* of new layers */
-    bool allow_private;               /* ADD may download from addresses of the own network */
-    bool (*cancelled)(void *context); /* NULL: never */
+    const char *cache_directory;       /* NULL: no cache */
+    struct compression compression;    /* of new layers */
+    struct indexstore_options indexes; /* of base layers, kept at a registry too */
+    bool allow_private;                /* ADD may download from addresses of the own network */
+    bool (*cancelled)(void *context);  /* NULL: never */
     void *cancelled_context;
     struct engine_run run;
 };

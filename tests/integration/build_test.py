@@ -764,6 +764,26 @@ def a_broken_cache_is_made_again():
         assert first.replace(":", "%3A") in events["artifact.published"]["subject"]["id"], log
 
 
+def indexes_are_found_in_the_registry():
+    """A runner without a cache does not read the base's layers when the index of each is there and sealed under the chain's key."""
+    def environment(key):
+        return {"PUSHWRIGHT_CACHE_DIR": str(w.directory / f"cache-{w.sequence}"), "PUSHWRIGHT_CHAIN_KEY": key, "PUSHWRIGHT_REGISTRY_INDEX": "1"}
+
+    def layers_read():
+        manifest = w.blob(w.directory / "base", json.loads((w.directory / "base/index.json").read_text())["manifests"][0]["digest"])
+        log = (w.directory / "registry.log").read_text()
+        return sum(log.count(f'"GET /v2/fx/base/blobs/{layer["digest"]} ') for layer in manifest["layers"])
+
+    with world() as w:
+        w.rule("indexed")
+        w.built("indexed", w.repository("indexed", {"Dockerfile": f"FROM {w.base}\nCOPY x /lib/\n", "x": "1"}), environment=environment("k" * 32))
+        before = layers_read()
+        _, _, _, layers = w.built("indexed", w.repository("indexed", {"x": "2"}), environment=environment("k" * 32))
+        assert layers_read() == before and list(layers[-1]) == ["usr/", "usr/lib/", "usr/lib/x"], list(layers[-1])
+        w.built("indexed", w.repository("indexed", {"x": "3"}), environment=environment("another" * 8))
+        assert layers_read() > before, "an index under another key was believed"
+
+
 def hostile_bases_are_refused():
     rows = [([[f("../x", "1")]], "leads out of the image"), ([[("x", tarfile.LNKTYPE, 0o644, 0, 0, "nothing")]], "hard link")]
     with world(with_registry=False) as w:
@@ -785,4 +805,4 @@ if __name__ == "__main__":
                events_that_make_no_sense_are_refused,
                a_second_delivery_sends_nothing_and_says_the_same, layouts_are_bases_and_targets_too,
                peers_that_are_down_are_tried_again, large_files_do_not_stand_in_memory,
-               several_platforms_make_an_index, a_broken_cache_is_made_again, hostile_bases_are_refused])
+               several_platforms_make_an_index, a_broken_cache_is_made_again, indexes_are_found_in_the_registry, hostile_bases_are_refused])

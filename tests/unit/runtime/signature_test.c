@@ -216,6 +216,23 @@ static void empty_ring_signs_and_accepts_nothing(void **state)
     assert_int_equal(err.kind, ERROR_DENIED);
 }
 
+static void bytes_of_a_functions_own_are_sealed(void **state)
+{
+    AUTO(keyring_free) struct keyring *old = ring("0123456789abcdef-old", NULL);
+    AUTO(keyring_free) struct keyring *both = ring("0123456789abcdef-new", "0123456789abcdef-old");
+    AUTO(keyring_free) struct keyring *other = ring("0123456789abcdef-other", NULL);
+    uint8_t mac[SHA256_SIZE];
+
+    (void)state;
+    assert_true(keyring_seal(old, SPAN("index of a layer"), mac));
+    assert_true(keyring_sealed(old, SPAN("index of a layer"), mac));
+    assert_true(keyring_sealed(both, SPAN("index of a layer"), mac)); /* while keys rotate */
+    assert_false(keyring_sealed(other, SPAN("index of a layer"), mac));
+    assert_false(keyring_sealed(old, SPAN("index of a layeR"), mac));
+    assert_false(keyring_seal(NULL, SPAN("index of a layer"), mac));
+    assert_false(keyring_sealed(NULL, SPAN("index of a layer"), mac));
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, make_arena, drop_arena)
@@ -228,6 +245,7 @@ int main(void)
         T(refusals_say_what_is_wrong_and_reveal_nothing),
         T(weak_and_too_many_keys_are_refused),
         T(empty_ring_signs_and_accepts_nothing),
+        T(bytes_of_a_functions_own_are_sealed),
     };
     return cmocka_run_group_tests_name("runtime/signature", tests, NULL, NULL);
 }
