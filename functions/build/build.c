@@ -4,6 +4,7 @@
  * begins and again before the image is published: a branch that has moved on has a build of its own. What goes wrong for good (a
  * Dockerfile that cannot be built, a token that is refused) is the build's result and told by its events; what may go better next time
  * is an error, and the sender tries again. */
+#include "functions/build/attest.h"
 #include "functions/build/events.h"
 #include "functions/build/order.h"
 #include "functions/build/recall.h"
@@ -37,6 +38,7 @@ struct job {
     struct order order;
     const struct config_build *rule;
     struct secret *token;
+    struct ecdsa_key *key; /* NULL: nothing is signed */
     struct git_remote_options remote;
     struct running_job *running;
     struct recall recall;
@@ -55,6 +57,7 @@ static void job_release(struct job *job)
     running_end(job->running);
     recall_release(&job->recall);
     secret_free(job->token);
+    ecdsa_key_free(job->key);
 }
 AUTO_RELEASE(struct job, job_release)
 
@@ -177,7 +180,20 @@ static bool tell_started(struct job *job, struct error *err)
     return events_started(job->call, &build, err);
 }
 
-static bool publish(struct job *job, const struct built *built, int64_t time_s, struct error *err)
+static bool attest(struct job *job, struct built *built, struct publication *publication, struct error *err)
+{
+    const struct attest_facts facts = { .call = job->call,
+                                        .rule = job->rule,
+                                        .order = &job->order,
+                                        .commit = job->commit,
+                                        .key = job->key,
+                                        .built = built,
+                                        .started_ms = clock_wall_ms() - (clock_monotonic_ms() - job->started_ms) };
+
+    return attest_publication(&facts, publication, err);
+}
+
+static bool publish(struct job *job, struct built *built, int64_t time_s, struct error *err)
 {
     const char *clone = job->rule->clone;
     struct publish_options options = { .image = job->rule->image,
@@ -198,7 +214,7 @@ static bool publish(struct job *job, const struct built *built, int64_t time_s, 
         return false;
     if (job->superseded)
         return true;
-    if (!publication_tag(publication, err))
+    if (!attest(job, built, publication, err) || !publication_tag(publication, err))
         return error_wrap(err, "publish '%s'", job->rule->image);
     call_log(job->call, "%s:%s is %s", job->rule->image, job->tags.items[0],
              publication_descriptor(publication)->digest);
@@ -272,7 +288,7 @@ static bool build(struct job *job, struct error *err)
         return false;
     if (context.files->submodules > 0)
         call_log(job->call, "%zu submodules of '%s' are left empty", context.files->submodules, job->rule->repository);
-    return build_platforms(job, engine, err);
+    return attest_key(job->rule, &job->key, err) && build_platforms(job, engine, err);
 }
 
 static bool attempt(struct job *job, struct error *err)

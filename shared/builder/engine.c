@@ -72,6 +72,12 @@ static void build_free(struct build *build)
 }
 AUTO_FREE(struct build, build_free)
 
+struct base *const *built_bases(const struct built *built, size_t *count)
+{
+    *count = built->owner->base_count;
+    return built->owner->bases;
+}
+
 void built_release(struct built *built)
 {
     bytes_release(&built->config);

@@ -74,6 +74,8 @@ AUTO_FREE(struct engine, engine_free)
  * ERROR_UNAVAILABLE "cancelled". The result borrows from the engine. */
 bool engine_build(struct engine *engine, const char *platform, struct built *out, struct error *err);
 void built_release(struct built *built);
+/* Every image that a stage of it stands on or copies from. */
+struct base *const *built_bases(const struct built *built, size_t *count);
 AUTO_RELEASE(struct built, built_release)
 
 #endif

@@ -48,6 +48,16 @@ const struct descriptor *publication_descriptor(const struct publication *public
     return &publication->top;
 }
 
+const struct descriptor *publication_platform(const struct publication *publication, size_t platform)
+{
+    return &publication->described[platform];
+}
+
+struct store *publication_store(const struct publication *publication)
+{
+    return publication->store;
+}
+
 /* ---- manifests ---- */
 
 static struct descriptor describe(const char *media_type, struct span content)

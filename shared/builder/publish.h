@@ -26,6 +26,9 @@ AUTO_FREE(struct publication, publication_free)
 
 const struct reference *publication_reference(const struct publication *publication);
 const struct descriptor *publication_descriptor(const struct publication *publication);
+/* The manifest of one of the platforms; what is to be said about it goes through the store. */
+const struct descriptor *publication_platform(const struct publication *publication, size_t platform);
+struct store *publication_store(const struct publication *publication);
 
 /* Everything but the tags, several blobs at a time; nothing when the registry has this very image. */
 bool publication_upload(struct publication *publication, struct error *err);

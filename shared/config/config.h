@@ -44,6 +44,10 @@ struct config_argument {
     const char *value; /* a template, as `tag` */
 };
 
+struct config_signing {
+    struct secret_reference key; /* ECDSA on P-256, in PEM; not set: nothing is signed */
+};
+
 struct config_build {
     const char *name;
     const struct config_source *source;
@@ -66,7 +70,9 @@ struct config_build {
     const char **also; /* further tags, templates */
     size_t also_count;
     struct compression compression; /* of layers: "gzip", "zstd:19" */
-    const char **platforms;         /* default: this machine's */
+    bool provenance;                /* told beside the image; default false: each takes requests of its own */
+    struct config_signing sign;
+    const char **platforms; /* default: this machine's */
     size_t platform_count;
     long timeout_s; /* default 1800 */
 };

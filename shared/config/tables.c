@@ -121,6 +121,12 @@ static void check_build(struct reading *r, const struct json *object, void *item
         build->reconcile = false;
 }
 
+static const struct setting signing_settings[] = {
+    { "key", JSON_OBJECT, REQUIRED, read_object, AT(config_signing, key), .shape = &secret_shape },
+};
+
+static const struct shape signing_shape = { .what = "'sign'", SHAPE(signing_settings) };
+
 static const struct setting build_settings[] = {
     { "name", JSON_STRING, REQUIRED, read_text, AT(config_build, name), .check = check_name },
     { "source", JSON_STRING, REQUIRED, read_source_name, AT(config_build, source) },
@@ -135,6 +141,8 @@ static const struct setting build_settings[] = {
     { "target", JSON_STRING, 0, read_text, AT(config_build, target), .check = check_any },
     { "args", JSON_OBJECT, 0, read_arguments, LIST(config_build, args, arg_count) },
     { "compression", JSON_STRING, 0, read_compression, AT(config_build, compression) },
+    { "provenance", JSON_BOOLEAN, 0, read_boolean, AT(config_build, provenance) },
+    { "sign", JSON_OBJECT, 0, read_object, AT(config_build, sign), .shape = &signing_shape },
     { "platforms", JSON_ARRAY, 0, read_texts, LIST(config_build, platforms, platform_count), .check = check_platform },
     { "image", JSON_STRING, REQUIRED, read_image, AT(config_build, image) },
     { "tag", JSON_STRING, 0, read_text, AT(config_build, tag), .check = check_tag_template },
