@@ -42,7 +42,8 @@ struct job {
     struct git_remote_options remote;
     struct running_job *running;
     struct recall recall;
-    struct registry_options registries;
+    struct registry_options registries; /* as they are */
+    struct registry_options bases;      /* with their mirrors: a base image is the same there */
     struct tags tags;
     char commit[GIT_OID_TEXT_SIZE]; /* "" until it is known */
     int64_t started_ms, deadline_ms;
@@ -268,7 +269,7 @@ static bool build(struct job *job, struct error *err)
     AUTO(progress_free) struct progress *progress = progress_new(said, job, err);
     struct engine_options options = { .context = &context,
                                       .target = job->rule->target,
-                                      .registries = &job->registries,
+                                      .registries = &job->bases,
                                       .cache_directory = job->state->cache_directory,
                                       .compression = job->rule->compression,
                                       .indexes = { job->state->registry_indexes ? job->rule->image : NULL,
@@ -387,7 +388,8 @@ static bool handle(struct call *call, struct error *err)
     job.deadline_ms = job.started_ms + job.rule->timeout_s * 1000;
     job.registries = registry_logins_options(job.state->logins);
     job.registries.cache_directory = job.state->cache_directory;
-    job.registries.use_mirrors = true;
+    job.bases = job.registries;
+    job.bases.use_mirrors = true;
     return run(&job, err);
 }
 

@@ -18,6 +18,8 @@ bool recall_open(struct recall *recall, struct call *call, const struct config_b
 
 void recall_release(struct recall *recall)
 {
+    if (recall->writing)
+        pthread_join(recall->writer, NULL);
     store_free(recall->store);
 }
 
@@ -107,11 +109,32 @@ static bool note_first(struct recall *recall, const struct git_remote_options *r
     return refs && record_write_first(recall->store, recall->rule->name, refs, err);
 }
 
+static void *write_running(void *opaque)
+{
+    struct recall *recall = opaque;
+
+    recall->begun = write_record(recall, recall->commit, RECORD_RUNNING, &recall->failed);
+    return NULL;
+}
+
+static bool wait_for_writer(struct recall *recall, struct error *err)
+{
+    if (!recall->writing)
+        return true;
+    pthread_join(recall->writer, NULL);
+    recall->writing = false;
+    return settle(recall, recall->begun, &recall->failed, err);
+}
+
 bool recall_begin(struct recall *recall, const char *commit, const struct git_remote_options *remote, struct error *err)
 {
     struct error failed = { 0 };
 
     if (!recall->store)
+        return true;
+    snprintf(recall->commit, sizeof(recall->commit), "%s", commit);
+    recall->writing = recall->known && pthread_create(&recall->writer, NULL, write_running, recall) == 0;
+    if (recall->writing)
         return true;
     bool good =
         (recall->known || note_first(recall, remote, &failed)) && write_record(recall, commit, RECORD_RUNNING, &failed);
@@ -123,6 +146,8 @@ bool recall_end(struct recall *recall, const char *commit, enum record_outcome o
 {
     struct error failed = { 0 };
 
+    if (!wait_for_writer(recall, err))
+        return false;
     if (!recall->store || !*commit || (!recall->begun && outcome != RECORD_FAILED))
         return true;
     return settle(recall, write_record(recall, commit, outcome, &failed), &failed, err);

@@ -10,6 +10,8 @@
 #include "shared/git/git.h"
 #include "shared/record/record.h"
 
+#include <pthread.h>
+
 struct recall { /* borrows all that it is opened with */
     struct call *call;
     const struct config_build *rule;
@@ -17,6 +19,10 @@ struct recall { /* borrows all that it is opened with */
     struct store *store; /* NULL: nothing is remembered */
     bool known;          /* there was a record */
     bool begun;
+    bool writing; /* the record of the beginning is on its way, in a thread of its own, which has what follows: */
+    pthread_t writer;
+    char commit[GIT_OID_TEXT_SIZE];
+    struct error failed;
 };
 
 bool recall_open(struct recall *recall, struct call *call, const struct config_build *rule, const struct order *order,
@@ -28,7 +34,8 @@ AUTO_RELEASE(struct recall, recall_release)
  * ERROR_CONFLICT: another event's build of it is running. */
 bool recall_look(struct recall *recall, const char *commit, const char **why, struct error *err);
 
-/* It runs from now on. The first time that the rule builds, the refs of the repository are noted, too. */
+/* It runs from now on; where nothing has to be waited for, the build goes on while that is written. The first time that the rule builds,
+ * the refs of the repository are noted, too. */
 bool recall_begin(struct recall *recall, const char *commit, const struct git_remote_options *remote,
                   struct error *err);
 

@@ -262,6 +262,7 @@ static bool copy_base_layer(struct publication *publication, struct store *store
 {
     struct registry_options options = publication->registries;
     options.push = false;
+    options.use_mirrors = true;
     AUTO(store_free) struct store *from = store_open(&layer->base->reference, &options, err);
     AUTO(spool_free) struct spool *spool = from ? spool_new(copied_layer_max, err) : NULL;
 

@@ -103,7 +103,7 @@ class World:
             subprocess.run(["skopeo", "copy", "-q", "--dest-tls-verify=false", f"oci:{directory}/base:base",
                             f"docker://{host}/fx/base:1"], check=True, capture_output=True)
         self.base = f"{host}/fx/base:1" if host else f"oci:{directory}/base:base"
-        self.rules, self.token = {}, {}
+        self.rules, self.token, self.registries = {}, {}, []
 
     def url(self, name, prefix=""):
         return f"http://127.0.0.1:{self.server.server_address[1]}/{prefix}{name}.git"
@@ -142,7 +142,7 @@ class World:
         self.sequence += 1
         (self.directory / "config.json").write_text(json.dumps(
             {"sources": [{"name": "git", "kind": "gitea", "secret": {"env": "NO_SUCH"}, **self.token}],
-             "builds": list(self.rules.values()), "triggers": []}))
+             "builds": list(self.rules.values()), "triggers": [], "registries": self.registries}))
         subject, kind = f"{name}/{(commit or 'tip')[:7]}-{self.sequence}", "dev.cdevents.build.queued.0.3.0"
         return {"specversion": "1.0", "id": f"queued-{self.sequence}", "source": "/test", "datacontenttype": "application/json",
                 "type": kind, "subject": subject,

@@ -10,7 +10,7 @@ import tarfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from build_test import world  # noqa: E402
-from pushwright import run_tests, wait_until  # noqa: E402
+from pushwright import registry, run_tests, temporary_directory, wait_until  # noqa: E402
 
 REQUEST = re.compile(r'"(GET|HEAD|POST|PUT|PATCH|DELETE) (/v2/[^ ?"]*)([^ "]*) HTTP/1.1" (\d+)')
 
@@ -110,7 +110,21 @@ def layers_in_zstd_are_read_by_others():
             assert tar.extractfile("large").read() == large
 
 
+def bases_come_from_a_mirror_and_nothing_else_does():
+    with world() as w, temporary_directory() as directory, registry(directory) as mirror:
+        requests = Requests(w)
+        subprocess.run(["skopeo", "copy", "-q", "--dest-tls-verify=false", f"oci:{w.directory}/base:base",
+                        f"docker://{mirror}/hub/fx/base:1"], check=True, capture_output=True)
+        w.registries = [{"host": w.host, "plainHttp": True, "mirrors": [f"{mirror}/hub"]}]
+        commit = prepared(w, "mirrored", reconcile=True)
+        w.build("mirrored", commit)
+        seen = requests.take(rf"PUT /v2/acme/mirrored/manifests/main-{commit[:7]}(?s:.*)PUT /v2/acme/mirrored/manifests/pushwright-ref-")
+        assert not [r for r in seen if "fx/base" in r], seen
+        asked = (directory / "registry.log").read_text()
+        assert "GET /v2/hub/fx/base/manifests/1" in asked and "acme" not in asked, asked
+
+
 if __name__ == "__main__":
     run_tests([hello_takes_at_most_eight_requests_and_one_a_base_layer, an_unchanged_image_pushes_nothing_but_its_tag,
                an_unchanged_layer_of_another_commit_is_not_sent_again, what_is_remembered_of_a_build_takes_three_requests,
-               layers_in_zstd_are_read_by_others])
+               layers_in_zstd_are_read_by_others, bases_come_from_a_mirror_and_nothing_else_does])
