@@ -1,5 +1,6 @@
 #include "shared/builder/engine.h"
 
+#include "shared/builder/addgit.h"
 #include "shared/builder/run.h"
 #include "shared/builder/stage.h"
 
@@ -65,6 +66,7 @@ static void build_free(struct build *build)
     dockerfile_plan_free(build->plan);
     dockerfile_scope_free(build->global);
     tree_free(build->nothing);
+    fetched_free(build->fetched);
     runner_free(build->runner);
     spool_free(build->spool);
     arena_free(build->arena);

@@ -53,14 +53,15 @@ struct build {
     size_t stage_count;
     struct base **bases;
     size_t base_count;
-    struct spool *spool;   /* downloads and what archives held; NULL until needed */
-    struct tree *nothing;  /* an empty tree, for COPY --from=scratch */
-    int64_t layers_size;   /* of the new layers */
-    uint32_t layer_number; /* of the last new layer */
-    uint64_t file_number;  /* of the last hard-linked file */
-    int64_t time_s;        /* of what is made */
-    int64_t newest_s;      /* what is copied has no later time */
-    struct runner *runner; /* NULL until the first RUN */
+    struct spool *spool;     /* downloads and what archives held; NULL until needed */
+    struct fetched *fetched; /* repositories that were added */
+    struct tree *nothing;    /* an empty tree, for COPY --from=scratch */
+    int64_t layers_size;     /* of the new layers */
+    uint32_t layer_number;   /* of the last new layer */
+    uint64_t file_number;    /* of the last hard-linked file */
+    int64_t time_s;          /* of what is made */
+    int64_t newest_s;        /* what is copied has no later time */
+    struct runner *runner;   /* NULL until the first RUN */
 };
 
 /* What the stage holds now. */

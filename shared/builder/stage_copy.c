@@ -1,3 +1,4 @@
+#include "shared/builder/addgit.h"
 #include "shared/builder/stage.h"
 
 #include "shared/builder/accounts.h"
@@ -103,11 +104,22 @@ static bool unpack_source(void *context, const struct copy *copy, const struct t
                      error_wrap(err, "archive '%s'", source->name));
 }
 
+static bool add_git(struct adding *adding, const struct copy *copy, const char *source, struct error *err)
+{
+    struct build *build = adding->stage->build;
+    const struct dockerfile_copy *in = &adding->instruction->copy;
+    const struct engine_options *engine = build->options;
+    struct addgit_options how = { in->checksum, in->keep_git_dir, engine->allow_private, engine->cancelled,
+                                  engine->cancelled_context };
+
+    return addgit(copy, source, &how, &build->fetched, err);
+}
+
 static bool add_source(struct adding *adding, const struct copy *copy, const char *source, struct error *err)
 {
     if (adding->instruction->op == DOCKERFILE_ADD) {
         if (download_is_git(source))
-            return error_set(err, ERROR_UNSUPPORTED, "of a git repository is not supported by this builder");
+            return add_git(adding, copy, source, err);
         if (download_is_url(source))
             return add_url(adding, copy, source, err);
     }

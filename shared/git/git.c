@@ -398,7 +398,8 @@ static bool ref_check(const char *ref, struct error *err)
 {
     int valid = 0;
 
-    if (strncmp(ref, "refs/", 5) == 0 && git_reference_name_is_valid(&valid, ref) == 0 && valid)
+    if (strcmp(ref, "HEAD") == 0 ||
+        (strncmp(ref, "refs/", 5) == 0 && git_reference_name_is_valid(&valid, ref) == 0 && valid))
         return true;
     return error_set(err, ERROR_INVALID, "'%.200s' is not the full name of a ref", ref);
 }

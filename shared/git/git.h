@@ -27,7 +27,7 @@ struct git_remote_options {
 /* url, checked: http, https or file (or an absolute path, the same as file), no user information in it. ERROR_INVALID. */
 bool git_url_check(const char *url, struct error *err);
 
-/* The commit that a full ref name ("refs/heads/main", "refs/tags/v1", annotated tags peeled) points to now; "" when the repository
+/* The commit that a full ref name ("refs/heads/main", "refs/tags/v1", "HEAD"; annotated tags peeled) points to now; "" when the repository
  * has no such ref. ERROR_NOT_FOUND: no such repository; ERROR_DENIED: authentication; ERROR_UNAVAILABLE. */
 bool git_tip(const struct git_remote_options *remote, const char *ref, char commit[static GIT_OID_TEXT_SIZE],
              struct error *err);

@@ -503,13 +503,32 @@ def downloads_are_added():
             assert layers[0]["in/file.txt"].mtime == 1500000000
             code, events, _ = w.build("url", commit, asked="person")
             assert "line 2: ADD" in events["build.finished"]["customData"]["errors"], "a private address was connected to"
-            for text, reason in ((f"ADD --checksum={bad} {url}/dir/file.txt /", "digest mismatch"), (f"ADD {url}/nothing /", "404"),
-                                 ("ADD https://example.com/x.git /", "git repository")):
+            for text, reason in ((f"ADD --checksum={bad} {url}/dir/file.txt /", "digest mismatch"), (f"ADD {url}/nothing /", "404")):
                 commit = w.repository("url", {"Dockerfile": f"FROM scratch\n{text}\n"})
                 code, events, log = w.build("url", commit, environment=private)
                 assert code == 0 and reason in events["build.finished"]["customData"]["errors"], (text, events, log)
     finally:
         server.shutdown()
+
+
+def repositories_are_added():
+    private = {"PUSHWRIGHT_ADD_PRIVATE": "1"}
+    with world() as w:
+        old = w.repository("lib", {"a": "old", "sub/b": ("exec", "b"), "l": ("link", "a")})
+        new = w.repository("lib", {"a": "new"})
+        git("-C", w.directory / "lib.git", "tag", "v1", old)
+        url = w.url("lib")
+        commit = w.repository("adds", {"Dockerfile": f"FROM scratch\nADD {url} /head\nADD {url}#v1 /tag\nADD {url}#main:sub /sub/\n"
+                                                     f"ADD --checksum={new[:12]} {url}?branch=main /checked\nADD {url}#{old} /commit\n"})
+        w.rule("adds")
+        _, _, tree, _ = w.built("adds", commit, environment=private)
+        assert tree["head/a"][4] == "new" and tree["tag/a"][4] == "old" and tree["checked/a"][4] == "new" and tree["commit/a"][4] == "old"
+        assert tree["sub/b"][:2] == ("file", 0o755) and tree["head/l"][4] == "a" and "head/.git" not in tree
+        for source, environment, text in ((f"--checksum={old} {url}#main /", private, "expected checksum to match"), (f"{url} /", {}, "own network"),
+                                          (f"{url}#nope /", private, "does not contain ref nope"), ("git@127.0.0.1:x.git /", private, "by https"),
+                                          (f"{url}#main:nope /", private, "not found")):
+            code, events, log = w.build("adds", w.repository("adds", {"Dockerfile": f"FROM scratch\nADD {source}\n"}), environment=environment)
+            assert text in events["build.finished"]["customData"]["errors"], (source, events)
 
 
 def mistakes_are_told_by_line():
@@ -799,7 +818,7 @@ if __name__ == "__main__":
     run_tests([hello_world_is_built_and_pushed, the_same_input_gives_the_same_digest, destinations_follow_the_base_image,
                metadata_instructions_reach_the_configuration, stages_and_images_are_copied_from,
                sources_are_chosen_as_the_reference_says, dockerignore_is_honoured,
-               archives_are_unpacked, downloads_are_added, mistakes_are_told_by_line, hostile_trees_never_lead_outside,
+               archives_are_unpacked, downloads_are_added, repositories_are_added, mistakes_are_told_by_line, hostile_trees_never_lead_outside,
                a_branch_that_has_moved_on_is_superseded,
                a_newer_push_ends_the_build_of_the_older_one, rules_and_tokens_decide,
                events_that_make_no_sense_are_refused,

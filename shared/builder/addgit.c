@@ -1,0 +1,134 @@
+#include "shared/builder/addgit.h"
+
+#include "shared/dockerfile/gitref.h"
+#include "shared/http/address.h"
+#include "shared/http/url.h"
+
+#include <strings.h>
+
+enum { COMMIT_HEX = 40 };
+
+void fetched_free(struct fetched *list)
+{
+    while (list) {
+        struct fetched *next = list->next;
+
+        files_free(list->files);
+        git_snapshot_free(list->snapshot);
+        free(list);
+        list = next;
+    }
+}
+
+static bool is_commit(const char *ref)
+{
+    return strspn(ref, "0123456789abcdef") == COMMIT_HEX && !ref[COMMIT_HEX];
+}
+
+/* The ref's full name and where it points to: as it was said, else a branch, else a tag. */
+static bool find_ref(const struct git_remote_options *remote, const char *said, struct bytes *ref,
+                     char commit[static GIT_OID_TEXT_SIZE], struct error *err)
+{
+    static const char *const folders[] = { "refs/heads/", "refs/tags/" };
+
+    if (!*said || strncmp(said, "refs/", 5) == 0)
+        return bytes_append_text(ref, *said ? said : "HEAD", err) && git_tip(remote, ref->data, commit, err) &&
+               (commit[0] || error_set(err, ERROR_NOT_FOUND, "repository does not contain ref %s", ref->data));
+    for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+        bytes_clear(ref);
+        if (!bytes_printf(ref, err, "%s%s", folders[i], said) || !git_tip(remote, ref->data, commit, err))
+            return false;
+        if (commit[0])
+            return true;
+    }
+    return error_set(err, ERROR_NOT_FOUND, "repository does not contain ref %s", said);
+}
+
+static bool check_commit(const char *commit, const char *checksum, struct error *err)
+{
+    return !checksum || strncmp(commit, checksum, strlen(checksum)) == 0 ||
+           error_set(err, ERROR_INVALID, "expected checksum to match %s, got %s", checksum, commit);
+}
+
+static struct git_snapshot *fetch(const struct git_ref *source, const struct addgit_options *options, struct error *err)
+{
+    AUTO(bytes_release) struct bytes ref = BYTES(GIT_REF_MAX + 16);
+    struct git_remote_options remote = { .url = source->remote,
+                                         .cancelled = options->cancelled,
+                                         .cancelled_context = options->cancelled_context };
+    const char *checksum = options->checksum ? options->checksum : *source->checksum ? source->checksum : NULL;
+    char commit[GIT_OID_TEXT_SIZE];
+
+    if (is_commit(source->ref))
+        return check_commit(source->ref, checksum, err) ? git_fetch(&remote, NULL, source->ref, err) : NULL;
+    if (!find_ref(&remote, source->ref, &ref, commit, err) || !check_commit(commit, checksum, err))
+        return NULL;
+    return git_fetch(&remote, ref.data, commit, err);
+}
+
+/* ssh needs keys that a build has none of; files of this machine are not the Dockerfile's to read. */
+static bool check_source(const struct git_ref *source, const struct addgit_options *options, struct error *err)
+{
+    struct url url;
+
+    if (strncasecmp(source->remote, "http://", 7) != 0 && strncasecmp(source->remote, "https://", 8) != 0)
+        return error_set(err, ERROR_UNSUPPORTED, "of a git repository is possible by https and http only");
+    if (options->keep_git_dir || source->keep_git_dir == GIT_REF_YES)
+        return error_set(err, ERROR_UNSUPPORTED, "keeping the .git directory is not supported by this builder");
+    if (!url_parse(span_of(source->remote), &url, err))
+        return false;
+    AUTO(free) char *host = span_dup(url.host);
+    if (!host)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    return options->allow_private || !(host_is_loopback(url.host) || host_resolves_to_private(host)) ||
+           error_set(err, ERROR_DENIED, "the repository's host has an address of the own network");
+}
+
+static struct fetched *get(const struct git_ref *source, const struct addgit_options *options, struct error *err)
+{
+    struct fetched *fetched = calloc(1, sizeof(*fetched));
+
+    if (!fetched) {
+        error_set(err, ERROR_INTERNAL, "out of memory");
+        return NULL;
+    }
+    fetched->snapshot = fetch(source, options, err);
+    if (fetched->snapshot)
+        fetched->files = files_of_commit(fetched->snapshot, err);
+    if (fetched->files && (fetched->files->submodules == 0 || source->submodules == GIT_REF_NO))
+        return fetched;
+    if (fetched->files)
+        error_set(err, ERROR_UNSUPPORTED,
+                  "submodules are not fetched by this builder: say submodules=false to do without");
+    fetched_free(fetched);
+    return NULL;
+}
+
+bool addgit(const struct copy *copy, const char *source, const struct addgit_options *options, struct fetched **list,
+            struct error *err)
+{
+    AUTO(arena_free) struct arena *arena = arena_new(16 * GIT_REF_MAX);
+    struct copy from = *copy;
+    struct tree_place place;
+    struct git_ref ref;
+    bool is_git;
+
+    if (!arena)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    if (!git_ref_parse(arena, source, &ref, &is_git, err) || !check_source(&ref, options, err))
+        return false;
+    struct fetched *fetched = get(&ref, options, err);
+    if (!fetched)
+        return false;
+    fetched->next = *list;
+    *list = fetched;
+    from.from = fetched->files->tree;
+    from.from_name = "the repository";
+    from.unpack = NULL;
+    if (!tree_resolve(from.from, tree_root(from.from), ref.directory, true, &place, err))
+        return false;
+    if (place.missing[0] || !tree_is_directory(place.node))
+        return error_set(err, ERROR_INVALID, "\"/%s\": not found in the repository", ref.directory);
+    from.from_root = place.node;
+    return copy_source(&from, ".", err);
+}

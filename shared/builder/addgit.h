@@ -1,0 +1,29 @@
+/* ADD of a git repository. */
+#ifndef PUSHWRIGHT_SHARED_BUILDER_ADDGIT_H
+#define PUSHWRIGHT_SHARED_BUILDER_ADDGIT_H
+
+#include "shared/builder/copy.h"
+#include "shared/builder/files.h"
+
+/* Files that were fetched, kept until the build that reads them ends. */
+struct fetched {
+    struct git_snapshot *snapshot;
+    struct files *files;
+    struct fetched *next;
+};
+void fetched_free(struct fetched *list);
+
+struct addgit_options {
+    const char *checksum; /* the commit that the ref must stand at, or its beginning; NULL: any */
+    bool keep_git_dir;
+    bool allow_private; /* else a host with an address of the own network is refused */
+    bool (*cancelled)(void *context);
+    void *cancelled_context;
+};
+
+/* The repository's files, or those of its subdirectory, into the destination, without submodules. What was fetched is put in front of
+ * *list. ERROR_UNSUPPORTED for ssh, for --keep-git-dir and for commits that have submodules. */
+bool addgit(const struct copy *copy, const char *source, const struct addgit_options *options, struct fetched **list,
+            struct error *err);
+
+#endif
