@@ -1,7 +1,9 @@
 #include "functions/build/attest.h"
 
 #include "shared/attest/attest.h"
+#include "shared/attest/spdx.h"
 #include "shared/base/clock.h"
+#include "shared/builder/contents.h"
 
 #include <string.h>
 
@@ -150,6 +152,37 @@ static bool tell_provenance(const struct attest_facts *facts, const struct attes
     return true;
 }
 
+static bool tell_packages(const struct attestor *attestor, struct built *built, const struct descriptor *image,
+                          struct error *err)
+{
+    AUTO(inventory_release) struct inventory inventory = { .unread = NULL };
+    AUTO(bytes_release) struct bytes document = BYTES(STATEMENT_MAX);
+    AUTO(bytes_release) struct bytes comment = BYTES(URI_MAX);
+
+    if (!contents_list(built, &inventory, err) ||
+        (inventory.unread &&
+         !bytes_printf(&comment, err, "Packages of rpm, which keeps them in '/%s', are not listed.", inventory.unread)))
+        return false;
+    const struct spdx spdx = { .name = attestor->name,
+                               .digest = image->digest,
+                               .time_s = built->time_s,
+                               .packages = &inventory.packages,
+                               .distribution = inventory.distribution,
+                               .comment = comment.data };
+    return spdx_write(&document, &spdx, err) && attest_sbom(attestor, image, bytes_span(&document), err);
+}
+
+/* Of each platform: an index has no files. */
+static bool tell_all_packages(const struct attest_facts *facts, const struct attestor *attestor,
+                              const struct publication *publication, struct error *err)
+{
+    for (size_t i = 0; i < facts->rule->platform_count; i++) {
+        if (!tell_packages(attestor, &facts->built[i], publication_platform(publication, i), err))
+            return false;
+    }
+    return true;
+}
+
 static bool tell_signatures(const struct attestor *attestor, const struct images *images, struct error *err)
 {
     for (size_t i = 0; i < images->count; i++) {
@@ -170,11 +203,12 @@ bool attest_publication(const struct attest_facts *facts, struct publication *pu
     AUTO(bytes_release) struct bytes name = BYTES(URI_MAX);
     struct images images = { 0 };
 
-    if (!rule->provenance && !facts->key)
+    if (!rule->provenance && !rule->sbom && !facts->key)
         return true;
     if (!name_of(publication_reference(publication), &name, err) || !images_of(facts, publication, &images, err))
         return false;
     const struct attestor attestor = { publication_store(publication), bytes_text(&name), facts->key };
     return (!rule->provenance || tell_provenance(facts, &attestor, &images, err)) &&
+           (!rule->sbom || tell_all_packages(facts, &attestor, publication, err)) &&
            (!facts->key || tell_signatures(&attestor, &images, err));
 }

@@ -1,5 +1,6 @@
 #include "shared/builder/baseindex.h"
 
+#include "shared/attest/inventory.h"
 #include "shared/base/digest.h"
 #include "shared/base/encode.h"
 #include "shared/base/file.h"
@@ -15,7 +16,7 @@
 
 /* A file of the cache: the magic, SHA-256 of what follows, the layer's digest and diff id, then the entries. Written and read on
  * the same machine, so numbers stand as they lie in memory. */
-static const char magic[8] = "pwindex2";
+static const char magic[8] = "pwindex3";
 enum { HEAD = sizeof(magic) + SHA256_SIZE, NAMES = 2 * DIGEST_TEXT_SIZE, BODY_MAX = 1024 * 1024 };
 
 struct record {
@@ -48,11 +49,12 @@ struct making {
     bool keep_body;
 };
 
-/* Names are looked up for --chown and WORKDIR: these two are so small and so often needed that they come along. */
-static bool is_account_file(const char *path)
+/* Names are looked up for --chown and WORKDIR: these two are so small and so often needed that they come along. So do what tells the
+ * packages, for which a layer would have to be fetched again. */
+static bool comes_along(const char *path)
 {
     path += strspn(path, "./");
-    return strcmp(path, "etc/passwd") == 0 || strcmp(path, "etc/group") == 0;
+    return strcmp(path, "etc/passwd") == 0 || strcmp(path, "etc/group") == 0 || inventory_wants(path);
 }
 
 static bool on_entry(void *context, const struct tar_entry *entry, struct error *err)
@@ -72,7 +74,7 @@ static bool on_entry(void *context, const struct tar_entry *entry, struct error 
         .type = entry->type,
     };
 
-    making->keep_body = entry->type == TAR_FILE && entry->size <= BODY_MAX && is_account_file(entry->path);
+    making->keep_body = entry->type == TAR_FILE && entry->size <= BODY_MAX && comes_along(entry->path);
     making->record_at = making->out->len;
     making->record = record;
     return bytes_append(making->out, &record, sizeof(record), err) &&

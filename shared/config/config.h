@@ -70,7 +70,7 @@ struct config_build {
     const char **also; /* further tags, templates */
     size_t also_count;
     struct compression compression; /* of layers: "gzip", "zstd:19" */
-    bool provenance;                /* told beside the image; default false: each takes requests of its own */
+    bool provenance, sbom;          /* told beside the image; default false: each takes requests of its own */
     struct config_signing sign;
     const char **platforms; /* default: this machine's */
     size_t platform_count;

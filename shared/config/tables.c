@@ -142,6 +142,7 @@ static const struct setting build_settings[] = {
     { "args", JSON_OBJECT, 0, read_arguments, LIST(config_build, args, arg_count) },
     { "compression", JSON_STRING, 0, read_compression, AT(config_build, compression) },
     { "provenance", JSON_BOOLEAN, 0, read_boolean, AT(config_build, provenance) },
+    { "sbom", JSON_BOOLEAN, 0, read_boolean, AT(config_build, sbom) },
     { "sign", JSON_OBJECT, 0, read_object, AT(config_build, sign), .shape = &signing_shape },
     { "platforms", JSON_ARRAY, 0, read_texts, LIST(config_build, platforms, platform_count), .check = check_platform },
     { "image", JSON_STRING, REQUIRED, read_image, AT(config_build, image) },

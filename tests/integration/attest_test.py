@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What the shipped build function says beside an image, in a real registry: signatures and provenance. Judged by skopeo's policy engine and openssl."""
+"""What the shipped build function says beside an image, in a real registry: signatures, provenance and lists of packages. Judged by skopeo's policy engine and openssl."""
 import base64
 import hashlib
 import json
@@ -8,8 +8,9 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from build_test import world
+from build_test import d, f, world, write_layout
 from pushwright import http as http_call, need, run_tests
+from run_test import image as busybox_image
 
 SIMPLE, DSSE, IN_TOTO = ("application/vnd.dev.cosign.simplesigning.v1+json", "application/vnd.dsse.envelope.v1+json",
                          "application/vnd.in-toto+json")
@@ -188,6 +189,101 @@ def every_platform_and_the_index_are_signed():
             check_tag_signature(w, "many", digest, public)
 
 
+def stanza(name, version="1.0-1", status="install ok installed"):
+    return f"Package: {name}\nStatus: {status}\nMaintainer: A B <a@b.example>\nArchitecture: amd64\nVersion: {version}\n\n"
+
+
+def listed(w, name, digest):
+    """The SBOM beside the image: (document, {package: (version, purl)})."""
+    (text,) = referrers(w, name, digest)["application/spdx+json"]
+    document = json.loads(text)
+    image, *packages = document["packages"]
+    assert image["checksums"] == [{"algorithm": "SHA256", "checksumValue": digest[7:]}]
+    assert document["documentNamespace"].endswith(digest) and document["creationInfo"]["created"] == "2023-11-14T22:13:20Z"
+    assert {r["relatedSpdxElement"] for r in document["relationships"]} == {p["SPDXID"] for p in document["packages"]}
+    return document, {p["name"]: (p["versionInfo"], p["externalRefs"][0]["referenceLocator"]) for p in packages}
+
+
+def base_with(w, name, files):
+    """Pushes a base whose first layer holds the files, and a second that does not touch them; returns its name."""
+    directories = {parent for path in files for parent in map(str, pathlib.PurePosixPath(path).parents) if parent != "."}
+    write_layout(w.directory / name, layers=[[d(p) for p in sorted(directories)] + [f(p, c) for p, c in files.items()], [f("later", "x")]])
+    subprocess.run(["skopeo", "copy", "-q", "--dest-tls-verify=false", f"oci:{w.directory}/{name}:base", f"docker://{w.host}/fx/{name}:1"],
+                   check=True, capture_output=True)
+    return f"{w.host}/fx/{name}:1"
+
+
+def packages_of_the_base_are_listed():
+    cases = {
+        "debian": ({"etc/os-release": 'ID=debian\nVERSION_ID="12"\n',
+                    "var/lib/dpkg/status": stanza("hello", "2.10-3") + stanza("gone", status="deinstall ok config-files")},
+                   {"hello": ("2.10-3", "pkg:deb/debian/hello@2.10-3?arch=amd64&distro=debian-12")}),
+        "distroless": ({"usr/lib/os-release": "ID=debian\n", "var/lib/dpkg/status.d/base": "Package: base-files\nVersion: 12\n",
+                        "var/lib/dpkg/status.d/base.md5sums": "Package: sums\nVersion: 1\n"},
+                       {"base-files": ("12", "pkg:deb/debian/base-files@12?distro=debian")}),
+        "alpine": ({"lib/apk/db/installed": "P:musl\nV:1.2.4-r2\nA:x86_64\n\n"},
+                   {"musl": ("1.2.4-r2", "pkg:apk/alpine/musl@1.2.4-r2?arch=x86_64")}),
+        "fedora": ({"var/lib/rpm/rpmdb.sqlite": "SQLite format 3"}, {}),
+        "many": ({"var/lib/dpkg/status": "".join(stanza(f"p{i}", f"{i}") for i in range(10000))},
+                 {f"p{i}": (str(i), f"pkg:deb/debian/p{i}@{i}?arch=amd64") for i in range(10000)}),
+        "empty": ({"etc/hostname": "x"}, {}),
+    }
+    with world() as w:
+        for name, (files, expected) in cases.items():
+            base = base_with(w, f"base-{name}", files)
+            commit = w.repository(name, {"Dockerfile": f"FROM {base}\nCOPY hello /\n", "hello": "hello"})
+            w.rule(name, sbom=True)
+            digest, *_ = w.built(name, commit)
+            document, packages = listed(w, name, digest)
+            assert packages == expected, (name, packages)
+            assert ("rpm" in document.get("comment", "")) == (name == "fedora")
+            again, *_ = w.built(name, commit, asked="person")
+            assert again == digest and listed(w, name, digest)[0] == document, "one image, one list"
+
+
+def packages_are_listed_as_the_image_has_them():
+    """Whatever laid the database there: COPY, another stage, a file deleted, one too large for an index."""
+    with world() as w:
+        base = base_with(w, "layered", {"var/lib/dpkg/status": stanza("old")})
+        large = base_with(w, "large", {"var/lib/dpkg/status": stanza("first") + "X-Long: " + "x" * (2 << 20) + "\n\n" + stanza("last")})
+        for name, dockerfile, expected in (
+                ("copied", f"FROM {base}\nCOPY status /var/lib/dpkg/status\n", {"new"}),
+                ("stages", f"FROM {base} AS a\nFROM scratch\nCOPY --from=a /var /var\n", {"old"}),
+                ("linked", f"FROM {base}\nCOPY --link status /var/lib/dpkg/status\n", {"new"}),
+                ("metadata", f"FROM {base}\nLABEL a=b\n", {"old"}),
+                ("large", f"FROM {large}\nLABEL a=b\n", {"first", "last"}),
+                ("nothing", "FROM scratch\nCOPY status /\n", set())):
+            commit = w.repository(name, {"Dockerfile": dockerfile, "status": stanza("new")})
+            w.rule(name, sbom=True)
+            digest, *_ = w.built(name, commit)
+            assert listed(w, name, digest)[1].keys() == expected, name
+
+
+def what_run_installs_is_listed():
+    with world() as w:
+        base = busybox_image(w, "apt", [d("var/lib"), d("var/lib/dpkg"), f("var/lib/dpkg/status", stanza("old"))])
+        commit = w.repository("run", {"Dockerfile": f"FROM {base}\nRUN echo hello > /hello\nCOPY status /tmp/\n"
+                                                    "RUN cat /tmp/status >> /var/lib/dpkg/status\n", "status": stanza("new")})
+        w.rule("run", sbom=True)
+        digest, *_ = w.built("run", commit)
+        assert listed(w, "run", digest)[1].keys() == {"old", "new"}
+
+
+def hostile_databases_are_bounded():
+    with world() as w:
+        loop = base_with(w, "hostile", {"var/lib/dpkg/status": "Package: \x00\n" + "\xff" * 5000 + "\n\n" + stanza("a\"},{", "1\t2"),
+                                        "etc/os-release": "ID=" + "x" * 5000 + "\n"})
+        commit = w.repository("hostile", {"Dockerfile": f"FROM {loop}\nCOPY links /\n", "links/lib/apk/db/installed": ("link", "installed"),
+                                          "links/var/lib/rpm": ("link", "/../../../..")})
+        w.rule("hostile", sbom=True)
+        digest, *_ = w.built("hostile", commit)
+        assert listed(w, "hostile", digest)[1] == {'a"},{': ("1\t2", "pkg:deb/debian/a%22%7D%2C%7B@1%092?arch=amd64")}
+        huge = w.repository("huge", {"Dockerfile": "FROM scratch\nCOPY status /var/lib/dpkg/status\n", "status": "x" * (33 << 20)})
+        w.rule("huge", sbom=True)
+        code, events, log = w.build("huge", huge)
+        assert "'/var/lib/dpkg/status'" in events["build.finished"]["customData"]["errors"], (events, log)
+
+
 def keys_that_cannot_sign_are_told():
     with world() as w:
         _, public = keys(w.directory)
@@ -206,4 +302,5 @@ def keys_that_cannot_sign_are_told():
 if __name__ == "__main__":
     run_tests([nothing_is_said_unless_it_is_asked_for, provenance_says_where_an_image_comes_from,
                the_image_is_the_same_however_often_it_is_pushed, signatures_are_accepted_by_others,
-               every_platform_and_the_index_are_signed, keys_that_cannot_sign_are_told])
+               every_platform_and_the_index_are_signed, packages_of_the_base_are_listed, packages_are_listed_as_the_image_has_them,
+               what_run_installs_is_listed, hostile_databases_are_bounded, keys_that_cannot_sign_are_told])

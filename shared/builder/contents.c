@@ -1,0 +1,129 @@
+#include "shared/builder/contents.h"
+
+#include "shared/builder/stage.h"
+
+#include <stdlib.h>
+
+enum { FILES_MAX = 10 * 1000 };
+
+/* ---- finding ---- */
+
+struct found {
+    const struct inventory_place *place;
+    struct content *content;
+};
+
+struct finding {
+    struct found *items;
+    size_t count;
+};
+
+static bool add_file(struct finding *finding, const struct inventory_place *place, const struct tree_node *node,
+                     struct error *err)
+{
+    if (node->is.type != TAR_FILE || node->whiteout || !node->is.content)
+        return true;
+    if (!content_size(node->is.content, err))
+        return false;
+    if (place->read && node->is.content->size > PACKAGES_DATABASE_MAX)
+        return error_set(err, ERROR_TOO_LARGE, "more than %d bytes", PACKAGES_DATABASE_MAX);
+    if (finding->count == FILES_MAX)
+        return error_set(err, ERROR_TOO_LARGE, "more than %d files", FILES_MAX);
+    finding->items[finding->count++] = (struct found){ place, node->is.content };
+    return true;
+}
+
+static bool add_files(struct finding *finding, const struct inventory_place *place, const struct tree_node *directory,
+                      struct error *err)
+{
+    size_t count;
+    struct error failed = { 0 };
+    AUTO(free) struct tree_node **children = tree_sorted(directory, &count, &failed);
+
+    if (!children && failed.kind) {
+        *err = failed;
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (inventory_is_database(children[i]->name) && !add_file(finding, place, children[i], err))
+            return false;
+    }
+    return true;
+}
+
+/* Links are followed inside the image; one that leads around in circles is no file. */
+static bool find_place(struct finding *finding, const struct tree *tree, const struct inventory_place *place,
+                       struct error *err)
+{
+    struct tree_place at;
+    struct error ignored = { 0 };
+
+    if (!tree_resolve(tree, tree_root(tree), place->path, true, &at, &ignored) || at.missing[0])
+        return true;
+    bool good = place->directory && tree_is_directory(at.node) ? add_files(finding, place, at.node, err)
+                                                               : add_file(finding, place, at.node, err);
+    return good || error_wrap(err, "'/%s'", place->path);
+}
+
+/* ---- reading ---- */
+
+static bool to_bytes(void *context, const void *data, size_t len, struct error *err)
+{
+    return bytes_append(context, data, len, err);
+}
+
+static bool read_found(struct inventory *inventory, const struct found *found, struct error *err)
+{
+    AUTO(bytes_release) struct bytes content = BYTES(PACKAGES_DATABASE_MAX);
+
+    if (!found->place->read) {
+        inventory->unread = found->place->path;
+        return true;
+    }
+    return (content_read(found->content, to_bytes, &content, err) &&
+            found->place->read(inventory, bytes_span(&content), err)) ||
+           error_wrap(err, "'/%s'", found->place->path);
+}
+
+static bool fetch(const struct finding *finding, struct error *err)
+{
+    AUTO(free) struct content **contents = calloc(finding->count + 1, sizeof(contents[0]));
+    size_t count = 0;
+
+    if (!contents)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    for (size_t i = 0; i < finding->count; i++) {
+        if (finding->items[i].place->read)
+            contents[count++] = finding->items[i].content;
+    }
+    return base_extract(contents, count, err);
+}
+
+static bool take(const struct tree *tree, struct inventory *out, struct error *err)
+{
+    AUTO(free) struct found *items = calloc(FILES_MAX, sizeof(items[0]));
+    struct finding finding = { items, 0 };
+
+    if (!items)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    for (size_t i = 0; i < INVENTORY_PLACES; i++) {
+        if (!find_place(&finding, tree, &inventory_places[i], err))
+            return false;
+    }
+    if (!fetch(&finding, err))
+        return false;
+    for (size_t i = 0; i < finding.count; i++) {
+        if (!read_found(out, &finding.items[i], err))
+            return false;
+    }
+    packages_sort(&out->packages);
+    return true;
+}
+
+bool contents_list(struct built *built, struct inventory *out, struct error *err)
+{
+    struct build *build = built->owner;
+    const struct tree *tree = stage_tree(&build->stages[dockerfile_plan_target(build->plan)], err);
+
+    return (tree && inventory_init(out, err) && take(tree, out, err)) || error_wrap(err, "packages");
+}
