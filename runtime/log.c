@@ -1,6 +1,7 @@
 #include "runtime/log.h"
 
 #include "shared/base/clock.h"
+#include "shared/base/encode.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -49,6 +50,15 @@ static void add_name(struct line *line, const char *name)
     add(line, "\":", 2);
 }
 
+static size_t escape_unit(char out[static 8], unsigned char c)
+{
+    static const char hex[] = "0123456789abcdef";
+    memcpy(out, "\\u00", 4);
+    out[4] = hex[c >> 4];
+    out[5] = hex[c & 15];
+    return 6;
+}
+
 /* The next character of a text, as JSON writes it. Returns how many bytes of the text it took. */
 static size_t escape_next(struct span text, char out[static 8], size_t *len)
 {
@@ -59,13 +69,14 @@ static size_t escape_next(struct span text, char out[static 8], size_t *len)
             if (span_is_utf8((struct span){ text.data, width }))
                 break;
         if (width > 4 || width > text.len)
-            return *len = (size_t)snprintf(out, 8, "\\ufffd"), 1;
+            return memcpy(out, "\\ufffd", *len = 6), 1;
         if (c == 0xc2 && (unsigned char)text.data[1] < 0xa0) /* C1 controls move terminals */
-            return *len = (size_t)snprintf(out, 8, "\\u%04x", (unsigned char)text.data[1]), 2;
+            return *len = escape_unit(out, (unsigned char)text.data[1]), 2;
     } else if (c < 0x20 || c == 0x7f) {
-        return *len = (size_t)snprintf(out, 8, "\\u%04x", c), 1;
+        return *len = escape_unit(out, c), 1;
     } else if (c == '"' || c == '\\') {
-        return *len = (size_t)snprintf(out, 8, "\\%c", c), 1;
+        out[0] = '\\', out[1] = (char)c;
+        return *len = 2, 1;
     }
     memcpy(out, text.data, width);
     *len = width;
@@ -114,16 +125,17 @@ static void add_text(struct line *line, struct span text, size_t max)
 
 static void add_numbers(struct line *line, const struct log_fields *fields)
 {
-    char text[32];
-    if (fields->status) {
+    char text[DECIMAL_SIZE];
+    if (fields->status > 0) {
         add_name(line, "status");
-        add(line, text, (size_t)snprintf(text, sizeof text, "%d", fields->status));
+        add(line, text, decimal_encode(text, (uint64_t)fields->status));
     }
     if (fields->duration_us > 0) {
         add_name(line, "duration_ms");
-        add(line, text,
-            (size_t)snprintf(text, sizeof text, "%lld.%03d", (long long)(fields->duration_us / 1000),
-                             (int)(fields->duration_us % 1000)));
+        add(line, text, decimal_encode(text, (uint64_t)fields->duration_us / 1000));
+        decimal_encode(text, 1000 + (uint64_t)fields->duration_us % 1000);
+        text[0] = '.';
+        add(line, text, 4);
     }
 }
 

@@ -43,9 +43,9 @@ static void put_escaped(struct json_writer *w, unsigned char c)
 {
     static const char letters[] = "\"\\bfnrt", meanings[] = "\"\\\b\f\n\r\t";
     const char *known = c == '\0' ? NULL : strchr(meanings, c);
-    char text[8];
+    char text[8] = "\\";
     if (known)
-        snprintf(text, sizeof text, "\\%c", letters[known - meanings]);
+        text[1] = letters[known - meanings];
     else if (c < 0x20)
         snprintf(text, sizeof text, "\\u%04x", c);
     else

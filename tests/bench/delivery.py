@@ -75,11 +75,23 @@ def github_push(full_name, size):
     return text()
 
 
-def http_request(path, body, secret):
+def github_ping(full_name):
+    """JSON of what GitHub sends first, as soon as a hook is made."""
+    hook = {"type": "Repository", "id": 292430182, "name": "web", "active": True, "events": ["push"],
+            "config": {"content_type": "json", "insecure_ssl": "0", "secret": "********", "url": "https://hooks.example.com/hooks/github"},
+            "updated_at": "2026-01-15T10:11:12Z", "created_at": "2026-01-15T10:11:12Z",
+            "url": f"{API}/repos/{full_name}/hooks/292430182", "test_url": f"{API}/repos/{full_name}/hooks/292430182/test",
+            "ping_url": f"{API}/repos/{full_name}/hooks/292430182/pings", "last_response": {"code": None, "status": "unused", "message": None}}
+    ping = {"zen": "Keep it logically awesome.", "hook_id": 292430182, "hook": hook, "repository": repository(full_name),
+            "sender": account("ann", 583231)}
+    return json.dumps(ping, separators=(",", ":")).encode()
+
+
+def http_request(path, body, secret, event="push"):
     """The bytes of the request; the delivery's last twelve digits are replaced by load.c."""
     signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
     head = (f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: GitHub-Hookshot/044aadd\r\nAccept: */*\r\n"
-            f"Content-Type: application/json\r\nX-GitHub-Event: push\r\nX-GitHub-Hook-ID: 292430182\r\n"
+            f"Content-Type: application/json\r\nX-GitHub-Event: {event}\r\nX-GitHub-Hook-ID: 292430182\r\n"
             f"X-GitHub-Delivery: 72d3162e-cc78-11e3-81ab-000000000000\r\nX-Hub-Signature-256: sha256={signature}\r\n"
             f"Content-Length: {len(body)}\r\n\r\n")
     return head.encode() + body
