@@ -17,6 +17,7 @@
 #include "shared/git/git.h"
 #include "shared/policy/skip.h"
 
+#include <errno.h>
 #include <string.h>
 
 enum { LINE_MAX_BYTES = 64 * 1024 };
@@ -27,6 +28,7 @@ struct build_state {
     struct running *running;
     struct arena *arena;
     const char *cache_directory;
+    int64_t cache_bytes;
     bool allow_private;
     bool registry_indexes; /* of base layers are kept beside the image */
 };
@@ -76,6 +78,20 @@ static void stop(void *opaque)
 }
 AUTO_FREE(void, stop)
 
+/* How much the build cache may hold; nothing said: the builder decides. */
+static bool read_cache_bytes(int64_t *out, struct error *err)
+{
+    const char *text = getenv("PUSHWRIGHT_CACHE_BYTES");
+    char *end;
+
+    if (!text || !*text)
+        return true;
+    errno = 0;
+    *out = strtoll(text, &end, 10);
+    return (!*end && errno == 0 && *out > 0) ||
+           error_set(err, ERROR_INVALID, "PUSHWRIGHT_CACHE_BYTES is '%s', not a number of bytes", text);
+}
+
 static bool start(void **out, struct error *err)
 {
     AUTO(stop) void *owned = calloc(1, sizeof(struct build_state));
@@ -96,6 +112,8 @@ static bool start(void **out, struct error *err)
     if (!state->running)
         return false;
     state->cache_directory = baseindex_default_directory(state->arena);
+    if (!read_cache_bytes(&state->cache_bytes, err))
+        return false;
     state->allow_private = private && strcmp(private, "1") == 0;
     state->registry_indexes = indexes && strcmp(indexes, "1") == 0;
     *out = TAKE(owned);
@@ -271,6 +289,7 @@ static bool build(struct job *job, struct error *err)
                                       .target = job->rule->target,
                                       .registries = &job->bases,
                                       .cache_directory = job->state->cache_directory,
+                                      .cache_bytes = job->state->cache_bytes,
                                       .compression = job->rule->compression,
                                       .indexes = { job->state->registry_indexes ? job->rule->image : NULL,
                                                    { call_seal, call_sealed, job->call } },

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { CONFIG_MEMORY_MAX = 64 * 1024 * 1024 };
 static const int64_t extracted_max = INT64_C(16) << 30;
@@ -19,6 +20,8 @@ void base_free(struct base *base)
     store_free(base->store);
     reference_release(&base->reference);
     arena_free(base->arena);
+    if (base->hold >= 0)
+        close(base->hold);
     free(base);
 }
 
@@ -47,21 +50,32 @@ static bool load(struct base *base, const char *image, const char *platform, con
     return base->config != NULL;
 }
 
-struct base *base_open(const char *image, const char *platform, const struct registry_options *registries,
-                       struct error *err)
+static struct base *base_new(const char *name, const char *platform, struct error *err)
 {
     AUTO(base_free) struct base *base = calloc(1, sizeof(*base));
 
-    if (base)
+    if (base) {
+        base->hold = -1;
         base->arena = arena_new(CONFIG_MEMORY_MAX);
+    }
     if (base && base->arena) {
-        base->name = arena_dup(base->arena, span_of(image));
+        base->name = arena_dup(base->arena, span_of(name));
         base->platform = arena_dup(base->arena, span_of(platform));
     }
     if (!base || !base->arena || !base->name || !base->platform) {
         error_set(err, ERROR_INTERNAL, "out of memory");
         return NULL;
     }
+    return TAKE(base);
+}
+
+struct base *base_open(const char *image, const char *platform, const struct registry_options *registries,
+                       struct error *err)
+{
+    AUTO(base_free) struct base *base = base_new(image, platform, err);
+
+    if (!base)
+        return NULL;
     if (!load(base, image, platform, registries, err)) {
         error_wrap(err, "image '%s'", image);
         return NULL;
@@ -86,22 +100,45 @@ static bool get_index(struct base *base, const struct image_layer *layer, const 
     return true;
 }
 
+struct base *base_of_layer(const char *place, const struct image_layer *layer, uint32_t number, int hold,
+                           const struct registry_options *registries, struct error *err)
+{
+    AUTO(close) int held = hold;
+    AUTO(base_free) struct base *base = base_new("a layer in the cache", "", err); /* no image has that name */
+
+    if (!base || !reference_parse(span_of(place), &base->reference, err))
+        return NULL;
+    base->store = store_open(&base->reference, registries, err);
+    base->image.layers = malloc(sizeof(base->image.layers[0]));
+    if (!base->store || !base->image.layers)
+        return base->store ? (error_set(err, ERROR_INTERNAL, "out of memory"), NULL) : NULL;
+    base->image.layers[0] = *layer;
+    base->image.layer_count = 1;
+    base->first_file = (uint64_t)number << 40;
+    base->hold = held;
+    held = -1;
+    return TAKE(base);
+}
+
+bool base_lay_over(struct base *base, struct tree *tree, const char *cache_directory, struct error *err)
+{
+    for (size_t i = 0; i < base->image.layer_count; i++) {
+        AUTO(bytes_release) struct bytes index = BYTES(BASEINDEX_MAX);
+
+        if (!get_index(base, &base->image.layers[i], cache_directory, &index, err) ||
+            !baseindex_apply(bytes_span(&index), tree, base, (uint32_t)i, err))
+            return error_wrap(err, "image '%s'", base->name);
+    }
+    return true;
+}
+
 const struct tree *base_tree(struct base *base, const char *cache_directory, struct error *err)
 {
     if (base->tree)
         return base->tree;
     AUTO(tree_free) struct tree *tree = tree_new(err);
-    if (!tree)
+    if (!tree || !base_lay_over(base, tree, cache_directory, err))
         return NULL;
-    for (size_t i = 0; i < base->image.layer_count; i++) {
-        AUTO(bytes_release) struct bytes index = BYTES(BASEINDEX_MAX);
-
-        if (!get_index(base, &base->image.layers[i], cache_directory, &index, err) ||
-            !baseindex_apply(bytes_span(&index), tree, base, (uint32_t)i, err)) {
-            error_wrap(err, "image '%s'", base->name);
-            return NULL;
-        }
-    }
     base->tree = TAKE(tree);
     return base->tree;
 }

@@ -1,5 +1,5 @@
 /* An image that a stage stands on or copies from: its configuration, its layers as they lie at their registry, and, once somebody asks,
- * what they hold. */
+ * what they hold. A single layer that lies in a cache is one too. */
 #ifndef PUSHWRIGHT_SHARED_BUILDER_BASE_H
 #define PUSHWRIGHT_SHARED_BUILDER_BASE_H
 
@@ -20,16 +20,24 @@ struct base {
     const char *const *unpacked; /* directories of the layers, for RUN; NULL: they are not on this machine */
     const struct indexstore_options *indexes; /* where indexes are kept beside the cache; NULL: nowhere */
     const struct registry_options *registries;
+    uint64_t first_file; /* numbers of files with several names are above it */
+    int hold;            /* descriptor that is open as long; -1: none */
 };
 
 /* ERROR_NOT_FOUND when there is no such image or platform. */
 struct base *base_open(const char *image, const char *platform, const struct registry_options *registries,
                        struct error *err);
+/* A layer by itself, in the repository or layout `place`; `number` is not that of any other. Takes `hold`, also when it fails. */
+struct base *base_of_layer(const char *place, const struct image_layer *layer, uint32_t number, int hold,
+                           const struct registry_options *registries, struct error *err);
 void base_free(struct base *base);
 AUTO_FREE(struct base, base_free)
 
 /* What the image holds; read on the first call. Borrowed. */
 const struct tree *base_tree(struct base *base, const char *cache_directory, struct error *err);
+
+/* Lay what its layers hold over a tree. */
+bool base_lay_over(struct base *base, struct tree *tree, const char *cache_directory, struct error *err);
 
 /* Fetch the bytes of all contents of kind CONTENT_BASE in the list, of whatever base: each layer that holds one is streamed once. */
 bool base_extract(struct content **contents, size_t count, struct error *err);

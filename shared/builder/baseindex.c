@@ -5,6 +5,7 @@
 #include "shared/base/encode.h"
 #include "shared/base/file.h"
 #include "shared/base/random.h"
+#include "shared/builder/base.h"
 #include "shared/oci/compress.h"
 
 #include <dirent.h>
@@ -510,7 +511,9 @@ static bool lay_entry(struct laying *laying, const struct entry *entry, struct e
 
 bool baseindex_apply(struct span index, struct tree *tree, struct base *base, uint32_t layer, struct error *err)
 {
-    struct laying laying = { .tree = tree, .base = base, .layer = layer, .next_file = (uint64_t)(layer + 1) << 32 };
+    struct laying laying = {
+        .tree = tree, .base = base, .layer = layer, .next_file = base->first_file + ((uint64_t)(layer + 1) << 32)
+    };
     struct span rest = index;
     struct entry entry;
 

@@ -282,6 +282,8 @@ static bool copy_found(const struct copy *copy, const struct tree_node *source, 
     struct directory_copy work = { .copy = &linking, .path = BYTES(2 * TAR_PATH_MAX) };
     bool unpacked = false;
 
+    if (copy->seen)
+        return copy->seen(copy->seen_context, source, name, "", true, err);
     linking.links = &links;
     if (copy->unpack && source->is.type == TAR_FILE &&
         !copy->unpack(copy->unpack_context, copy, source, &unpacked, err))
@@ -359,6 +361,22 @@ static struct tree_node *along(const struct copy *copy, struct tree_node *into, 
     return node && write_node(copy, node, &is, true, err) ? node : NULL;
 }
 
+static bool see_along(const struct copy *copy, const char *path, size_t strip, struct error *err)
+{
+    const struct tree_node *source = copy->from_root;
+    struct span rest = span_of(path);
+
+    for (struct span part = span_cut(&rest, '/'); part.data; part = span_cut(&rest, '/')) {
+        source = tree_child(copy->from, source, part);
+        if (!source)
+            return not_found(copy, path, err);
+        if ((size_t)(part.data - path) >= strip &&
+            !copy->seen(copy->seen_context, source, source->name, path + strip, !rest.data, err))
+            return false;
+    }
+    return true;
+}
+
 /* path: of the source, no link on the way; strip: how much of it, the pivot, does not go along. */
 static bool copy_along(const struct copy *copy, const char *path, size_t strip, struct error *err)
 {
@@ -390,6 +408,11 @@ static bool copy_along(const struct copy *copy, const char *path, size_t strip, 
     return done;
 }
 
+static bool go_along(const struct copy *copy, const char *path, size_t strip, struct error *err)
+{
+    return copy->seen ? see_along(copy, path, strip, err) : copy_along(copy, path, strip, err);
+}
+
 /* ---- wildcards ---- */
 
 struct matching {
@@ -403,7 +426,7 @@ static bool copy_match(struct matching *matching, struct error *err)
 {
     if (++matching->matches > PATTERN_MATCHES_MAX)
         return error_set(err, ERROR_TOO_LARGE, "a pattern matches more than %d files", PATTERN_MATCHES_MAX);
-    return matching->copy->parents ? copy_along(matching->copy, matching->path.data, matching->strip, err)
+    return matching->copy->parents ? go_along(matching->copy, matching->path.data, matching->strip, err)
                                    : copy_path(matching->copy, matching->path.data, false, err);
 }
 
@@ -512,6 +535,6 @@ bool copy_source(const struct copy *copy, const char *source, struct error *err)
         return done;
     }
     if (copy->parents && path.len > matching.strip)
-        return copy_along(copy, path.data, matching.strip, err);
+        return go_along(copy, path.data, matching.strip, err);
     return copy_path(copy, bytes_text(&path), path.len > 0 && !ends_in_dot(source), err);
 }

@@ -34,6 +34,11 @@ struct copy {
     bool (*unpack)(void *context, const struct copy *copy, const struct tree_node *source, bool *done,
                    struct error *err);
     void *unpack_context;
+    /* Instead of copying, tell what would be: from where, as which name, and (for excludes) by which path of the source; not deep: without
+     * what is in it. NULL: copy. */
+    bool (*seen)(void *context, const struct tree_node *source, const char *name, const char *path, bool deep,
+                 struct error *err);
+    void *seen_context;
 };
 
 /* One source as written: a path or pattern. ERROR_INVALID: not found, or a conflict of types. */

@@ -1,12 +1,14 @@
 #include "shared/builder/engine.h"
 
 #include "shared/builder/addgit.h"
+#include "shared/builder/cache.h"
 #include "shared/builder/run.h"
 #include "shared/builder/stage.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { BUILD_MEMORY_MAX = 256 * 1024 * 1024 };
 static const int64_t spool_bytes_max = INT64_C(16) << 30;
@@ -14,6 +16,7 @@ static const int64_t spool_bytes_max = INT64_C(16) << 30;
 struct engine {
     struct engine_options options;
     struct dockerfile *dockerfile;
+    struct cache *cache;
 };
 
 void engine_free(struct engine *engine)
@@ -21,6 +24,7 @@ void engine_free(struct engine *engine)
     if (!engine)
         return;
     dockerfile_free(engine->dockerfile);
+    cache_free(engine->cache);
     free(engine);
 }
 
@@ -34,7 +38,10 @@ struct engine *engine_new(const struct engine_options *options, struct error *er
     }
     engine->options = *options;
     engine->dockerfile = dockerfile_parse(bytes_span(&options->context->dockerfile), err);
-    return engine->dockerfile ? TAKE(engine) : NULL;
+    if (!engine->dockerfile)
+        return NULL;
+    engine->cache = cache_new(&engine->options, err);
+    return engine->cache ? TAKE(engine) : NULL;
 }
 
 /* ---- memory of a build ---- */
@@ -89,6 +96,16 @@ void built_release(struct built *built)
 
 /* ---- what stages share ---- */
 
+static bool room_for_base(struct build *build, struct error *err)
+{
+    struct base **bases = realloc(build->bases, (build->base_count + 1) * sizeof(struct base *));
+
+    if (!bases)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    build->bases = bases;
+    return true;
+}
+
 struct base *build_base(struct build *build, const char *image, const char *platform, struct error *err)
 {
     const char *wanted = platform ? platform : build->platform;
@@ -97,12 +114,8 @@ struct base *build_base(struct build *build, const char *image, const char *plat
         if (strcmp(build->bases[i]->name, image) == 0 && strcmp(build->bases[i]->platform, wanted) == 0)
             return build->bases[i];
     }
-    struct base **bases = realloc(build->bases, (build->base_count + 1) * sizeof(struct base *));
-    if (!bases) {
-        error_set(err, ERROR_INTERNAL, "out of memory");
+    if (!room_for_base(build, err))
         return NULL;
-    }
-    build->bases = bases;
     struct progress_step step;
     progress_begin(build->options->progress, &step,
                    arena_printf(build->arena, "[internal] load metadata for %s", image));
@@ -112,7 +125,22 @@ struct base *build_base(struct build *build, const char *image, const char *plat
         return NULL;
     base->indexes = build->options->indexes.image ? &build->options->indexes : NULL;
     base->registries = build->options->registries;
-    bases[build->base_count++] = base;
+    build->bases[build->base_count++] = base;
+    return base;
+}
+
+struct base *build_cached(struct build *build, const struct cache_hit *hit, struct error *err)
+{
+    enum { FIRST = 1 }; /* 0 is the images' */
+    struct base *base = NULL;
+
+    if (room_for_base(build, err))
+        base = base_of_layer(hit->place, &hit->layer, (uint32_t)build->base_count + FIRST, hit->hold,
+                             build->options->registries, err);
+    else if (hit->hold >= 0)
+        close(hit->hold);
+    if (base)
+        build->bases[build->base_count++] = base;
     return base;
 }
 
@@ -221,6 +249,18 @@ static bool start_on_stage(struct stage *stage, struct error *err)
     return stage->scope != NULL;
 }
 
+static bool take_effect(struct stage *stage, const struct dockerfile_instruction *instruction, struct error *err)
+{
+    bool done;
+
+    if (!stage_can(instruction, err) || !stage_from_cache(stage, instruction, &done, err))
+        return false;
+    bool made = done || ((stage->runs_ahead == 0 || !stage_makes_layer(instruction) || stage_run_begin(stage, err)) &&
+                         stage_apply(stage, instruction, err));
+    stage->runs_ahead -= instruction->op == DOCKERFILE_RUN;
+    return made;
+}
+
 static bool apply_instruction(struct stage *stage, const struct dockerfile_instruction *parsed, struct error *err)
 {
     AUTO(bytes_release) struct bytes created_by = BYTES(DOCKERFILE_SIZE_MAX);
@@ -232,7 +272,7 @@ static bool apply_instruction(struct stage *stage, const struct dockerfile_instr
     if (!dockerfile_expand(stage->scope, parsed, stage->build->arena, &instruction, err))
         return false;
     stage->layer_made = false;
-    if (!stage_apply(stage, &instruction, err))
+    if (!take_effect(stage, &instruction, err))
         return false;
     if (parsed->op == DOCKERFILE_ONBUILD)
         return true;
@@ -248,13 +288,13 @@ static bool run_instruction(struct stage *stage, const struct dockerfile_instruc
     return good;
 }
 
-static bool has_run(const struct dockerfile_instruction *instructions, size_t count)
+static size_t count_runs(const struct dockerfile_instruction *instructions, size_t count)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (instructions[i].op == DOCKERFILE_RUN)
-            return true;
-    }
-    return false;
+    size_t runs = 0;
+
+    for (size_t i = 0; i < count; i++)
+        runs += instructions[i].op == DOCKERFILE_RUN;
+    return runs;
 }
 
 static bool run_stage(struct stage *stage, struct error *err)
@@ -265,12 +305,10 @@ static bool run_stage(struct stage *stage, struct error *err)
     if (!(stage->parent ? start_on_stage(stage, err) : start_on_image(stage, err)) ||
         !imageconfig_set(stage->config, "OnBuild", (struct span){ 0 }, err))
         return false;
-    bool runs = has_run(plan->triggers, plan->trigger_count) || has_run(parsed->instructions, parsed->count);
     stage_step_base(stage);
-    bool good = !runs || stage_run_begin(stage, err);
-    progress_end(&stage->step, good ? NULL : err);
-    if (!good)
-        return false;
+    progress_end(&stage->step, NULL);
+    stage->runs_ahead =
+        count_runs(plan->triggers, plan->trigger_count) + count_runs(parsed->instructions, parsed->count);
     for (size_t i = 0; i < plan->trigger_count; i++) {
         if (!run_instruction(stage, &plan->triggers[i], err))
             return error_wrap(err, "ONBUILD of the base");
@@ -371,6 +409,7 @@ bool engine_build(struct engine *engine, const char *platform, struct built *out
     build->options = &engine->options;
     build->context = engine->options.context;
     build->dockerfile = engine->dockerfile;
+    build->cache = engine->cache;
     build->platform = platform;
     build->file_number = UINT64_C(1) << 63; /* apart from those of base images */
     if (!set_times(build, err) || !prepare(build, err))

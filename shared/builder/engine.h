@@ -6,6 +6,7 @@
 #define PUSHWRIGHT_SHARED_BUILDER_ENGINE_H
 
 #include "shared/builder/base.h"
+#include "shared/builder/cache_record.h"
 #include "shared/builder/context.h"
 #include "shared/builder/layer.h"
 #include "shared/builder/progress.h"
@@ -39,6 +40,8 @@ struct engine_options {
     bool name_platform;             /* in the names of steps: there are several */
     const struct registry_options *registries;
     const char *cache_directory;       /* NULL: no cache */
+    bool no_cache;                     /* every step is made anew; it is kept all the same */
+    int64_t cache_bytes;               /* of layers kept for steps that come again; 0: 5 GB */
     struct compression compression;    /* of new layers */
     struct indexstore_options indexes; /* of base layers, kept at a registry too */
     bool allow_private;                /* ADD may download from addresses of the own network */
@@ -50,8 +53,9 @@ struct engine_options {
 struct built_layer {
     struct descriptor blob;
     char diff_id[DIGEST_TEXT_SIZE];
-    struct base *base;   /* where it lies; NULL: */
-    struct layer *layer; /* it is new */
+    struct base *base;                          /* where it lies; NULL: */
+    struct layer *layer;                        /* it is new */
+    char keys[CACHE_KEYS_MAX][SHA256_HEX_SIZE]; /* by which the cache knows it; "": not at all */
 };
 
 struct built {

@@ -190,12 +190,30 @@ static bool start_root(struct stage *stage, struct runner *runner, struct error 
         memcpy(root.lowers, from->root.lowers, from->root.lower_count * sizeof(char *));
         root.lower_count = from->root.lower_count;
         root.placed = from->root.placed;
+        root.stacked = from->root.stacked;
     } else {
         struct base *base = from ? from->base : stage->base;
+        root.stacked = base ? base->image.layer_count : 0;
         if (base && (!add_base(&root, runner, base, err) || !add_implied(stage, runner, &root, err)))
             return false;
     }
     stage->root = root;
+    return true;
+}
+
+/* Layers from the cache, which are whole, and below what was made in between: its files are placed as the tree has them in the end. */
+static bool add_cached(struct stage *stage, struct runner *runner, struct error *err)
+{
+    for (; stage->root.stacked < stage->layer_count; stage->root.stacked++) {
+        struct base *base = stage->layers[stage->root.stacked].base;
+
+        if (!base)
+            continue;
+        if (stage->root.lower_count + base->image.layer_count > SANDBOX_LOWERS_MAX)
+            return error_set(err, ERROR_TOO_LARGE, "more than %d layers to run on", SANDBOX_LOWERS_MAX);
+        if (!add_base(&stage->root, runner, base, err))
+            return false;
+    }
     return true;
 }
 
@@ -207,6 +225,9 @@ static bool place_new(struct stage *stage, struct runner *runner, const struct t
                                    .after = stage->root.placed,
                                    .cancelled = options->cancelled,
                                    .context = options->cancelled_context };
+
+    if (!add_cached(stage, runner, err))
+        return false;
     bool needed = place_needed(tree_root(tree), stage->root.placed) || stage->root.lower_count == 0;
 
     stage->root.placed = stage->build->layer_number;
@@ -492,6 +513,7 @@ static bool keep_changes(struct stage *stage, struct tree *tree, const struct ru
     if (whole)
         return true; /* the next one has a copy of its own */
     stage->root.placed = number;
+    stage->root.stacked = stage->layer_count;
     return add_lower(&stage->root, upper, err);
 }
 

@@ -25,9 +25,6 @@ struct runner {
 struct runner *build_runner(struct build *build, struct error *err);
 void runner_free(struct runner *runner);
 
-/* A build argument as it was given; NULL: it was not. */
-const char *build_argument(const struct build *build, const char *name);
-
 /* "WORK/KIND-3" in the arena. */
 const char *runner_path(struct runner *runner, const char *kind, struct error *err);
 

@@ -1,7 +1,7 @@
 #include "shared/builder/stage.h"
 
 #include "shared/builder/accounts.h"
-#include "shared/builder/copy.h"
+#include "shared/builder/cache_key.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -34,49 +34,84 @@ static struct tree *start_tree(struct stage *stage, struct error *err)
 {
     if (stage->parent) {
         const struct tree *tree = stage_tree(stage->parent, err);
+        stage->tree_layers = stage->parent->layer_count;
         return tree ? tree_clone(tree, err) : NULL;
     }
     if (stage->base) {
+        stage->tree_layers = stage->base->image.layer_count;
         const struct tree *tree = base_tree(stage->base, stage->build->options->cache_directory, err);
         return tree ? tree_clone(tree, err) : NULL;
     }
     return tree_new(err);
 }
 
+static bool lay_linked(struct stage *stage, size_t layer, struct error *err)
+{
+    for (size_t i = 0; i < stage->linked_count; i++) {
+        if (stage->linked[i].layer == layer)
+            return lay_over(stage->tree, tree_root(stage->tree), tree_root(stage->linked[i].tree), err);
+    }
+    return true;
+}
+
+/* Layers that came without anybody looking into them. */
 struct tree *stage_tree(struct stage *stage, struct error *err)
 {
-    if (stage->tree)
-        return stage->tree;
-    AUTO(tree_free) struct tree *tree = start_tree(stage, err);
-    if (!tree)
+    const char *cache = stage->build->options->cache_directory;
+
+    if (!stage->tree)
+        stage->tree = start_tree(stage, err);
+    if (!stage->tree)
         return NULL;
-    for (size_t i = 0; i < stage->linked_count; i++) {
-        if (!lay_over(tree, tree_root(tree), tree_root(stage->linked[i].tree), err))
+    for (; stage->tree_layers < stage->layer_count; stage->tree_layers++) {
+        const struct built_layer *layer = &stage->layers[stage->tree_layers];
+
+        if (layer->base ? !base_lay_over(layer->base, stage->tree, cache, err)
+                        : !lay_linked(stage, stage->tree_layers, err))
             return NULL;
     }
-    stage->tree = TAKE(tree);
     return stage->tree;
 }
 
-bool stage_add_layer(struct stage *stage, const struct tree *tree, uint32_t number, struct error *err)
+static struct built_layer *next_layer(struct stage *stage, struct error *err)
+{
+    if (stage->layer_count == STAGE_LAYERS_MAX) {
+        error_set(err, ERROR_INVALID, "the image would have more than %d layers", STAGE_LAYERS_MAX);
+        return NULL;
+    }
+    stage->layer_made = true;
+    return &stage->layers[stage->layer_count++];
+}
+
+static bool add_layer(struct stage *stage, const struct tree *tree, uint32_t number, struct error *err)
 {
     const struct engine_options *options = stage->build->options;
+    struct built_layer *built = next_layer(stage, err);
 
-    if (stage->layer_count == STAGE_LAYERS_MAX)
-        return error_set(err, ERROR_INVALID, "the image would have more than %d layers", STAGE_LAYERS_MAX);
+    if (!built)
+        return false;
     struct layer *layer =
         layer_write(tree, number, &options->compression, options->cancelled, options->cancelled_context, err);
-    if (!layer)
+    if (!layer) {
+        stage->layer_count--;
         return false;
-    struct built_layer *built = &stage->layers[stage->layer_count++];
-    built->blob = layer->blob;
+    }
+    *built = (struct built_layer){ .blob = layer->blob, .layer = layer };
     memcpy(built->diff_id, layer->diff_id, sizeof(built->diff_id));
-    built->layer = layer;
-    stage->layer_made = true;
+    memcpy(built->keys, stage->keys, sizeof(built->keys));
+    cache_keep(stage->build->cache, built, &stage->step);
     stage->build->layers_size += layer->blob.size;
     return stage->build->layers_size <= build_layers_max ||
            error_set(err, ERROR_TOO_LARGE, "the build makes more than %lld bytes of layers",
                      (long long)build_layers_max);
+}
+
+bool stage_add_layer(struct stage *stage, const struct tree *tree, uint32_t number, struct error *err)
+{
+    bool added = add_layer(stage, tree, number, err);
+
+    stage->tree_layers = stage->layer_count;
+    return added;
 }
 
 bool stage_link_layer(struct stage *stage, struct tree *tree, uint32_t number, struct error *err)
@@ -88,10 +123,58 @@ bool stage_link_layer(struct stage *stage, struct tree *tree, uint32_t number, s
         return error_set(err, ERROR_INTERNAL, "out of memory");
     }
     stage->linked = linked;
-    linked[stage->linked_count++] = (struct linked){ tree, number };
-    if (stage->tree && !lay_over(stage->tree, tree_root(stage->tree), tree_root(tree), err))
+    linked[stage->linked_count++] = (struct linked){ tree, stage->layer_count };
+    return add_layer(stage, tree, number, err);
+}
+
+/* ---- from the cache ---- */
+
+bool stage_makes_layer(const struct dockerfile_instruction *instruction)
+{
+    switch (instruction->op) {
+    case DOCKERFILE_ADD:
+    case DOCKERFILE_COPY:
+    case DOCKERFILE_RUN:
+    case DOCKERFILE_WORKDIR:
+        return true;
+    default:
         return false;
-    return stage_add_layer(stage, tree, number, err);
+    }
+}
+
+static bool take_layer(struct stage *stage, const struct cache_hit *hit, struct error *err)
+{
+    struct built_layer *built = next_layer(stage, err);
+    struct base *base = built ? build_cached(stage->build, hit, err) : NULL;
+
+    if (!base)
+        return false;
+    *built = (struct built_layer){ .blob = hit->layer.blob, .base = base };
+    memcpy(built->diff_id, hit->layer.diff_id, sizeof(built->diff_id));
+    memcpy(built->keys, stage->keys, sizeof(built->keys));
+    return true;
+}
+
+bool stage_from_cache(struct stage *stage, const struct dockerfile_instruction *instruction, bool *done,
+                      struct error *err)
+{
+    struct build *build = stage->build;
+    struct cache_hit hit;
+
+    *done = false;
+    memset(stage->keys, 0, sizeof(stage->keys));
+    for (int view = 0; build->cache && !*done && view < CACHE_VIEWS; view++)
+        *done = cache_key(stage, instruction, (enum cache_view)view, stage->keys[view]) &&
+                cache_find(build->cache, stage->keys[view], &hit);
+    if (!*done)
+        return true;
+    if (instruction->op == DOCKERFILE_WORKDIR &&
+        !imageconfig_set_text(stage->config, "WorkingDir", instruction->value, err))
+        return false;
+    if (!take_layer(stage, &hit, err))
+        return false;
+    progress_cached(&stage->step);
+    return true;
 }
 
 /* ---- instructions that only describe ---- */
@@ -206,15 +289,22 @@ static bool apply_entrypoint(struct stage *stage, const struct dockerfile_instru
            (stage->cmd_set || imageconfig_set(stage->config, "Cmd", (struct span){ 0 }, err));
 }
 
-static bool apply_run(struct stage *stage, const struct dockerfile_instruction *in, struct error *err)
+bool stage_run_words(struct stage *stage, const struct dockerfile_instruction *instruction,
+                     struct dockerfile_words *out, struct error *err)
 {
-    struct dockerfile_words words;
     static const char *const nothing[] = { "" };
-    struct dockerfile_command command = in->run.command;
+    struct dockerfile_command command = instruction->run.command;
 
     if (command.shell && command.args.count == 0)
         command.args = (struct dockerfile_words){ nothing, 1 };
-    return command_words(stage, &command, NULL, &words, err) && stage_run(stage, &in->run, words, err);
+    return command_words(stage, &command, NULL, out, err);
+}
+
+static bool apply_run(struct stage *stage, const struct dockerfile_instruction *in, struct error *err)
+{
+    struct dockerfile_words words;
+
+    return stage_run_words(stage, in, &words, err) && stage_run(stage, &in->run, words, err);
 }
 
 static void add_nanoseconds(struct json_writer *w, const char *key, int64_t value)

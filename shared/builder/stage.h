@@ -2,6 +2,9 @@
 #ifndef PUSHWRIGHT_SHARED_BUILDER_STAGE_H
 #define PUSHWRIGHT_SHARED_BUILDER_STAGE_H
 
+#include "shared/builder/cache.h"
+#include "shared/builder/copy.h"
+#include "shared/builder/download.h"
 #include "shared/builder/engine.h"
 #include "shared/builder/imageconfig.h"
 #include "shared/dockerfile/plan.h"
@@ -11,13 +14,14 @@ static const int64_t build_layers_max = INT64_C(16) << 30; /* bytes of all new l
 
 struct linked { /* a layer made without looking (COPY --link), for when the tree is looked at after all */
     struct tree *tree;
-    uint32_t number;
+    size_t layer; /* index among the stage's */
 };
 
 /* What the next RUN stands on: layers as directories, in the build's arena. */
 struct run_root {
     const char **lowers; /* lowest first; NULL until the first RUN */
     size_t lower_count;
+    size_t stacked;  /* so many of the stage's layers are among them, or were made since */
     uint32_t placed; /* what layers up to this number hold is in them */
 };
 
@@ -29,15 +33,25 @@ struct stage {
     struct imageconfig *config;
     struct dockerfile_scope *scope;
     struct tree *tree;          /* NULL until stage_tree() */
+    size_t tree_layers;         /* so many of the layers are in it */
     struct built_layer *layers; /* room for STAGE_LAYERS_MAX */
     size_t layer_count;
     struct linked *linked; /* of this stage */
     size_t linked_count;
     struct run_root root;
+    size_t runs_ahead; /* RUN instructions that are still to come */
     bool cmd_set;
     bool layer_made;           /* by the instruction at hand */
     struct progress_step step; /* the same, for who listens */
     unsigned step_count, step_total;
+    char keys[CACHE_KEYS_MAX][SHA256_HEX_SIZE]; /* of it; "": none */
+};
+
+struct downloaded {
+    const struct dockerfile_copy *in;
+    const char *url;
+    struct download got;
+    struct downloaded *next;
 };
 
 /* One platform's build. */
@@ -62,6 +76,8 @@ struct build {
     int64_t time_s;          /* of what is made */
     int64_t newest_s;        /* what is copied has no later time */
     struct runner *runner;   /* NULL until the first RUN */
+    struct cache *cache;     /* the engine's; NULL: none */
+    struct downloaded *downloaded;
 };
 
 /* What the stage holds now. */
@@ -81,8 +97,15 @@ bool stage_can(const struct dockerfile_instruction *instruction, struct error *e
 /* One instruction, expanded, takes effect. Errors begin with its line and name. */
 bool stage_apply(struct stage *stage, const struct dockerfile_instruction *instruction, struct error *err);
 
-/* Before the first instruction of a stage that has a RUN: its base is unpacked, and indexed on the way, so that it comes over the network
- * once. */
+/* Does it make a layer? */
+bool stage_makes_layer(const struct dockerfile_instruction *instruction);
+
+/* Has the cache what the instruction makes? Then it has taken effect. */
+bool stage_from_cache(struct stage *stage, const struct dockerfile_instruction *instruction, bool *done,
+                      struct error *err);
+
+/* Before the first instruction of a stage that has a RUN, once one is not in the cache: its base is unpacked, and indexed on the way, so
+ * that it comes over the network once. */
 bool stage_run_begin(struct stage *stage, struct error *err);
 
 /* RUN. words: what is executed. */
@@ -91,12 +114,31 @@ bool stage_run(struct stage *stage, const struct dockerfile_run *run, struct doc
 /* Steps for who listens: the stage's base, and an instruction as parsed, when it is one that is told. Ended by progress_end(). */
 void stage_step_base(struct stage *stage);
 void stage_step_begin(struct stage *stage, const struct dockerfile_instruction *parsed);
+/* What RUN executes: in shell form the shell's words, then the text. */
+bool stage_run_words(struct stage *stage, const struct dockerfile_instruction *instruction,
+                     struct dockerfile_words *out, struct error *err);
 
 /* COPY and ADD. */
+struct stage_copying {
+    struct copy copy; /* without layer, tree and owner */
+    struct ignore *excludes;
+};
+bool stage_copying_begin(struct stage *stage, const struct dockerfile_instruction *instruction,
+                         struct stage_copying *out, struct error *err);
+void stage_copying_release(struct stage_copying *copying);
+AUTO_RELEASE(struct stage_copying, stage_copying_release)
+bool stage_copy_is_linked(const struct dockerfile_copy *in);
 bool stage_copy(struct stage *stage, const struct dockerfile_instruction *instruction, struct error *err);
 
 /* The image by its name, opened once for each platform. */
 struct base *build_base(struct build *build, const char *image, const char *platform, struct error *err);
+/* What the cache has of a step; takes the hit's descriptor. */
+struct base *build_cached(struct build *build, const struct cache_hit *hit, struct error *err);
 struct spool *build_spool(struct build *build, struct error *err);
+/* Of this ADD, downloaded once. */
+struct download *build_download(struct build *build, const struct dockerfile_copy *in, const char *url,
+                                struct error *err);
+/* A build argument as it was given; NULL: it was not. */
+const char *build_argument(const struct build *build, const char *name);
 
 #endif

@@ -65,30 +65,48 @@ static bool owner_of(struct stage *stage, const struct dockerfile_copy *in, bool
     return accounts_owner(tree, in->chown, &copy->uid, &copy->gid, err);
 }
 
+/* The cache has looked at it already, perhaps. */
+struct download *build_download(struct build *build, const struct dockerfile_copy *in, const char *url,
+                                struct error *err)
+{
+    const struct engine_options *engine = build->options;
+    struct download_options how = { in->checksum, engine->allow_private, engine->cancelled, engine->cancelled_context };
+    struct downloaded *known = build->downloaded;
+
+    while (known && (known->in != in || known->url != url))
+        known = known->next;
+    if (known)
+        return &known->got;
+    struct spool *spool = build_spool(build, err);
+    struct downloaded *made = arena_take(build->arena, sizeof(*made));
+    if (!made)
+        error_set(err, ERROR_TOO_LARGE, "the Dockerfile is too large");
+    if (!spool || !made || !download(url, &how, spool, &made->got, err))
+        return NULL;
+    made->in = in;
+    made->url = url;
+    made->next = build->downloaded;
+    build->downloaded = made;
+    return &made->got;
+}
+
 static bool add_url(struct adding *adding, const struct copy *copy, const char *url, struct error *err)
 {
     struct build *build = adding->stage->build;
     const struct dockerfile_copy *in = &adding->instruction->copy;
-    struct spool *spool = build_spool(build, err);
-    const struct engine_options *engine = build->options;
-    struct download_options how = { in->checksum, engine->allow_private, engine->cancelled, engine->cancelled_context };
-    struct download got;
+    struct download *got = build_download(build, in, url, err);
 
-    if (!spool || !download(url, &how, spool, &got, err))
+    if (!got)
         return false;
-    struct content *content = arena_take(build->arena, sizeof(*content));
-    if (!content)
-        return error_set(err, ERROR_TOO_LARGE, "the Dockerfile is too large");
-    *content = got.content;
-    struct attributes is = { .type = TAR_FILE, .mode = 0600, .mtime_s = got.modified_s, .content = content };
+    struct attributes is = { .type = TAR_FILE, .mode = 0600, .mtime_s = got->modified_s, .content = &got->content };
     if (in->unpack_set && in->unpack) {
-        struct archive_options options = { spool, &build->file_number, layer_plain_max };
+        struct archive_options options = { build->spool, &build->file_number, layer_plain_max };
         bool unpacked;
 
-        if (!archive_unpack(copy, content, &options, &unpacked, err) || unpacked)
+        if (!archive_unpack(copy, &got->content, &options, &unpacked, err) || unpacked)
             return unpacked;
     }
-    return copy_file(copy, got.name, &is, err);
+    return copy_file(copy, got->name, &is, err);
 }
 
 /* A file of the context that is an archive is unpacked instead of being copied. */
@@ -167,35 +185,54 @@ static bool copy_linked(struct stage *stage, const struct dockerfile_instruction
     return copy_all(stage, in, copy, err) && stage_link_layer(stage, TAKE(tree), copy->layer, err);
 }
 
+bool stage_copy_is_linked(const struct dockerfile_copy *in)
+{
+    return in->link && !in->chmod; /* as BuildKit: with --chmod it is an ordinary copy */
+}
+
+void stage_copying_release(struct stage_copying *copying)
+{
+    ignore_free(copying->excludes);
+}
+
+bool stage_copying_begin(struct stage *stage, const struct dockerfile_instruction *instruction,
+                         struct stage_copying *out, struct error *err)
+{
+    const struct dockerfile_copy *in = &instruction->copy;
+
+    out->copy = (struct copy){ .workdir = dockerfile_scope_workdir(stage->scope),
+                               .dest = in->dest,
+                               .chmod = in->chmod,
+                               .parents = in->parents,
+                               .time_s = stage->build->time_s,
+                               .newest_s = stage->build->newest_s,
+                               .file_number = &stage->build->file_number };
+    if (in->excludes.count > 0) {
+        out->excludes = ignore_new(in->excludes.items, in->excludes.count, err);
+        if (!out->excludes)
+            return false;
+        out->copy.excludes = out->excludes;
+    }
+    return source_of(stage, in, &out->copy, err);
+}
+
 bool stage_copy(struct stage *stage, const struct dockerfile_instruction *instruction, struct error *err)
 {
     const struct dockerfile_copy *in = &instruction->copy;
-    bool linked = in->link && !in->chmod; /* as BuildKit: with --chmod it is an ordinary copy */
+    bool linked = stage_copy_is_linked(in);
     struct adding adding = { stage, instruction };
-    AUTO(ignore_free) struct ignore *excludes = NULL;
-    struct copy copy = { .layer = ++stage->build->layer_number,
-                         .workdir = dockerfile_scope_workdir(stage->scope),
-                         .dest = in->dest,
-                         .chmod = in->chmod,
-                         .parents = in->parents,
-                         .time_s = stage->build->time_s,
-                         .newest_s = stage->build->newest_s,
-                         .file_number = &stage->build->file_number };
+    AUTO(stage_copying_release) struct stage_copying copying = { 0 };
+    struct copy *copy = &copying.copy;
 
-    if (in->excludes.count > 0) {
-        excludes = ignore_new(in->excludes.items, in->excludes.count, err);
-        if (!excludes)
-            return false;
-        copy.excludes = excludes;
-    }
-    if (instruction->op == DOCKERFILE_ADD && !(in->unpack_set && !in->unpack)) {
-        copy.unpack = unpack_source;
-        copy.unpack_context = &adding;
-    }
-    if (!source_of(stage, in, &copy, err) || !owner_of(stage, in, linked, &copy, err))
+    if (!stage_copying_begin(stage, instruction, &copying, err) || !owner_of(stage, in, linked, copy, err))
         return false;
+    copy->layer = ++stage->build->layer_number;
+    if (instruction->op == DOCKERFILE_ADD && !(in->unpack_set && !in->unpack)) {
+        copy->unpack = unpack_source;
+        copy->unpack_context = &adding;
+    }
     if (linked)
-        return copy_linked(stage, instruction, &copy, err);
-    copy.to = stage_tree(stage, err);
-    return copy.to && copy_all(stage, instruction, &copy, err) && stage_add_layer(stage, copy.to, copy.layer, err);
+        return copy_linked(stage, instruction, copy, err);
+    copy->to = stage_tree(stage, err);
+    return copy->to && copy_all(stage, instruction, copy, err) && stage_add_layer(stage, copy->to, copy->layer, err);
 }

@@ -85,6 +85,7 @@ static bool build(struct arena *arena, const char *line, struct error *err)
                                       .target = json_get_string(request, "target"),
                                       .registries = &registries,
                                       .cache_directory = json_get_string(request, "cache"),
+                                      .no_cache = true, /* each case by itself */
                                       .allow_private = true,
                                       .progress = progress };
 

@@ -1,0 +1,264 @@
+#!/usr/bin/env python3
+"""The build cache as a user sees it: which steps are taken from it and which are made anew, that the image is right all the same, and that
+nothing that is wrong with the cache fails a build. Real git, a real registry, a busybox base."""
+import concurrent.futures
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from build_test import BIN, f, world
+from pushwright import run_tests, wait_until
+from requests_test import Requests
+from run_test import image
+
+FILES = {"app/main": ("exec", "main"), "app/data": "data", "other": "other"}
+STEPS = ("RUN cat /proc/sys/kernel/random/uuid > /made\nWORKDIR /srv/app\nCOPY app ./\nRUN cat main data > both && ls -l > /list\n"
+         "COPY --from=0 /made /copy\n")
+
+
+def steps(log):
+    """The instructions that were not made anew."""
+    names, cached = {}, []
+    for message in (json.loads(line)["message"] for line in log.splitlines()):
+        number, _, rest = message.partition(" ")
+        if rest.startswith("["):
+            names[number] = rest.partition("] ")[2]
+        if rest.startswith("CACHED"):
+            cached.append(names[number])
+    return cached
+
+
+class Cached:
+    """One rule, built again and again."""
+
+    def __init__(self, w, name="web", base=None):
+        self.w, self.name, self.count, self.last, self.commit = w, name, 0, None, None
+        self.base = base or image(w, name)
+
+    def build(self, dockerfile, files=FILES, environment=None, **rule):
+        """(steps that were cached, digest, config, tree)"""
+        self.count += 1
+        content = {**files, "Dockerfile": dockerfile.replace("BASE", self.base)}
+        if content != self.last:
+            self.last, self.commit = content, self.w.repository(self.name, content)
+        self.w.rule(self.name, **{"reconcile": False, "tag": f"n{self.count}", **rule})
+        logs = []
+        build = self.w.build
+        self.w.build = lambda *a, **o: logs.append(build(*a, **o)) or logs[-1]
+        try:
+            digest, config, tree, _ = self.w.built(self.name, self.commit, environment=environment)
+        finally:
+            self.w.build = build
+        self.log = logs[-1][2]
+        return steps(self.log), digest, config, tree
+
+    def count_cached(self, dockerfile, files=FILES, **options):
+        return len(self.build(dockerfile, files, **options)[0])
+
+
+def text(tree, path):
+    return tree[path][4]
+
+
+def a_second_build_makes_nothing():
+    with world() as w:
+        c = Cached(w)
+        dockerfile = "FROM BASE\n" + STEPS.replace("COPY --from=0 /made /copy\n", "")
+        cached, digest, config, tree = c.build(dockerfile)
+        assert cached == [], cached
+        again, same, _, unpacked = c.build(dockerfile)
+        assert again == dockerfile.splitlines()[1:], again
+        assert (same, unpacked) == (digest, tree)
+        # Another commit of the same tree: the layers stay, what RUN has drawn at random too.
+        other, _, changed, unpacked = c.build(dockerfile, {**FILES, "README": "is not copied"})
+        assert len(other) == 4 and unpacked == tree and changed["rootfs"] == config["rootfs"], other
+
+
+def what_is_changed_is_made_anew_with_all_that_stands_on_it():
+    with world() as w:
+        c = Cached(w)
+        dockerfile = "FROM BASE AS first\n" + STEPS.replace("COPY --from=0 /made /copy\n", "") + "FROM BASE\nCOPY --from=first /made /copy\nRUN cat /copy > /last\n"
+        _, _, _, before = c.build(dockerfile)
+        files = {**FILES, "app/data": "changed"}
+        cached, _, _, after = c.build(dockerfile, files)
+        # What is copied out of the first stage is the same, though it lies in another image: the second stage stays.
+        assert cached == [*dockerfile.splitlines()[1:3], *dockerfile.splitlines()[-2:]], cached
+        assert text(after, "last") == text(before, "last") == text(after, "copy")
+        target = c.build(dockerfile, files, target="first")
+        assert len(target[0]) == 4 and text(target[3], "srv/app/both") == "mainchanged", target
+        # A RUN on cached layers, the first of which was written by RUN, the last by COPY, and one that deletes what they hold.
+        cached, _, _, tree = c.build(dockerfile.replace("> /list\n", "> /list\nRUN rm /srv/app/data && cat /made main both > /end\n"), files, target="first")
+        assert len(cached) == 4 and text(tree, "end").endswith("mainmainchanged") and "srv/app/data" not in tree, (cached, tree)
+        cached, _, _, again = c.build(dockerfile.replace("> /list\n", "> /list\nRUN rm /srv/app/data && cat /made main both > /end\nRUN touch data\n"), files, target="first")
+        assert len(cached) == 5 and text(again, "srv/app/data") == "" and text(again, "end") == text(tree, "end"), cached
+
+
+def what_a_key_is_made_of():
+    with world() as w:
+        c = Cached(w)
+        copy, run = "FROM BASE\nCOPY app /app\n", "FROM BASE\nARG A=1\nRUN echo $A > /a\nARG B=1\n"
+        assert c.count_cached(copy) == 0
+        assert c.count_cached(copy) == 1
+        assert c.count_cached(copy, {**FILES, "app/data": ("exec", "data")}) == 0, "a mode is changed"
+        assert c.count_cached(copy, {**FILES, "app/data": "data"}) == 1, "and changed back"
+        assert c.count_cached(copy, {**FILES, "app/new": "x"}) == 0, "a file is new"
+        assert c.count_cached(copy.replace("COPY", "COPY --chown=1:1"), {**FILES, "app/new": "x"}) == 0
+        assert c.count_cached(copy.replace("/app\n", "/app2\n")) == 0
+        assert c.count_cached(copy, compression="gzip:9") == 0
+        assert c.count_cached(run) == 0
+        assert c.count_cached(run, args={"B": "2"}) == 1, "an ARG behind the RUN"
+        assert c.count_cached(run, args={"A": "2"}) == 0, "an ARG before it"
+        assert c.count_cached(run, args={"A": "1", "HTTPS_PROXY": "http://127.0.0.1:9"}) == 1, "a proxy is not part of the result"
+        assert c.count_cached(run.replace("ARG A=1", "ENV A=1")) == 1, "who defines a variable does not matter"
+        assert c.count_cached(run.replace("ARG A=1", "ARG A=1\nUSER alice\nWORKDIR /alice").replace("> /a", "> a")) == 0
+        assert c.count_cached(run.replace("RUN", "RUN --network=none")) == 0
+        assert c.count_cached(run.replace("RUN", "RUN --mount=type=bind,target=/m")) == 0
+        assert c.count_cached(run.replace("RUN", "RUN --mount=type=bind,target=/m")) == 1
+        assert c.count_cached(run.replace("RUN", "RUN --mount=type=bind,target=/m"), {**FILES, "other": "changed"}) == 0
+        label = "FROM BASE\nLABEL a=%s\nCOPY app /app\n"
+        assert c.count_cached(label % 1) == 1 and c.count_cached(label % 2) == 1, "what only describes has no part in layers"
+
+
+def another_base_or_rule_has_layers_of_its_own():
+    with world() as w:
+        c = Cached(w)
+        dockerfile = "FROM BASE\nRUN echo hi > /hi\nCOPY --link app /app\n"
+        assert c.count_cached(dockerfile) == 0
+        c.base = image(w, "other", [f("new", "in the base")])
+        cached, _, _, tree = c.build(dockerfile)
+        assert cached == ["COPY --link app /app"] and text(tree, "new") == "in the base", cached
+        other = Cached(w, "another", c.base)
+        assert other.count_cached(dockerfile) == 0
+
+
+def triggers_and_platforms_are_cached():
+    with world() as w:
+        c = Cached(w)
+        parent = Cached(w, "parent", c.base)
+        parent.build("FROM BASE\nONBUILD COPY app /app\nONBUILD RUN cat /app/data > /triggered\n")
+        c.base = f"{w.host}/acme/parent:n1"
+        assert c.count_cached("FROM BASE\nRUN true\n") == 0
+        cached, _, _, tree = c.build("FROM BASE\nRUN true\n")
+        assert len(cached) == 3 and text(tree, "triggered") == "data", cached
+        c.base = "scratch"
+        both = {"platforms": ["linux/amd64", "linux/arm64"]}
+        code, events, log = 0, {}, ""
+        for expected in (0, 2):
+            commit = w.repository("web", {"Dockerfile": "FROM scratch\nARG TARGETARCH\nCOPY app /$TARGETARCH\n"})
+            w.rule("web", reconcile=False, **both)
+            code, events, log = w.build("web", commit)
+            assert code == 0 and "artifact.published" in events and len(steps(log)) == expected, log
+
+
+def damage_makes_a_miss():
+    with world() as w:
+        c = Cached(w)
+        dockerfile = "FROM BASE\nCOPY app /app\nRUN cat /app/data > /d\n"
+        _, digest, _, _ = c.build(dockerfile)
+        steps_directory = w.directory / "cache/steps"
+
+        def cut(path):
+            os.truncate(path, path.stat().st_size // 2)
+
+        def flip(path):
+            data = bytearray(path.read_bytes())
+            data[len(data) // 2] ^= 1
+            path.write_bytes(data)
+
+        def swap(path):
+            """Another one's content by this name: of another parent, say."""
+            others = [other for other in path.parent.iterdir() if other != path]
+            shutil.copyfile(others[0], path)
+
+        for folder in ("records", "blobs/sha256"):
+            for harm in (cut, flip, swap, pathlib.Path.unlink):
+                assert len(c.build(dockerfile)[0]) == 2
+                for path in sorted((steps_directory / folder).iterdir())[:1 if harm is swap else None]:
+                    harm(path)
+                cached, again, _, tree = c.build(dockerfile)
+                assert len(cached) < 2 and again == digest and text(tree, "d") == "data", (folder, harm, cached)
+
+
+def a_cache_that_cannot_be_written_is_no_error():
+    with world() as w:
+        c = Cached(w, base="scratch")
+        cache = w.directory / "cache"
+        cache.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", cache], check=True)
+        try:
+            cached, _, _, tree = c.build("FROM scratch\nCOPY large /\nCOPY app /app\n", {**FILES, "large": os.urandom(200_000)})
+            assert text(tree, "app/data") == "data" and "keeps nothing" in c.log, c.log
+            assert not list(cache.glob("steps/blobs/sha256/.new-*"))
+            assert c.count_cached("FROM scratch\nCOPY app /app\n", FILES) == 0
+            assert c.count_cached("FROM scratch\nCOPY app /app\n", FILES) == 1
+        finally:
+            subprocess.run(["umount", "-l", cache], check=True)
+
+
+def the_longest_unused_give_way():
+    with world() as w:
+        c = Cached(w, base="scratch")
+        environment = {"PUSHWRIGHT_CACHE_BYTES": "1000000"}
+        files = {str(i): os.urandom(300_000) for i in range(5)}
+        for i in range(3):
+            assert c.count_cached(f"FROM scratch\nCOPY {i} /\n", files, environment=environment) == 0
+        assert c.count_cached("FROM scratch\nCOPY 0 /\n", files, environment=environment) == 1
+        assert c.count_cached("FROM scratch\nCOPY 3 /\n", files, environment=environment) == 0
+        kept = sum(path.stat().st_size for path in (w.directory / "cache/steps/blobs/sha256").iterdir())
+        assert kept <= 1_000_000, kept
+        assert c.count_cached("FROM scratch\nCOPY 0 /\n", files, environment=environment) == 1
+        assert c.count_cached("FROM scratch\nCOPY 1 /\n", files, environment=environment) == 0
+
+
+def builds_at_the_same_time_share_it():
+    with world() as w:
+        base = image(w, "web")
+        commit = w.repository("web", {**FILES, "Dockerfile": f"FROM {base}\nCOPY app /app\nRUN cat /app/data > /d\n"})
+        w.rule("web", reconcile=False)
+        for i in range(4):
+            (w.directory / f"event{i}.json").write_text(json.dumps(w.event("web", commit)))
+        for expected in (None, 2):
+            with concurrent.futures.ThreadPoolExecutor(4) as pool:
+                results = list(pool.map(lambda i: subprocess.run([str(BIN / "build"), "--event", str(w.directory / f"event{i}.json")],
+                                                                 capture_output=True, text=True, env=w.environment(), timeout=120), range(4)))
+            for result in results:
+                assert result.returncode == 0 and "artifact.published" in result.stdout, result.stderr
+                assert expected is None or len(steps(result.stderr)) == expected, result.stderr
+
+
+def a_killed_build_leaves_a_cache_that_is_whole():
+    with world() as w:
+        c = Cached(w)
+        dockerfile = "FROM BASE\nCOPY large /\nRUN cat /large /large > /larger\nCOPY app /app\n"
+        files = {**FILES, "large": os.urandom(3_000_000)}
+        commit = w.repository("web", {**files, "Dockerfile": dockerfile.replace("BASE", c.base)})
+        w.rule("web", reconcile=False)
+        for i in range(8):
+            (w.directory / "event.json").write_text(json.dumps(w.event("web", commit)))
+            child = subprocess.Popen([str(BIN / "build"), "--event", str(w.directory / "event.json")], stdout=subprocess.DEVNULL,
+                                     stderr=subprocess.DEVNULL, env=w.environment())
+            time.sleep(0.05 * i)
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+        shutil.rmtree(w.directory / "tmp", ignore_errors=True)
+        _, digest, _, tree = c.build(dockerfile, files)
+        assert len(text(tree, "larger")) == 6_000_000
+        cached, again, _, _ = c.build(dockerfile, files)
+        assert len(cached) == 3 and again == digest, cached
+
+
+if __name__ == "__main__":
+    if os.getuid() != 0:
+        print("1..1\nok 1 - the build cache # SKIP as root: bases are run in")
+        sys.exit(0)
+    run_tests([a_second_build_makes_nothing, what_is_changed_is_made_anew_with_all_that_stands_on_it, what_a_key_is_made_of,
+               another_base_or_rule_has_layers_of_its_own, triggers_and_platforms_are_cached, damage_makes_a_miss,
+               a_cache_that_cannot_be_written_is_no_error, the_longest_unused_give_way, builds_at_the_same_time_share_it,
+               a_killed_build_leaves_a_cache_that_is_whole])
