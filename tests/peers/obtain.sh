@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# `obtain.sh cosign|pyspdxtools`: a program that Debian 12 does not package and that tests of this folder judge by. Had once from where its authors
+# publish it (Go's module proxy, PyPI), at a pinned version, and kept in the cache outside the clone; prints its path. Exit 77, with the reason,
+# where it cannot be had.
+set -euo pipefail
+
+UNAVAILABLE=77
+COSIGN_VERSION=v3.1.3
+SPDX_VERSION=0.8.5
+cache=${PUSHWRIGHT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/pushwright}
+
+unavailable() {
+    echo "$1" >&2
+    exit "$UNAVAILABLE"
+}
+
+# Some minutes and 3 GB for a while; without a Go that is new enough to read the module, or to fetch one that is, it says so.
+obtain_cosign() {
+    local place=$cache/cosign-$COSIGN_VERSION work
+    if [ ! -x "$place/cosign" ]; then
+        command -v go >/dev/null || unavailable "cosign is built with Go, which is not installed"
+        mkdir -p "$cache"
+        work=$(mktemp -d "$cache/cosign.XXXXXX")
+        # shellcheck disable=SC2064
+        trap "rm -rf '$work'" EXIT
+        GOBIN=$work/bin GOPATH=$work/go GOMODCACHE=${GOMODCACHE:-$work/modules} GOCACHE=${GOCACHE:-$work/objects} CGO_ENABLED=0 \
+            GOFLAGS='-modcacherw -buildvcs=false' nice go install -ldflags='-s -w' \
+            "github.com/sigstore/cosign/v3/cmd/cosign@$COSIGN_VERSION" >"$work/log" 2>&1 ||
+            unavailable "cosign $COSIGN_VERSION does not build here: $(tail -n 1 "$work/log")"
+        mkdir -p "$place"
+        mv "$work/bin/cosign" "$place/cosign"
+    fi
+    echo "$place/cosign"
+}
+
+obtain_pyspdxtools() {
+    local place=$cache/spdx-tools-$SPDX_VERSION
+    if [ ! -x "$place/bin/pyspdxtools" ]; then
+        rm -rf "$place"
+        mkdir -p "$cache"
+        { python3 -m venv "$place" && "$place/bin/pip" -q install "spdx-tools==$SPDX_VERSION"; } >&2 ||
+            { rm -rf "$place" && unavailable "spdx-tools $SPDX_VERSION could not be had from PyPI"; }
+    fi
+    echo "$place/bin/pyspdxtools"
+}
+
+case ${1:-} in
+    cosign) obtain_cosign ;;
+    pyspdxtools) obtain_pyspdxtools ;;
+    *)
+        echo "obtain.sh cosign|pyspdxtools" >&2
+        exit 2
+        ;;
+esac
