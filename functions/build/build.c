@@ -10,12 +10,14 @@
 #include "functions/build/recall.h"
 #include "functions/build/running.h"
 #include "runtime/function.h"
+#include "runtime/log.h"
 #include "shared/base/clock.h"
 #include "shared/builder/baseindex.h"
 #include "shared/builder/publish.h"
 #include "shared/config/config.h"
 #include "shared/git/git.h"
 #include "shared/policy/skip.h"
+#include "shared/sandbox/sandbox.h"
 
 #include <errno.h>
 #include <string.h>
@@ -92,6 +94,16 @@ static bool read_cache_bytes(int64_t *out, struct error *err)
            error_set(err, ERROR_INVALID, "PUSHWRIGHT_CACHE_BYTES is '%s', not a number of bytes", text);
 }
 
+/* The users of images, for RUN; without them the one that we are stands for all. */
+static void take_users(void)
+{
+    struct error err = { 0 };
+
+    if (!sandbox_take_subordinate_ids(&err))
+        log_event(SEVERITY_WARNING, &(struct log_fields){ .logger = "build" }, "RUN has one user only: %s",
+                  err.message);
+}
+
 static bool start(void **out, struct error *err)
 {
     AUTO(stop) void *owned = calloc(1, sizeof(struct build_state));
@@ -116,6 +128,7 @@ static bool start(void **out, struct error *err)
         return false;
     state->allow_private = private && strcmp(private, "1") == 0;
     state->registry_indexes = indexes && strcmp(indexes, "1") == 0;
+    take_users();
     *out = TAKE(owned);
     return true;
 }

@@ -3,7 +3,7 @@
  * and no environment variable of ours.
  *
  * Three modes, told apart once by sandbox_probe(): as root; as a root that may not mount, such as a container's, in a user namespace
- * with the same ids; and as an ordinary user in a user namespace in which that one user is mapped and changes of identity are answered
+ * with the same ids (an ordinary user with subordinate ids becomes such a root); and as an ordinary user in a user namespace in which that one user is mapped and changes of identity are answered
  * with success without effect, so that images which start as root and hand on to a service user run unchanged. Needs Linux 5.11.
  *
  * Inside, a small supervisor of ours is the init of an outer process namespace, and the program is process 1 of an inner
@@ -29,6 +29,11 @@ enum sandbox_mode {
 };
 
 enum { SANDBOX_LOWERS_MAX = 128, SANDBOX_TEXT_MAX = 400 };
+
+/* An ordinary user for whom /etc/subuid and /etc/subgid set ids aside, and newuidmap and newgidmap are there to map them: the process enters a
+ * user namespace in which it is root and those ids are the others, and sandbox_probe() then finds SANDBOX_WITH_IDS. For everybody else nothing
+ * happens. Before the first thread is started: the kernel moves no process that has several. On an error all is as it was. */
+bool sandbox_take_subordinate_ids(struct error *err);
 
 /* What this machine allows, found by trying. ERROR_UNSUPPORTED names what is missing and what would help. */
 bool sandbox_probe(enum sandbox_mode *mode, struct error *err);

@@ -104,6 +104,7 @@ class World:
                             f"docker://{host}/fx/base:1"], check=True, capture_output=True)
         self.base = f"{host}/fx/base:1" if host else f"oci:{directory}/base:base"
         self.rules, self.token, self.registries = {}, {}, []
+        self.wrap = []  # what the function is run by
 
     def url(self, name, prefix=""):
         return f"http://127.0.0.1:{self.server.server_address[1]}/{prefix}{name}.git"
@@ -162,7 +163,7 @@ class World:
         """Returns (exit code, events by type, log)."""
         self.token = {"token": {"env": "GIT_TOKEN"}} if token else {}
         (self.directory / "event.json").write_text(json.dumps(self.event(name, commit, ref, **custom)))
-        result = subprocess.run([str(BIN / "build"), "--event", str(self.directory / "event.json")], capture_output=True, text=True,
+        result = subprocess.run([*self.wrap, str(BIN / "build"), "--event", str(self.directory / "event.json")], capture_output=True, text=True,
                                 timeout=120, env={**self.environment(), "GIT_TOKEN": token or "", **(environment or {})})
         events = {}
         for line in result.stdout.splitlines():

@@ -137,6 +137,53 @@ RUN chmod u+s /bin/busybox; grep NoNewPrivs /proc/self/status > /o/nnp
         assert tree["o/id"][2:4] == (1000, 1000)
 
 
+# ---- who we are makes no difference ----
+
+OWNERS = """FROM {base}
+RUN mkdir -p /o/mine && touch /o/mine/f && chown -R 1000:50 /o/mine && chown 65534:65534 /o && chmod 600 /o/mine/f
+USER alice
+RUN id -u > /o/mine/id && ls -n /o/mine/f >> /o/mine/id && ln /o/mine/f /o/mine/g
+USER root
+RUN --mount=type=cache,target=/c,uid=1000,mode=700 ls -nd /c > /seen && rm /o/mine/f && chmod u+s /bin/busybox && mkdir -p /etc/x && rm -r /home
+COPY --chown=1000:50 a /o/a
+RUN ls -n /o > /list; rm /o/a
+"""
+
+
+def as_ordinary(w, uid, subordinate):
+    """Run by somebody who has these ids set aside; the machine's own files stay as they are."""
+    for name in ("passwd", "group", "subuid", "subgid"):
+        was = pathlib.Path("/etc", name)
+        (w.directory / f"etc-{name}").write_text(was.read_text() if was.exists() else "")
+    with (w.directory / "etc-passwd").open("a") as passwd:
+        passwd.write(f"somebody:x:{uid}:{uid}::/nonexistent:/bin/sh\n")
+    for name in ("subuid", "subgid"):
+        (w.directory / f"etc-{name}").write_text(subordinate)
+    w.directory.chmod(0o755)
+    for name in ("tmp", "cache"):
+        (w.directory / name).mkdir(exist_ok=True)
+        os.chown(w.directory / name, uid, uid)
+    binds = "".join(f"mount --bind {w.directory}/etc-{name} /etc/{name} && " for name in ("passwd", "subuid", "subgid"))
+    w.wrap = ["unshare", "-m", "--propagation", "private", "sh", "-c",
+              f'{binds} exec setpriv --reuid {uid} --regid {uid} --clear-groups "$@"', "sh"]
+
+
+def an_ordinary_user_with_subordinate_ids_makes_the_same_image():
+    need("newuidmap")
+    with world() as w:
+        base = image(w, "base", [d("srv/theirs", 0o700, 33, 34), f("srv/theirs/f", "x", 0o600, 33, 34)])
+        commit = w.repository("owners", {"a": "a", "Dockerfile": OWNERS.format(base=base)})
+        w.rule("owners")
+        first, _, tree, _ = w.built("owners", commit)
+        assert tree["o"][2:4] == (65534, 65534) and tree["o/mine/g"][1:4] == (0o600, 1000, 50), tree
+        shutil.rmtree(w.directory / "cache")
+        as_ordinary(w, 54321, "nobody-else:100000:65536\nsomebody:500000:65536\n")
+        assert digest_of_another(w, "owners", commit) == first, "subordinate ids"
+        assert not [entry for entry in (w.directory / "cache/layers-ids").iterdir() if entry.name.startswith(("new-", "dead-"))]
+        errors = refused(w, "beyond", f"FROM {base}\nRUN touch /f; chown 70000 /f\n")[0]
+        assert "exit code: 1" in errors, errors
+
+
 # ---- what is not reached ----
 
 def nothing_of_ours_is_visible_inside():
@@ -286,6 +333,6 @@ if __name__ == "__main__":
         print("1..1\nok 1 - RUN # SKIP as root; as an ordinary user the sandbox has its unit tests")
         sys.exit(0)
     run_tests([the_same_commit_gives_the_same_digest_whatever_is_cached, output_and_failures_are_told, a_command_sees_what_buildkit_shows,
-               nothing_of_ours_is_visible_inside, the_machine_cannot_be_reached, links_of_an_image_lead_nowhere_but_inside,
+               an_ordinary_user_with_subordinate_ids_makes_the_same_image, nothing_of_ours_is_visible_inside, the_machine_cannot_be_reached, links_of_an_image_lead_nowhere_but_inside,
                mounts_and_their_stubs_stay_inside, privileges_are_not_to_be_had, a_command_that_does_not_end_is_killed_whole,
                a_killed_builder_leaves_nothing, builds_at_the_same_time_share_what_they_unpack])
