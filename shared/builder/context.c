@@ -10,6 +10,7 @@ void context_release(struct context *context)
 {
     files_free(context->files);
     bytes_release(&context->dockerfile);
+    ignore_free(context->ignore);
     *context = (struct context){ 0 };
 }
 
@@ -91,7 +92,6 @@ bool context_of_commit(struct git_snapshot *snapshot, const char *dockerfile, co
                        struct context *out, struct error *err)
 {
     AUTO(context_release) struct context context = { .dockerfile = BYTES(DOCKERFILE_SIZE_MAX) };
-    AUTO(ignore_free) struct ignore *ignore = NULL;
     const struct tree_node *file;
 
     context.files = files_of_commit(snapshot, err);
@@ -106,9 +106,9 @@ bool context_of_commit(struct git_snapshot *snapshot, const char *dockerfile, co
     if (!context.root)
         return err->kind != ERROR_NONE ? error_wrap(err, "context '%s'", directory)
                                        : error_set(err, ERROR_INVALID, "the commit holds no directory '%s'", directory);
-    if (!find_ignore(&context, file, &ignore, err))
+    if (!find_ignore(&context, file, &context.ignore, err))
         return false;
-    if (ignore && !files_prune(context.files, context.root, ignore, err))
+    if (context.ignore && !files_prune(context.files, context.root, context.ignore, err))
         return false;
     return hand_over(&context, out);
 }
@@ -164,16 +164,15 @@ static bool read_ignore_beside(const char *directory, const char *dockerfile, st
 bool context_of_directory(const char *directory, const char *dockerfile, struct context *out, struct error *err)
 {
     AUTO(context_release) struct context context = { .dockerfile = BYTES(DOCKERFILE_SIZE_MAX) };
-    AUTO(ignore_free) struct ignore *ignore = NULL;
 
     if (!read_dockerfile(directory, dockerfile, &context.dockerfile, err) ||
-        !read_ignore_beside(directory, dockerfile, &ignore, err))
+        !read_ignore_beside(directory, dockerfile, &context.ignore, err))
         return false;
-    context.files = files_of_directory(directory, ignore, err);
+    context.files = files_of_directory(directory, context.ignore, err);
     if (!context.files)
         return false;
     context.root = tree_root(context.files->tree);
-    if (ignore && !files_prune(context.files, context.root, ignore, err))
+    if (context.ignore && !files_prune(context.files, context.root, context.ignore, err))
         return false;
     return hand_over(&context, out);
 }

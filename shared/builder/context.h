@@ -10,6 +10,7 @@ struct context {
     struct files *files;
     struct tree_node *root; /* the context directory among them: no path of an instruction leads above it */
     struct bytes dockerfile;
+    struct ignore *ignore; /* by which files were left out; NULL: by none */
 };
 
 /* The commit's tree. `dockerfile` and `directory` are paths from the repository's root; symbolic links are followed inside the

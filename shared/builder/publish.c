@@ -106,7 +106,30 @@ static void write_descriptor(struct json_writer *w, const char *key, const struc
     json_close_object(w);
 }
 
-static bool write_base(struct json_writer *w, const struct base *base, struct error *err)
+static void annotate(struct json_writer *w, const struct publish_options *options, const char *key, const char *value)
+{
+    for (size_t i = 0; i < options->annotations.count; i++) {
+        if (strcmp(options->annotations.items[i].key, key) == 0)
+            return;
+    }
+    json_add_string(w, key, value);
+}
+
+/* Of one key the last word counts. */
+static void write_asked(struct json_writer *w, const struct dockerfile_pairs *asked)
+{
+    for (size_t i = 0; i < asked->count; i++) {
+        bool last = true;
+
+        for (size_t k = i + 1; k < asked->count; k++)
+            last = last && strcmp(asked->items[k].key, asked->items[i].key) != 0;
+        if (last)
+            json_add_string(w, asked->items[i].key, asked->items[i].value);
+    }
+}
+
+static bool write_base(struct json_writer *w, const struct publish_options *options, const struct base *base,
+                       struct error *err)
 {
     AUTO(bytes_release) struct bytes name = BYTES(TAR_PATH_MAX);
 
@@ -115,8 +138,8 @@ static bool write_base(struct json_writer *w, const struct base *base, struct er
     if (!reference_name(&name, &base->reference, err) ||
         !bytes_printf(&name, err, ":%s", base->reference.tag ? base->reference.tag : "latest"))
         return false;
-    json_add_string(w, "org.opencontainers.image.base.digest", base->image.manifest.digest);
-    json_add_string(w, "org.opencontainers.image.base.name", name.data);
+    annotate(w, options, "org.opencontainers.image.base.digest", base->image.manifest.digest);
+    annotate(w, options, "org.opencontainers.image.base.name", name.data);
     return true;
 }
 
@@ -127,11 +150,12 @@ static bool write_annotations(struct json_writer *w, const struct publish_option
 
     rfc3339_format(time, options->time_s * 1000);
     json_open_object(w, "annotations");
-    if (!write_base(w, base, err))
+    if (!write_base(w, options, base, err))
         return false;
-    json_add_string(w, "org.opencontainers.image.created", time);
-    json_add_string(w, "org.opencontainers.image.revision", options->commit);
-    json_add_string(w, "org.opencontainers.image.source", options->source);
+    annotate(w, options, "org.opencontainers.image.created", time);
+    annotate(w, options, "org.opencontainers.image.revision", options->commit);
+    annotate(w, options, "org.opencontainers.image.source", options->source);
+    write_asked(w, &options->annotations);
     json_close_object(w);
     return true;
 }

@@ -13,7 +13,8 @@ struct publish_options {
     size_t count;
     const char *const *tags;
     size_t tag_count;
-    const char *commit, *source; /* annotations; source NULL: not told */
+    const char *commit, *source;         /* annotations; NULL: not told */
+    struct dockerfile_pairs annotations; /* go before those that are made here */
     int64_t time_s;
 };
 

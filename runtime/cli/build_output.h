@@ -1,0 +1,24 @@
+/* Where what was built goes: to registries, layouts, archives and directories. */
+#ifndef PUSHWRIGHT_RUNTIME_CLI_BUILD_OUTPUT_H
+#define PUSHWRIGHT_RUNTIME_CLI_BUILD_OUTPUT_H
+
+#include "runtime/cli/build_request.h"
+#include "runtime/cli/build_source.h"
+#include "shared/builder/publish.h"
+
+struct build_result {
+    const struct build_request *request;
+    const struct build_source *source;
+    const struct registry_options *registries;
+    struct progress *progress;
+    struct built *built; /* one for each platform */
+    const char *const *platforms;
+    size_t count;
+    struct descriptor top; /* of the manifest or index */
+    char id[DIGEST_TEXT_SIZE];
+};
+
+/* A step for each place; then the files that the command line names. */
+bool build_output_all(struct build_result *result, struct error *err);
+
+#endif

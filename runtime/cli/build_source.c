@@ -1,0 +1,192 @@
+#include "runtime/cli/build_source.h"
+
+#include "shared/base/file.h"
+#include "shared/builder/download.h"
+#include "shared/dockerfile/gitref.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+struct opening {
+    struct build_request *request;
+    struct build_source *source;
+    struct progress_step *step;
+    bool (*cancelled)(void *context);
+};
+
+static bool out_of_memory(struct error *err)
+{
+    return error_set(err, ERROR_INTERNAL, "out of memory");
+}
+
+void build_source_release(struct build_source *source)
+{
+    context_release(&source->context);
+    git_snapshot_free(source->snapshot);
+}
+
+/* ---- downloads ---- */
+
+static bool append(void *context, const void *data, size_t len, struct error *err)
+{
+    return bytes_append(context, data, len, err);
+}
+
+/* What the person names may lie in the own network. */
+static bool fetch_text(const struct opening *opening, const char *url, struct bytes *out, struct error *err)
+{
+    const struct download_options options = { .allow_private = true, .cancelled = opening->cancelled };
+    AUTO(spool_free) struct spool *spool = spool_new(DOCKERFILE_SIZE_MAX, err);
+    struct download got;
+
+    return spool && download(url, &options, spool, &got, err) && content_read(&got.content, append, out, err);
+}
+
+/* A Dockerfile from elsewhere is read by a path like any other; nothing of it is left. */
+static const char *path_of_text(struct build_request *request, struct span text, struct error *err)
+{
+    int fd = memfd_create("Dockerfile", 0); /* closed with the process */
+    const char *path = fd < 0 ? NULL : arena_printf(request->arena, "/proc/self/fd/%d", fd);
+
+    if (!path) {
+        error_set_errno(err, errno, "keep the Dockerfile");
+        return NULL;
+    }
+    return file_write_all(fd, text.data, text.len, err) ? path : NULL;
+}
+
+static bool fetch_dockerfile(const struct opening *opening, const char **path, struct error *err)
+{
+    struct bytes text = ARENA_BYTES(opening->request->arena, DOCKERFILE_SIZE_MAX);
+
+    if (!fetch_text(opening, *path, &text, err))
+        return false;
+    *path = path_of_text(opening->request, bytes_span(&text), err);
+    return *path != NULL;
+}
+
+/* ---- git ---- */
+
+/* As buildx has it: a secret of this name is for the repository. */
+static struct secret *git_token(const struct build_request *request, struct error *err)
+{
+    for (size_t i = 0; i < request->secret_count; i++) {
+        if (strcmp(request->secrets[i].id, "GIT_AUTH_TOKEN") == 0)
+            return secret_new(span_trim(request->secrets[i].value), err);
+    }
+    return NULL;
+}
+
+static bool is_commit(const char *text)
+{
+    return strlen(text) == GIT_OID_TEXT_SIZE - 1 - 24 && strspn(text, "0123456789abcdef") == strlen(text);
+}
+
+/* The full name of a branch or tag, whichever there is. */
+static bool resolve(struct build_request *request, const struct git_remote_options *remote, const char *written,
+                    const char **ref, char commit[static GIT_OID_TEXT_SIZE], struct error *err)
+{
+    static const char *const places[] = { "refs/heads/", "refs/tags/" };
+
+    if (!*written || strncmp(written, "refs/", 5) == 0 || strcmp(written, "HEAD") == 0) {
+        *ref = *written ? written : "HEAD";
+        if (!git_tip(remote, *ref, commit, err))
+            return false;
+        return *commit || error_set(err, ERROR_NOT_FOUND, "the repository has no ref '%s'", *ref);
+    }
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        *ref = arena_printf(request->arena, "%s%s", places[i], written);
+        if (!*ref)
+            return out_of_memory(err);
+        if (!git_tip(remote, *ref, commit, err))
+            return false;
+        if (*commit)
+            return true;
+    }
+    return error_set(err, ERROR_NOT_FOUND, "the repository has neither a branch nor a tag '%s'", written);
+}
+
+static bool open_git(const struct opening *opening, const struct git_ref *git, struct error *err)
+{
+    struct build_request *request = opening->request;
+    struct build_source *source = opening->source;
+    AUTO(secret_free) struct secret *token = git_token(request, err);
+    const struct git_remote_options remote = { .url = git->remote, .token = token, .cancelled = opening->cancelled };
+    const char *ref = NULL, *directory = *git->directory ? git->directory : ".";
+    char commit[GIT_OID_TEXT_SIZE] = "";
+
+    if (is_commit(git->ref))
+        memcpy(commit, git->ref, strlen(git->ref) + 1);
+    else if (!resolve(request, &remote, git->ref, &ref, commit, err))
+        return false;
+    if (strncmp(commit, git->checksum, strlen(git->checksum)) != 0)
+        return error_set(err, ERROR_INVALID, "'%s' stands at %s, not at %s", git->ref, commit, git->checksum);
+    source->snapshot = git_fetch(&remote, ref, commit, err);
+    if (!source->snapshot)
+        return false;
+    source->commit = git_snapshot_commit(source->snapshot);
+    source->remote = strncmp(git->remote, "http", 4) == 0 ? git->remote : NULL;
+    progress_say(opening->step, source->commit);
+    const char *file = arena_printf(request->arena, "%s/%s", directory, source->name);
+    return file ? context_of_commit(source->snapshot, file, directory, &source->context, err) : out_of_memory(err);
+}
+
+/* ---- each kind ---- */
+
+static bool open_directory(const struct opening *opening, struct error *err)
+{
+    const char *file = opening->request->file;
+
+    if (file && download_is_url(file) && !fetch_dockerfile(opening, &file, err))
+        return false;
+    return context_of_directory(opening->request->context, file, &opening->source->context, err);
+}
+
+static bool open_text(const struct opening *opening, struct error *err)
+{
+    struct bytes text = ARENA_BYTES(opening->request->arena, DOCKERFILE_SIZE_MAX);
+    bool from_here = strcmp(opening->request->context, "-") == 0;
+
+    if (!(from_here ? file_read(&text, "-", err) : fetch_text(opening, opening->request->context, &text, err)))
+        return false;
+    return context_of_text(bytes_span(&text), &opening->source->context, err);
+}
+
+static bool open_any(const struct opening *opening, struct error *err)
+{
+    const char *context = opening->request->context;
+    struct git_ref git;
+    struct stat is;
+    bool is_git;
+
+    if (stat(context, &is) == 0 && S_ISDIR(is.st_mode))
+        return open_directory(opening, err);
+    if (strcmp(context, "-") == 0)
+        return open_text(opening, err);
+    if (git_ref_parse(opening->request->arena, context, &git, &is_git, err))
+        return open_git(opening, &git, err);
+    if (is_git)
+        return false;
+    if (download_is_url(context))
+        return open_text(opening, err);
+    return error_set(err, ERROR_INVALID, "'%s' is neither a directory nor a git repository, a URL or -", context);
+}
+
+bool build_source_open(struct build_request *request, struct progress *progress, bool (*cancelled)(void *context),
+                       struct build_source *out, struct error *err)
+{
+    struct build_source source = { .name = request->file ? request->file : "Dockerfile" };
+    struct progress_step step;
+    const struct opening opening = { request, &source, &step, cancelled };
+
+    progress_begin(progress, &step, "[internal] load build definition and context");
+    bool good = open_any(&opening, err);
+    progress_end(&step, good ? NULL : err);
+    if (good)
+        *out = source;
+    else
+        build_source_release(&source);
+    return good;
+}

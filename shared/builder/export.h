@@ -1,0 +1,14 @@
+/* The files of what was built, taken out of it: layers laid over each other, as a container would see them. */
+#ifndef PUSHWRIGHT_SHARED_BUILDER_EXPORT_H
+#define PUSHWRIGHT_SHARED_BUILDER_EXPORT_H
+
+#include "shared/builder/engine.h"
+
+/* Into a directory, which must be empty or not there. As root owners are the image's; otherwise everything is ours, and what only root can
+ * make (devices) is an error. */
+bool export_directory(const struct built *built, const char *directory, struct error *err);
+
+/* A tar, the same bytes for the same image; written to the descriptor. */
+bool export_tar(const struct built *built, int fd, struct error *err);
+
+#endif

@@ -1,0 +1,333 @@
+#!/usr/bin/env python3
+"""`pushwright build` as a person meets it: against a real registry and real git, images judged by skopeo and umoci, a terminal by a pty."""
+import base64
+import fcntl
+import json
+import os
+import pathlib
+import pty
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tarfile
+import termios
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from build_test import BIN, world
+from pushwright import need, registry, run_tests, Skip, wait_until
+from run_test import image
+
+PUSHWRIGHT = BIN / "pushwright"
+
+
+def environment(w, **more):
+    (w.directory / "home").mkdir(exist_ok=True)
+    return {"PATH": os.environ["PATH"], "HOME": str(w.directory / "home"), "PUSHWRIGHT_CACHE_DIR": str(w.directory / "cache"), **more}
+
+
+def run(w, *arguments, code=0, stdin=None, **more):
+    """Standard output and standard error."""
+    done = subprocess.run([PUSHWRIGHT, "build", *map(str, arguments)], env=environment(w, **more), input=stdin, capture_output=True, timeout=120,
+                          text=not isinstance(stdin, bytes))
+    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+    return done.stdout, done.stderr
+
+
+def context(w, dockerfile, files=None, name="context"):
+    directory = w.directory / name
+    directory.mkdir(exist_ok=True)
+    for path, content in {"Dockerfile": dockerfile, **(files or {})}.items():
+        (directory / path).parent.mkdir(parents=True, exist_ok=True)
+        (directory / path).write_text(content)
+    return directory
+
+
+def skopeo(*arguments):
+    return json.loads(subprocess.run(["skopeo", *arguments], check=True, capture_output=True).stdout)
+
+
+# ---- what is built, and where it goes ----
+
+def an_image_is_pushed_with_all_that_was_said_of_it():
+    with world() as w:
+        place = context(w, f"FROM {w.base}\nARG WHO\nARG FROM_HERE\nARG UNSET=default\nLABEL who=$WHO from=$FROM_HERE unset=$UNSET\nCOPY f /f\n",
+                        {"f": "file", ".dockerignore": "secret\n", "secret": "x"})
+        out, said = run(w, "--build-arg", "WHO=me", "--build-arg=FROM_HERE", "--build-arg", "UNSET", "--label", "x=y", "--annotation", "manifest:k=v",
+                        "--annotation", "org.opencontainers.image.source=mine", "-t", f"{w.host}/cli/one:1", f"-t{w.host}/cli/one:latest",
+                        "--tag", f"{w.host}/cli/two", "--push", "--iidfile", w.directory / "iid", "--metadata-file", w.directory / "meta", place,
+                        FROM_HERE="env")
+        digest = out.strip()
+        for name in ("one:1", "one:latest", "two:latest"):
+            assert skopeo("inspect", "--tls-verify=false", f"docker://{w.host}/cli/{name}")["Digest"] == digest, name
+        config = skopeo("inspect", "--config", "--tls-verify=false", f"docker://{w.host}/cli/one:1")
+        assert config["config"]["Labels"] == {"from": "env", "who": "me", "unset": "default", "x": "y"}, config
+        manifest = skopeo("inspect", "--raw", "--tls-verify=false", f"docker://{w.host}/cli/one:1")
+        assert manifest["annotations"]["k"] == "v" and manifest["annotations"]["org.opencontainers.image.source"] == "mine", manifest
+        meta = json.loads((w.directory / "meta").read_text())
+        assert meta["containerimage.digest"] == digest and meta["containerimage.descriptor"]["digest"] == digest, meta
+        assert (w.directory / "iid").read_text() == manifest["config"]["digest"] == meta["containerimage.config.digest"]
+        assert re.search(r"^#\d+ \[2/2\] COPY f /f$", said, re.M) and re.search(r"^#\d+ DONE \d+\.\ds$", said, re.M), said
+        assert "kept nowhere" not in said and run(w, "-q", place, "--push", "-t", f"{w.host}/cli/one:1")[1] == ""
+
+
+def every_output_holds_the_same_image():
+    with world() as w:
+        base = image(w, "base")
+        place = context(w, f"FROM {base}\nCOPY --chmod=755 a/b /made/b\nRUN echo ran > /made/c\nCMD [\"/bin/sh\"]\n", {"a/b": "content"})
+        out = w.directory / "out"
+        digest = run(w, "-t", "localhost/x/y:3", "-o", f"type=oci,dest={out}.oci", "-o", f"type=oci,tar=false,dest={out}.layout",
+                     "-o", f"type=docker,dest={out}.docker", "-o", f"type=tar,dest={out}.tar", "-o", out, "-t", f"oci:{out}.named:3", place)[0].strip()
+        assert skopeo("inspect", f"oci-archive:{out}.oci")["Digest"] == digest
+        assert skopeo("inspect", f"oci:{out}.layout:3")["Digest"] == skopeo("inspect", f"oci:{out}.named:3")["Digest"] == digest
+        assert skopeo("inspect", "--config", f"docker-archive:{out}.docker:localhost/x/y:3")["config"]["Cmd"] == ["/bin/sh"]
+        assert (out / "made/b").read_text() == "content" and (out / "made/b").stat().st_mode & 0o777 == 0o755 and (out / "made/c").read_text() == "ran\n"
+        with tarfile.open(f"{out}.tar") as tar:
+            assert tar.extractfile("made/c").read() == b"ran\n" and tar.getmember("made/b").mode == 0o755
+        subprocess.run(["umoci", "unpack", "--image", f"{out}.layout:3", f"{out}.bundle"], check=True, capture_output=True)
+        assert (pathlib.Path(f"{out}.bundle") / "rootfs/made/c").read_text() == "ran\n"
+        _, said = run(w, "-o", out, place, code=1)
+        assert "is not empty" in said, said
+        assert not list(w.directory.glob("*.new-*")), "no half files"
+
+
+def podman_loads_what_is_made_for_docker():
+    need("podman")
+    with world() as w:
+        place = context(w, f"FROM {image(w, 'base')}\nRUN echo ran > /ran\n")
+        run(w, "-t", "example.com/team/tool:7", "-o", f"type=docker,dest={w.directory}/image.tar", place)
+        podman = ["podman", "--root", f"{w.directory}/podman", "--runroot", f"{w.directory}/podman-run", "--storage-driver", "vfs"]
+        loaded = subprocess.run([*podman, "load", "-q", "-i", f"{w.directory}/image.tar"], capture_output=True, text=True, timeout=120)
+        assert "example.com/team/tool:7" in loaded.stdout, (loaded.stdout, loaded.stderr)
+
+
+def a_git_repository_is_a_context():
+    with world() as w:
+        commit = w.repository("source", {"sub/Dockerfile": f"FROM {w.base}\nCOPY f /from-git\n", "sub/f": "1", "Other": f"FROM {w.base}\nLABEL o=1\n"})
+        url = w.url("source")
+        digests = {run(w, f"{url}#{ref}:sub", "-o", f"type=oci,dest={w.directory}/{i}.tar")[0] for i, ref in enumerate(("main", "refs/heads/main", commit))}
+        assert len(digests) == 1, digests
+        assert skopeo("inspect", "--raw", f"oci-archive:{w.directory}/0.tar")["annotations"]["org.opencontainers.image.revision"] == commit
+        assert run(w, "-f", "Other", url)[0].startswith("sha256:")
+        _, said = run(w, f"{url}#nosuch", code=1)
+        assert "neither a branch nor a tag 'nosuch'" in said, said
+
+
+def a_dockerfile_may_come_from_standard_input():
+    with world() as w:
+        place = context(w, "broken", {"f": "1"})
+        text = f"FROM {w.base}\nCOPY f /f\n"
+        assert run(w, "-f", "-", place, stdin=text)[0].startswith("sha256:")
+        assert run(w, "-", stdin=f"FROM {w.base}\nLABEL a=b\n")[0].startswith("sha256:")
+        assert "can't use stdin for both" in run(w, "-f", "-", "-", stdin=text, code=2)[1]
+
+
+def passwords_of_docker_and_podman_are_used_and_never_shown():
+    need("htpasswd")
+    with world() as w:
+        (w.directory / "auth").mkdir()
+        line = subprocess.run(["htpasswd", "-Bbn", "ann", "correct-horse"], check=True, capture_output=True, text=True).stdout.strip()
+        (w.directory / "auth/htpasswd").write_text(line + "\n")
+        with registry(w.directory / "auth", extra=f"auth: {{ htpasswd: {{ realm: r, path: {w.directory}/auth/htpasswd }} }}\n") as host:
+            packed = base64.b64encode(b"ann:correct-horse").decode()
+            config = json.dumps({"auths": {host: {"auth": packed}}})
+            place = context(w, f"FROM {image(w, 'base')}\nARG P\nRUN echo $P | head -c 12; echo horse\nRUN echo {packed}\n")
+            arguments = ["--push", "-t", f"{host}/private/x:1", "--build-arg", "P=correct-horse", place]
+            assert "ERROR: failed to build" in run(w, *arguments, code=1)[1], "anonymous"
+            (w.directory / "home/.docker").mkdir()
+            (w.directory / "home/.docker/config.json").write_text(config)
+            said = run(w, *arguments)[1]
+            assert packed not in said and "correct-horse" not in said and "***" in said, said
+            (w.directory / "home/.docker/config.json").unlink()
+            (w.directory / "podman.json").write_text(config)
+            run(w, *arguments, REGISTRY_AUTH_FILE=str(w.directory / "podman.json"))
+            (w.directory / "podman.json").write_text(json.dumps({"credHelpers": {host: "pass"}}))
+            assert "credential helper 'pass'" in run(w, *arguments, code=1, REGISTRY_AUTH_FILE=str(w.directory / "podman.json"))[1]
+
+
+# ---- what is said ----
+
+def a_failure_shows_output_and_place():
+    with world() as w:
+        base = image(w, "base")
+        place = context(w, f"FROM {base} AS one\nRUN true\n\nRUN --mount=type=secret,id=s echo before && \\\n    cat /run/secrets/s && \\\n    exit 3\nLABEL a=b\n")
+        _, said = run(w, "--secret", "id=s,env=S", place, code=1, S="top-secret-value")
+        assert "top-secret-value" not in said and re.search(r"#\d+ \d\.\d{3} \*\*\*$", said, re.M), said
+        assert "------\n > [3/3] RUN --mount=type=secret,id=s" in said, said
+        assert ("Dockerfile:4\n--------------------\n" in said and "   4 | >>> RUN --mount" in said and "   6 | >>>     exit 3" in said
+                and "   7 |     LABEL a=b" in said), said
+        assert said.strip().splitlines()[-1].startswith("ERROR: failed to build: line 4: RUN: process \"/bin/sh -c echo before"), said
+        assert "exit code: 3" in said
+        _, said = run(w, context(w, f"FROM {base}\nNOSUCH x\n"), code=1)
+        assert "   2 | >>> NOSUCH x" in said and "unknown instruction: NOSUCH" in said, said
+        _, said = run(w, w.directory / "nowhere", code=1)
+        assert "neither a directory nor a git repository" in said, said
+
+
+def warnings_are_told_as_buildx_tells_them():
+    with world() as w:
+        place = context(w, f"FROM {w.base} AS X\nCOPY f /f\n", {"f": "1"})
+        out, _ = run(w, "--check", place, code=1)
+        assert out.startswith("Check complete, 1 warning has been found!\n\nWARNING: StageNameCasing - https://docs.docker.com/"), out
+        assert "Stage name 'X' should be lowercase\nDockerfile:1\n--------------------\n   1 | >>> FROM" in out, out
+        _, said = run(w, place)
+        assert "\n 1 warning found" in said and " - StageNameCasing: Stage name 'X' should be lowercase (line 1)\n" in said, said
+        clean = context(w, "FROM scratch\nCOPY f /f\n", {"f": "1"}, "clean")
+        assert run(w, "--call=check", clean)[0] == "Check complete, no warnings found.\n"
+        ignored = context(w, "FROM scratch\nCOPY f /f\n", {"f": "1", ".dockerignore": "f\n"}, "ignored")
+        assert "CopyIgnoredFile" in run(w, "--check", ignored, code=1)[0]
+        out, _ = run(w, "--check", context(w, "FROM scratch\nNOSUCH\n", name="bad"), code=1)
+        assert "ERROR: " in out and "   2 | >>> NOSUCH" in out, out
+        out, _ = run(w, "--call", "targets", context(w, "# build makes it\nFROM scratch AS build\nFROM scratch\n", name="targets"))
+        assert re.search(r"^build +scratch +makes it$", out, re.M) and "(default)" in out, out
+
+
+def what_cannot_be_honoured_is_refused_by_name():
+    with world() as w:
+        place = context(w, "FROM scratch\nLABEL a=b\n")
+        for argument in ("--add-host=a:1.2.3.4", "--shm-size=1g", "--ulimit=nofile=1", "--load", "--cache-to=type=inline", "--sbom=true", "--memory=1g",
+                         "--squash", "--cgroup-parent=x", "--network=bridge", "--pull=false"):
+            _, said = run(w, argument, place, code=2)
+            assert argument.split("=")[0] in said and "--help" in said, said
+        for argument, reason in (("--nosuch", "unknown option --nosuch"), ("-z", "unknown option -z"), ("--push", "--tag"), ("--file", "needs a value"),
+                                 ("--secret=src=x", "id=NAME"), ("--output=type=oci", "dest="), ("--output=type=docker", "docker load -i"),
+                                 ("--tag=UPPER", "lower case")):
+            said = run(w, *([place, argument] if argument == "--file" else [argument, place]), code=2)[1]
+            assert reason in said, (argument, said)
+        assert "one CONTEXT" in run(w, place, place, code=2)[1] and "no CONTEXT" in run(w, code=2)[1]
+        for argument in ("--provenance=false", "--sbom=false", "--rm", "--force-rm", "--pull", "--network=host", "--no-cache", "--squash=false"):
+            run(w, argument, place)
+        usage = subprocess.run([PUSHWRIGHT, "build", "--help"], capture_output=True, text=True)
+        assert usage.returncode == 0 and "--build-arg" in usage.stdout and max(map(len, usage.stdout.splitlines())) <= 120
+
+
+def json_is_what_buildkit_writes():
+    with world() as w:
+        place = context(w, f"FROM {image(w, 'base')}\nRUN echo said\n")
+        _, said = run(w, "--progress=rawjson", place)
+        statuses = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+        vertexes = [v for status in statuses for v in status.get("vertexes", [])]
+        run_step = {v["digest"] for v in vertexes if v["name"].startswith("[2/2] RUN")}
+        assert len(run_step) == 1 and any(v["digest"] in run_step and "completed" in v for v in vertexes), vertexes
+        logs = [entry for status in statuses for entry in status.get("logs", []) if entry["vertex"] in run_step]
+        assert [base64.b64decode(entry["data"]) for entry in logs] == [b"said\n"], logs
+
+
+def on_a_terminal(w, arguments, columns=80, rows=24, resize=None, **more):
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execve(PUSHWRIGHT, ["pushwright", "build", *map(str, arguments)], environment(w, TERM="xterm", **more))
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    seen = b""
+    try:
+        while True:
+            piece = os.read(terminal, 65536)
+            if not piece:
+                break
+            seen += piece
+            if resize and b"half" in seen:
+                fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, resize, 0, 0))
+                resize = None
+    except OSError:
+        pass  # the other end is gone
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), seen.decode()
+
+
+def screen(seen):
+    """What stands there after everything was drawn, for output that fits."""
+    lines, row = [""], 0
+    for token in re.findall(r"\x1b\[\d*[A-Za-z]|\r|\n|[^\x1b\r\n]+", seen):
+        if token == "\n":
+            row += 1
+            if row == len(lines):
+                lines.append("")
+        elif token.endswith("A") and token.startswith("\x1b"):
+            row -= int(token[2:-1] or 1)
+            assert row >= 0, "drawn above the top"
+        elif token == "\x1b[J":
+            del lines[row + 1:]
+            lines[row] = ""
+        elif token[0] not in "\x1b\r":
+            lines[row] += token
+    return lines
+
+
+def a_terminal_is_redrawn():
+    with world() as w:
+        base = image(w, "base")
+        place = context(w, f"FROM {base}\nRUN printf 'half\\033[31mred\\033[0m\\r'; echo whole; sleep 0.5; echo {'long ' * 60}\nRUN echo second\n")
+        code, seen = on_a_terminal(w, [place, "-o", f"type=oci,dest={w.directory}/x.tar"])
+        assert code == 0 and "\x1b[34m" in seen, seen
+        assert re.search(r" => \[2/3\] RUN printf.*0\.[2-5]s", seen) and " => => # " in seen, "running, with its time and what it said"
+        lines = screen(seen)
+        assert [bool(re.match(r" => \[[123]/3\]", line)) for line in lines].count(True) == 3, lines
+        assert any(re.match(r"\[\+\] Building \d+\.\ds \((\d+)/\1\) FINISHED", line) for line in lines), lines
+        steps = [line for line in lines if line.startswith(" =>")]
+        assert all(len(line) == 79 and line.endswith("s") for line in steps), steps
+        code, seen = on_a_terminal(w, [place], columns=120, resize=40, NO_COLOR="1")
+        assert code == 0 and not re.search(r"\x1b\[\d*m", seen), seen
+        code, seen = on_a_terminal(w, [context(w, f"FROM {base}\nRUN echo so; exit 4\n")])
+        assert code == 1 and " => ERROR [2/2] RUN echo so" in seen and "FAILED" in seen and ">>> RUN echo so" in seen, seen
+
+
+def an_interrupt_ends_everything():
+    with world() as w:
+        place = context(w, f"FROM {image(w, 'base')}\nRUN echo running; sleep 4321\n")
+        child = subprocess.Popen([PUSHWRIGHT, "build", place], env=environment(w), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        for line in child.stderr:
+            if line.endswith(" running\n"):
+                break
+        child.send_signal(signal.SIGINT)
+        rest = child.stderr.read()
+        assert child.wait(20) == 130 and "interrupted" in rest, rest
+        left = [p for p in pathlib.Path("/proc").iterdir() if p.name.isdigit() and b"4321" in ((p / "cmdline").read_bytes() if (p / "cmdline").exists() else b"")]
+        assert not left and not list((w.directory / "cache/layers").glob("new-*")), left
+
+
+# ---- where it runs ----
+
+def an_ordinary_user_builds_with_run():
+    if os.geteuid() != 0:
+        raise Skip("every other test is one of an ordinary user")
+    with world() as w:
+        base = image(w, "base")
+        own = w.directory / "user"
+        own.mkdir()
+        for path in (w.directory, own):
+            path.chmod(0o755)
+        place = context(w, f"FROM {base}\nRUN id -u > /id && echo ran\n")
+        shutil.copy(PUSHWRIGHT, own / "pushwright")
+        os.chown(own, 12345, 12345)
+        done = subprocess.run([own / "pushwright", "build", "-o", own / "files", place], capture_output=True, text=True, user=12345, group=12345,
+                              extra_groups=[], env={"PATH": os.environ["PATH"], "HOME": str(own)}, timeout=120)
+        if done.returncode and "RUN needs" in done.stderr:
+            raise Skip("this machine allows ordinary users no namespaces")
+        assert done.returncode == 0 and " ran\n" in done.stderr, done.stderr
+        assert (own / "files/id").read_text() == "0\n" and (own / ".cache/pushwright").is_dir()
+
+
+def root_of_a_podman_container_builds():
+    need("podman")
+    with world() as w:
+        place = context(w, f"FROM {image(w, 'base')}\nRUN echo ran > /ran && echo inside\n")
+        run(w, "-t", "localhost/tool:1", "-o", f"type=docker,dest={w.directory}/tool.tar", context(w, f"FROM {w.host}/fx/base:1\n", name="tool"))
+        podman = ["podman", "--root", f"{w.directory}/podman", "--runroot", f"{w.directory}/podman-run", "--storage-driver", "vfs"]
+        subprocess.run([*podman, "load", "-q", "-i", f"{w.directory}/tool.tar"], check=True, capture_output=True, timeout=120)
+        start = [*podman, "run", "--rm", "--pull=never", "--network=host", "-v", f"{w.directory}:{w.directory}", "-v", f"{PUSHWRIGHT}:/bin/pushwright:ro"]
+        probe = subprocess.run([*start, "localhost/tool:1", "/bin/true"], capture_output=True, text=True, timeout=120)
+        if probe.returncode:
+            raise Skip(f"podman cannot run anything here: {probe.stderr.strip().splitlines()[-1][:120]}")
+        done = subprocess.run([*start, "localhost/tool:1", "/bin/pushwright", "build", place], capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0 and " inside" in done.stderr, (done.stdout, done.stderr)
+
+
+if __name__ == "__main__":
+    run_tests([an_image_is_pushed_with_all_that_was_said_of_it, every_output_holds_the_same_image, podman_loads_what_is_made_for_docker,
+               a_git_repository_is_a_context, a_dockerfile_may_come_from_standard_input, passwords_of_docker_and_podman_are_used_and_never_shown,
+               a_failure_shows_output_and_place, warnings_are_told_as_buildx_tells_them, what_cannot_be_honoured_is_refused_by_name,
+               json_is_what_buildkit_writes, a_terminal_is_redrawn, an_interrupt_ends_everything, an_ordinary_user_builds_with_run,
+               root_of_a_podman_container_builds])
