@@ -130,7 +130,7 @@ static bool build(struct session *session, struct error *err)
 {
     struct build_request *request = session->request;
     struct registry_options registries = build_logins_options(session->logins);
-    const char *cache = request->no_cache ? NULL : cache_directory(request->arena);
+    const char *cache = cache_directory(request->arena);
     const struct engine_options options = {
         .context = &session->source.context,
         .target = request->target,
@@ -140,6 +140,7 @@ static bool build(struct session *session, struct error *err)
         .name_platform = request->platforms.count > 1,
         .registries = &registries,
         .cache_directory = cache,
+        .no_cache = request->no_cache,
         .allow_private = true, /* what the person could do with curl */
         .cancelled = cancelled,
         .run = { .secrets = request->secrets,

@@ -25,7 +25,7 @@ const char build_help[] =
     "      --secret id=ID,src=FILE, or id=ID,env=NAME: for RUN --mount=type=secret\n"
     "      --ssh ID[=SOCKET]      for RUN --mount=type=ssh; default: $SSH_AUTH_SOCK\n"
     "      --network MODE         default or host; none: no RUN has a network\n"
-    "      --no-cache             nothing that earlier builds left is used\n"
+    "      --no-cache             every step is made anew\n"
     "      --pull                 bases are always asked for at their registry, so this changes nothing\n\n"
     "Where it goes:\n"
     "  -t, --tag IMAGE            its name, with --push or --output; oci:DIRECTORY:TAG is a layout on this machine\n"

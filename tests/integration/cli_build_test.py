@@ -91,6 +91,11 @@ def every_output_holds_the_same_image():
         assert (pathlib.Path(f"{out}.bundle") / "rootfs/made/c").read_text() == "ran\n"
         _, said = run(w, "-o", out, place, code=1)
         assert "is not empty" in said, said
+        again, said = run(w, "-o", f"{out}.again", place)
+        assert again.strip() == digest and len(re.findall(r"^#\d+ CACHED$", said, re.M)) == 2, said
+        assert (w.directory / "out.again/made/c").read_text() == "ran\n"
+        again, said = run(w, "--no-cache", place)
+        assert again.strip() == digest and "CACHED" not in said, said
         assert not list(w.directory.glob("*.new-*")), "no half files"
 
 
@@ -213,7 +218,7 @@ def json_is_what_buildkit_writes():
         run_step = {v["digest"] for v in vertexes if v["name"].startswith("[2/2] RUN")}
         assert len(run_step) == 1 and any(v["digest"] in run_step and "completed" in v for v in vertexes), vertexes
         logs = [entry for status in statuses for entry in status.get("logs", []) if entry["vertex"] in run_step]
-        assert [base64.b64decode(entry["data"]) for entry in logs] == [b"said\n"], logs
+        assert b"said\n" in [base64.b64decode(entry["data"]) for entry in logs], logs
 
 
 def on_a_terminal(w, arguments, columns=80, rows=24, resize=None, **more):
