@@ -1,5 +1,6 @@
 #include "shared/builder/engine.h"
 
+#include "shared/base/machine.h"
 #include "shared/builder/addgit.h"
 #include "shared/builder/cache.h"
 #include "shared/builder/run.h"
@@ -346,7 +347,7 @@ static bool prepare(struct build *build, struct error *err)
     struct dockerfile_options options = { .args = build->options->args,
                                           .target = build->options->target,
                                           .target_platform = build->platform,
-                                          .build_platform = build->platform };
+                                          .build_platform = MACHINE_PLATFORM };
 
     build->global = dockerfile_scope_global(build->dockerfile, &options, err);
     if (!build->global)

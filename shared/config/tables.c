@@ -1,5 +1,6 @@
 #include "shared/config/settings.h"
 
+#include "shared/base/machine.h"
 #include <string.h>
 
 #define SHAPE(rows) .settings = (rows), .count = sizeof(rows) / sizeof *(rows)
@@ -77,15 +78,8 @@ static const struct setting on_settings[] = {
 
 static const struct shape on_shape = { .what = "'on'", SHAPE(on_settings) };
 
-/* What an image is for when nobody says: the machine this was compiled for, in the words of image platforms. */
-#if defined(__aarch64__)
-#define OWN_PLATFORM "linux/arm64"
-#elif defined(__x86_64__)
-#define OWN_PLATFORM "linux/amd64"
-#else
-#error "name this architecture as container images do"
-#endif
-static const char *own_platform[] = { OWN_PLATFORM };
+/* What an image is for when nobody says. */
+static const char *own_platform[] = { MACHINE_PLATFORM };
 
 static const struct config_build build_defaults = {
     .enabled = true,

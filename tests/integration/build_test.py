@@ -93,6 +93,7 @@ def write_layout(directory, tag="base", layers=None, config=CONFIG):
 
 class World:
     """A git server, a registry with the base, and the function in one-shot mode."""
+    patience = 120  # seconds for a build
 
     def __init__(self, directory, host):
         self.directory, self.host = directory, host
@@ -164,7 +165,7 @@ class World:
         self.token = {"token": {"env": "GIT_TOKEN"}} if token else {}
         (self.directory / "event.json").write_text(json.dumps(self.event(name, commit, ref, **custom)))
         result = subprocess.run([*self.wrap, str(BIN / "build"), "--event", str(self.directory / "event.json")], capture_output=True, text=True,
-                                timeout=120, env={**self.environment(), "GIT_TOKEN": token or "", **(environment or {})})
+                                timeout=self.patience, env={**self.environment(), "GIT_TOKEN": token or "", **(environment or {})})
         events = {}
         for line in result.stdout.splitlines():
             told = json.loads(line)

@@ -1,0 +1,1 @@
+echo sown > "$STORE_DATA/seed"

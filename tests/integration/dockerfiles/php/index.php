@@ -1,0 +1,2 @@
+<?php
+echo 'php as ', posix_getuid(), ' in ', getcwd(), ' owned by ', fileowner('.'), "\n";
