@@ -1,6 +1,7 @@
 #include "functions/build/attest.h"
 
 #include "shared/attest/attest.h"
+#include "shared/attest/key.h"
 #include "shared/attest/spdx.h"
 #include "shared/base/clock.h"
 #include "shared/builder/contents.h"
@@ -15,8 +16,14 @@ bool attest_key(const struct config_build *rule, struct ecdsa_key **out, struct 
     if (!secret_reference_is_set(&rule->sign.key))
         return true;
     AUTO(secret_free) struct secret *text = secret_reference_load(&rule->sign.key, err);
-    if (text)
-        *out = ecdsa_private_key(secret_reveal(text), err);
+    AUTO(secret_free) struct secret *password = NULL;
+    bool good = text != NULL;
+    if (good && secret_reference_is_set(&rule->sign.password)) {
+        password = secret_reference_load(&rule->sign.password, err);
+        good = password != NULL;
+    }
+    if (good)
+        *out = signing_key(secret_reveal(text), password ? secret_reveal(password) : SPAN(""), err);
     return *out || error_wrap(err, "'sign' of build '%s'", rule->name);
 }
 

@@ -45,7 +45,8 @@ struct config_argument {
 };
 
 struct config_signing {
-    struct secret_reference key; /* ECDSA on P-256, in PEM; not set: nothing is signed */
+    struct secret_reference key;      /* ECDSA on P-256, in PEM; not set: nothing is signed */
+    struct secret_reference password; /* of a key that cosign has locked; not set: an empty one */
 };
 
 struct config_build {

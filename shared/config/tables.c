@@ -117,6 +117,7 @@ static void check_build(struct reading *r, const struct json *object, void *item
 
 static const struct setting signing_settings[] = {
     { "key", JSON_OBJECT, REQUIRED, read_object, AT(config_signing, key), .shape = &secret_shape },
+    { "password", JSON_OBJECT, 0, read_object, AT(config_signing, password), .shape = &secret_shape },
 };
 
 static const struct shape signing_shape = { .what = "'sign'", SHAPE(signing_settings) };

@@ -29,10 +29,11 @@ def cosign(program, w, *arguments, password=""):
                           env={**os.environ, "HOME": str(w.directory), "COSIGN_PASSWORD": password})
 
 
-def signed_image(w, name, key, **members):
+def signed_image(w, name, key, password=None, **members):
     commit = w.repository(name, {"Dockerfile": "FROM scratch\nCOPY . /\nARG TARGETARCH\nLABEL arch=$TARGETARCH\n",
                                  "var/lib/dpkg/status": stanza("hello")})
-    w.rule(name, provenance=True, sbom=True, sign={"key": {"file": str(key)}}, **members)
+    w.rule(name, provenance=True, sbom=True, sign={"key": {"file": str(key)}, **({"password": {"file": str(password)}} if password else {})},
+           **members)
     _, events, log = w.build(name, commit)
     assert "artifact.published" in events, log
     return f"{w.host}/acme/{name}:main-{commit[:7]}"
@@ -66,6 +67,17 @@ def cosign_verifies_indexes_and_their_manifests():
                 assert result.returncode == 0, result.stderr
 
 
+def cosigns_own_keys_sign():
+    program = obtain("cosign")
+    with world() as w:
+        assert cosign(program, w, "generate-key-pair", password="correct horse").returncode == 0
+        (w.directory / "password").write_text("correct horse\n")
+        image = signed_image(w, "locked", w.directory / "cosign.key", password=w.directory / "password")
+        for form in FORMATS:
+            result = cosign(program, w, "verify", "--key", w.directory / "cosign.pub", form, *HERE, image)
+            assert result.returncode == 0, result.stderr
+
+
 def cosign_adds_its_own_signature_to_ours():
     program = obtain("cosign")
     with world() as w:
@@ -96,5 +108,5 @@ def lists_of_packages_are_valid_spdx():
 
 
 if __name__ == "__main__":
-    run_tests([cosign_verifies_what_is_signed, cosign_verifies_indexes_and_their_manifests, cosign_adds_its_own_signature_to_ours,
+    run_tests([cosign_verifies_what_is_signed, cosign_verifies_indexes_and_their_manifests, cosigns_own_keys_sign, cosign_adds_its_own_signature_to_ours,
                lists_of_packages_are_valid_spdx])
