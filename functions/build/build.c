@@ -261,6 +261,16 @@ static void release_all(struct built *built, size_t count)
     free(built);
 }
 
+/* The image stands; what is wrong with the cache is told and no more. */
+static void export_cache(struct job *job, struct engine *engine, const struct built *built)
+{
+    struct error failed = { 0 };
+
+    if (!job->superseded && !engine_export_cache(engine, built, job->rule->platform_count, job->rule->image, &failed))
+        call_log(job->call, "the build cache at '%s' is left as it was: %s", job->rule->cache.repository,
+                 failed.message);
+}
+
 static bool build_platforms(struct job *job, struct engine *engine, struct error *err)
 {
     size_t count = job->rule->platform_count, done = 0;
@@ -272,6 +282,8 @@ static bool build_platforms(struct job *job, struct engine *engine, struct error
     for (; good && done < count; done++)
         good = engine_build(engine, job->rule->platforms[done], &built[done], err);
     good = good && publish(job, built, built[0].time_s, err);
+    if (good)
+        export_cache(job, engine, built);
     release_all(built, count);
     return good;
 }
@@ -303,6 +315,11 @@ static bool build(struct job *job, struct error *err)
                                       .registries = &job->bases,
                                       .cache_directory = job->state->cache_directory,
                                       .cache_bytes = job->state->cache_bytes,
+                                      .cache = { .repository = job->rule->cache.repository,
+                                                 .all_stages = job->rule->cache.all_stages,
+                                                 .trusted = job->rule->cache.trusted,
+                                                 .seal = { call_seal, call_sealed, job->call },
+                                                 .registries = &job->registries },
                                       .compression = job->rule->compression,
                                       .indexes = { job->state->registry_indexes ? job->rule->image : NULL,
                                                    { call_seal, call_sealed, job->call } },

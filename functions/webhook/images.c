@@ -24,9 +24,14 @@ static bool is_attachment(const char *tag)
     return strncmp(tag, "sha256-", 7) == 0;
 }
 
+/* What is remembered of builds, and the build cache (shared/builder/cache_registry.h). */
 static bool is_record(const char *tag)
 {
-    return strncmp(tag, RECORD_TAG_PREFIX, sizeof RECORD_TAG_PREFIX - 1) == 0;
+    static const char *const prefixes[] = { RECORD_TAG_PREFIX, "pushwright-cache-" };
+    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
+        if (strncmp(tag, prefixes[i], strlen(prefixes[i])) == 0)
+            return true;
+    return false;
 }
 
 /* Older registries tell the tag only by the manifest's URL. */

@@ -1,6 +1,7 @@
 #include "shared/builder/cache.h"
 
 #include "shared/builder/cache_disk.h"
+#include "shared/builder/publish.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,12 +13,17 @@ struct cache {
     char *directory; /* of cache_disk.h; NULL: none */
     char *place;     /* the layout that it is */
     bool complained;
+    struct store *store; /* of the registry's; NULL: not opened, or out of use */
+    struct cache_records known;
+    bool asked; /* the registry */
 };
 
 void cache_free(struct cache *cache)
 {
     if (!cache)
         return;
+    store_free(cache->store);
+    cache_records_release(&cache->known);
     free(cache->directory);
     free(cache->place);
     free(cache);
@@ -48,6 +54,36 @@ struct cache *cache_new(const struct engine_options *options, struct error *err)
     return choose_directory(cache, options->cache_directory, err) ? TAKE(cache) : NULL;
 }
 
+/* Once; what fails leaves us without. */
+static bool ask_registry(struct cache *cache, struct error *err)
+{
+    const struct engine_options *options = cache->options;
+
+    if (cache->asked)
+        return cache->store || error_set(err, ERROR_UNAVAILABLE, "it could not be read before");
+    cache->asked = true;
+    AUTO(store_free) struct store *store = cache_registry_open(&options->cache, false, err);
+    if (!store || !cache_registry_read(store, &options->cache, options->run.cache_scope, &cache->known, err))
+        return false;
+    cache->store = TAKE(store);
+    return true;
+}
+
+/* Registries forget layers by rules of their own. */
+static bool find_at_registry(struct cache *cache, const char *key, struct cache_hit *out)
+{
+    struct error failed = { 0 };
+    bool there = false;
+
+    if (!cache->options->cache.repository || !ask_registry(cache, &failed))
+        return false;
+    const struct cache_record *record = cache_records_find(&cache->known, key);
+    if (!record || !store_has_blob(cache->store, record->layer.blob.digest, &there, &failed) || !there)
+        return false;
+    *out = (struct cache_hit){ .layer = record->layer, .place = cache->options->cache.repository, .hold = -1 };
+    return true;
+}
+
 bool cache_find(struct cache *cache, const char *key, struct cache_hit *out)
 {
     struct cache_record record;
@@ -56,22 +92,28 @@ bool cache_find(struct cache *cache, const char *key, struct cache_hit *out)
         return false;
     *out = (struct cache_hit){ .place = cache->place, .hold = -1 };
     if (!cache->directory || !cache_disk_find(cache->directory, key, &record, &out->hold))
-        return false;
+        return find_at_registry(cache, key, out);
     out->layer = record.layer;
     return true;
+}
+
+static bool record_of(const struct built_layer *layer, size_t i, struct cache_record *out)
+{
+    *out = (struct cache_record){ .layer = { .blob = layer->blob } };
+    memcpy(out->layer.diff_id, layer->diff_id, sizeof(out->layer.diff_id));
+    memcpy(out->key, layer->keys[i], sizeof(out->key));
+    return out->key[0] != '\0';
 }
 
 static bool keep(const struct cache *cache, const struct built_layer *layer, struct error *err)
 {
     int64_t bytes_max = cache->options->cache_bytes ? cache->options->cache_bytes : bytes_max_default;
-    struct cache_record record = { .layer = { .blob = layer->blob } };
+    struct cache_record record;
     bool there = false;
 
-    memcpy(record.layer.diff_id, layer->diff_id, sizeof(record.layer.diff_id));
     for (size_t i = 0; i < CACHE_KEYS_MAX; i++) {
-        if (!layer->keys[i][0])
+        if (!record_of(layer, i, &record))
             continue;
-        memcpy(record.key, layer->keys[i], sizeof(record.key));
         if (there ? !cache_disk_name(cache->directory, &record, err)
                   : !cache_disk_keep(cache->directory, bytes_max, &record, spool_fd(layer->layer->spool), err))
             return false;
@@ -90,4 +132,110 @@ void cache_keep(struct cache *cache, const struct built_layer *layer, struct pro
     cache->complained = true; /* a full disk need not be told for each layer */
     if (bytes_printf(&line, &ignored, "the build cache keeps nothing of this build: %s", failed.message))
         progress_say(step, line.data);
+}
+
+/* ---- to the registry ---- */
+
+struct exporting {
+    struct cache *cache;
+    struct store *store;
+    struct reference image;
+    struct cache_records records;
+};
+
+static void exporting_release(struct exporting *exporting)
+{
+    store_free(exporting->store);
+    reference_release(&exporting->image);
+    cache_records_release(&exporting->records);
+}
+AUTO_RELEASE(struct exporting, exporting_release)
+
+static bool holds_all(const struct cache *cache, const struct cache_records *records)
+{
+    for (size_t i = 0; i < records->count; i++) {
+        if (!cache_records_find(&cache->known, records->items[i].key))
+            return false;
+    }
+    return true;
+}
+
+/* From the image's repository; a stage's that the image does not hold from where it is. */
+static bool send(struct exporting *exporting, const struct built_layer *layer, struct error *err)
+{
+    const struct cache_records *known = &exporting->cache->known;
+    bool done = false;
+
+    for (size_t i = 0; i < CACHE_KEYS_MAX; i++) {
+        const struct cache_record *record = cache_records_find(known, layer->keys[i]);
+        if (record && strcmp(record->layer.blob.digest, layer->blob.digest) == 0)
+            return true;
+    }
+    return store_mount_blob(exporting->store, &layer->blob, &exporting->image, &done, err) &&
+           (done || publish_layer(exporting->store, layer, exporting->cache->options->cache.registries, err));
+}
+
+/* Stages that stand on each other share layers. */
+static bool is_listed(const struct built_layer *const *layers, size_t at)
+{
+    for (size_t i = 0; i < at; i++) {
+        if (strcmp(layers[i]->blob.digest, layers[at]->blob.digest) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool add_records(struct cache_records *records, const struct built_layer *layer, struct error *err)
+{
+    struct cache_record record;
+
+    for (size_t i = 0; i < CACHE_KEYS_MAX; i++) {
+        if (record_of(layer, i, &record) && !cache_records_add(records, &record, err))
+            return false;
+    }
+    return true;
+}
+
+/* What other builds of the rule have made stays, behind our own, unless the registry no longer has it. */
+static bool write_all(struct exporting *exporting, struct error *err)
+{
+    const struct engine_options *options = exporting->cache->options;
+    const struct cache_records *known = &exporting->cache->known;
+    size_t own = exporting->records.count;
+    struct error failed = { 0 };
+
+    for (size_t i = 0; i < known->count; i++) {
+        if (!cache_records_add(&exporting->records, &known->items[i], err))
+            return false;
+    }
+    if (cache_registry_write(exporting->store, &options->cache, options->run.cache_scope, &exporting->records, &failed))
+        return true;
+    exporting->records.count = own;
+    return cache_registry_write(exporting->store, &options->cache, options->run.cache_scope, &exporting->records, err);
+}
+
+bool cache_export(struct cache *cache, const struct built_layer *const *layers, size_t count, const char *image,
+                  struct error *err)
+{
+    AUTO(exporting_release) struct exporting exporting = { .cache = cache };
+
+    if (!cache->options->cache.repository)
+        return true;
+    for (size_t i = 0; i < count; i++) {
+        if (!add_records(&exporting.records, layers[i], err))
+            return false;
+    }
+    if (exporting.records.count == 0 || !ask_registry(cache, err))
+        return exporting.records.count == 0;
+    if (holds_all(cache, &exporting.records))
+        return true;
+    exporting.store = cache_registry_open(&cache->options->cache, true, err);
+    if (!exporting.store || !reference_parse(span_of(image), &exporting.image, err) ||
+        !store_will_mount(exporting.store, &exporting.image, err))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        if (!is_listed(layers, i) && !send(&exporting, layers[i], err))
+            return false;
+    }
+    return write_all(&exporting, err);
 }

@@ -1,5 +1,5 @@
-/* Layers of steps that were made before: asked by the keys of cache_key.h before an instruction runs, told of what it has made. Nothing that
- * is wrong with the cache fails a build. */
+/* Layers of steps that were made before: asked by the keys of cache_key.h before an instruction runs, told of what it has made. The disk is
+ * asked first, a registry once. Nothing that is wrong with the cache fails a build. */
 #ifndef PUSHWRIGHT_SHARED_BUILDER_CACHE_H
 #define PUSHWRIGHT_SHARED_BUILDER_CACHE_H
 
@@ -22,5 +22,9 @@ bool cache_find(struct cache *cache, const char *key, struct cache_hit *out);
 
 /* A new layer, by its keys; the step is told when it cannot be kept. */
 void cache_keep(struct cache *cache, const struct built_layer *layer, struct progress_step *step);
+
+/* Keep these at the registry, if it does not hold all of them. image: the repository that has those of the image. */
+bool cache_export(struct cache *cache, const struct built_layer *const *layers, size_t count, const char *image,
+                  struct error *err);
 
 #endif

@@ -3,6 +3,7 @@
 #include "shared/base/machine.h"
 #include "shared/builder/addgit.h"
 #include "shared/builder/cache.h"
+#include "shared/builder/cache_key.h"
 #include "shared/builder/run.h"
 #include "shared/builder/stage.h"
 
@@ -423,4 +424,44 @@ bool engine_build(struct engine *engine, const char *platform, struct built *out
         return false;
     out->owner = TAKE(build);
     return true;
+}
+
+/* ---- keeping it for the next one ---- */
+
+struct kept_layers {
+    const struct built_layer **items;
+    size_t count;
+};
+
+static bool add_kept(struct kept_layers *list, const struct stage *stage, struct error *err)
+{
+    if (stage->layer_count == 0)
+        return true;
+    const struct built_layer **items = realloc(list->items, (list->count + stage->layer_count) * sizeof(items[0]));
+    if (!items)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    list->items = items;
+    for (size_t i = 0; i < stage->layer_count; i++) {
+        if (stage->layers[i].keys[CACHE_BY_ORIGIN][0] || stage->layers[i].keys[CACHE_BY_CONTENT][0])
+            items[list->count++] = &stage->layers[i];
+    }
+    return true;
+}
+
+bool engine_export_cache(struct engine *engine, const struct built *built, size_t count, const char *image,
+                         struct error *err)
+{
+    struct kept_layers list = { 0 };
+    bool good = true;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct build *build = built[i].owner;
+        size_t target = dockerfile_plan_target(build->plan);
+
+        for (size_t k = engine->options.cache.all_stages ? 0 : target; good && k <= target; k++)
+            good = add_kept(&list, &build->stages[k], err);
+    }
+    good = good && cache_export(engine->cache, list.items, list.count, image, err);
+    free(list.items);
+    return good;
 }

@@ -6,7 +6,7 @@
 #define PUSHWRIGHT_SHARED_BUILDER_ENGINE_H
 
 #include "shared/builder/base.h"
-#include "shared/builder/cache_record.h"
+#include "shared/builder/cache_registry.h"
 #include "shared/builder/context.h"
 #include "shared/builder/layer.h"
 #include "shared/builder/progress.h"
@@ -39,13 +39,14 @@ struct engine_options {
     struct progress *progress;      /* NULL: nobody listens */
     bool name_platform;             /* in the names of steps: there are several */
     const struct registry_options *registries;
-    const char *cache_directory;       /* NULL: no cache */
-    bool no_cache;                     /* every step is made anew; it is kept all the same */
-    int64_t cache_bytes;               /* of layers kept for steps that come again; 0: 5 GB */
-    struct compression compression;    /* of new layers */
-    struct indexstore_options indexes; /* of base layers, kept at a registry too */
-    bool allow_private;                /* ADD may download from addresses of the own network */
-    bool (*cancelled)(void *context);  /* NULL: never */
+    const char *cache_directory;         /* NULL: no cache */
+    bool no_cache;                       /* every step is made anew; it is kept all the same */
+    int64_t cache_bytes;                 /* of layers kept for steps that come again; 0: 5 GB */
+    struct cache_registry_options cache; /* the same kept at a registry */
+    struct compression compression;      /* of new layers */
+    struct indexstore_options indexes;   /* of base layers, kept at a registry too */
+    bool allow_private;                  /* ADD may download from addresses of the own network */
+    bool (*cancelled)(void *context);    /* NULL: never */
     void *cancelled_context;
     struct engine_run run;
 };
@@ -78,6 +79,11 @@ AUTO_FREE(struct engine, engine_free)
  * ERROR_UNAVAILABLE "cancelled". The result borrows from the engine. */
 bool engine_build(struct engine *engine, const char *platform, struct built *out, struct error *err);
 void built_release(struct built *built);
+
+/* Once the images stand in the repository `image`: keep what they are made of in the cache at the registry, when there is one and it does
+ * not hold all of it. */
+bool engine_export_cache(struct engine *engine, const struct built *built, size_t count, const char *image,
+                         struct error *err);
 /* Every image that a stage of it stands on or copies from. */
 struct base *const *built_bases(const struct built *built, size_t *count);
 AUTO_RELEASE(struct built, built_release)

@@ -281,26 +281,31 @@ static bool to_spool(void *context, const void *data, size_t len, struct error *
 }
 
 /* A base's store is for one thread, and several layers may come from it: a store for this copy alone. */
-static bool copy_base_layer(struct publication *publication, struct store *store, const struct built_layer *layer,
-                            struct error *err)
+static bool copy_base_layer(struct store *to, const struct built_layer *layer,
+                            const struct registry_options *registries, struct error *err)
 {
-    struct registry_options options = publication->registries;
+    struct registry_options options = { 0 };
+
+    if (registries)
+        options = *registries;
     options.push = false;
     options.use_mirrors = true;
     AUTO(store_free) struct store *from = store_open(&layer->base->reference, &options, err);
     AUTO(spool_free) struct spool *spool = from ? spool_new(copied_layer_max, err) : NULL;
 
     return spool && store_get_blob(from, &layer->blob, to_spool, spool, err) &&
-           store_put_blob_file(store, &layer->blob, spool_fd(spool), err);
+           store_put_blob_file(to, &layer->blob, spool_fd(spool), err);
 }
 
-static bool send_base_layer(struct publication *publication, struct store *store, const struct built_layer *layer,
-                            struct error *err)
+bool publish_layer(struct store *to, const struct built_layer *layer, const struct registry_options *registries,
+                   struct error *err)
 {
     bool done = false;
 
-    return store_mount_blob(store, &layer->blob, &layer->base->reference, &done, err) &&
-           (done || copy_base_layer(publication, store, layer, err));
+    if (!layer->base)
+        return store_put_blob_file(to, &layer->blob, spool_fd(layer->layer->spool), err);
+    return store_mount_blob(to, &layer->blob, &layer->base->reference, &done, err) &&
+           (done || copy_base_layer(to, layer, registries, err));
 }
 
 static bool send_config(struct store *store, const struct built *built, struct error *err)
@@ -323,8 +328,7 @@ static bool ship(void *context, size_t worker, size_t job, struct error *err)
         return false;
     if (!layer)
         return send_config(store, shipping->shipments[job].built, err);
-    return layer->base ? send_base_layer(publication, store, layer, err)
-                       : store_put_blob_file(store, &layer->blob, spool_fd(layer->layer->spool), err);
+    return publish_layer(store, layer, &publication->registries, err);
 }
 
 static bool is_listed(const struct shipping *shipping, const struct built_layer *layer)

@@ -35,4 +35,8 @@ struct store *publication_store(const struct publication *publication);
 bool publication_upload(struct publication *publication, struct error *err);
 bool publication_tag(struct publication *publication, struct error *err);
 
+/* One layer, from where it lies, into a repository that does not have it. */
+bool publish_layer(struct store *to, const struct built_layer *layer, const struct registry_options *registries,
+                   struct error *err);
+
 #endif

@@ -49,6 +49,12 @@ struct config_signing {
     struct secret_reference password; /* of a key that cosign has locked; not set: an empty one */
 };
 
+struct config_cache {
+    const char *repository; /* reference without tag; NULL: the build cache is on disk only */
+    bool all_stages;        /* "mode": "max" */
+    bool trusted;           /* what is not sealed under the chain's key counts too */
+};
+
 struct config_build {
     const char *name;
     const struct config_source *source;
@@ -73,6 +79,7 @@ struct config_build {
     struct compression compression; /* of layers: "gzip", "zstd:19" */
     bool provenance, sbom;          /* told beside the image; default false: each takes requests of its own */
     struct config_signing sign;
+    struct config_cache cache;
     const char **platforms; /* default: this machine's */
     size_t platform_count;
     long timeout_s; /* default 1800 */

@@ -48,6 +48,14 @@ void read_compression(struct reading *r, const struct setting *setting, const st
                 "must be \"gzip\" or \"zstd\", with a level if you like: \"gzip:9\" (1 to 9), \"zstd:19\" (1 to 22)");
 }
 
+void read_cache_mode(struct reading *r, const struct setting *setting, const struct json *value, void *item)
+{
+    struct span mode = span_of(json_string(value));
+    *(bool *)place(setting, item) = span_is(mode, "max");
+    if (!span_is(mode, "max") && !span_is(mode, "min"))
+        mistake(r, NULL, "must be \"min\" (layers of the image) or \"max\" (layers of every stage)");
+}
+
 void read_cloud(struct reading *r, const struct setting *setting, const struct json *value, void *item)
 {
     static const char *const names[CLOUD_KINDS] = { "", "ecr", "gar", "acr" };

@@ -122,6 +122,14 @@ static const struct setting signing_settings[] = {
 
 static const struct shape signing_shape = { .what = "'sign'", SHAPE(signing_settings) };
 
+static const struct setting cache_settings[] = {
+    { "repository", JSON_STRING, REQUIRED, read_image, AT(config_cache, repository) },
+    { "mode", JSON_STRING, 0, read_cache_mode, AT(config_cache, all_stages) },
+    { "trust", JSON_BOOLEAN, 0, read_boolean, AT(config_cache, trusted) },
+};
+
+static const struct shape cache_shape = { .what = "'cache'", SHAPE(cache_settings) };
+
 static const struct setting build_settings[] = {
     { "name", JSON_STRING, REQUIRED, read_text, AT(config_build, name), .check = check_name },
     { "source", JSON_STRING, REQUIRED, read_source_name, AT(config_build, source) },
@@ -139,6 +147,7 @@ static const struct setting build_settings[] = {
     { "provenance", JSON_BOOLEAN, 0, read_boolean, AT(config_build, provenance) },
     { "sbom", JSON_BOOLEAN, 0, read_boolean, AT(config_build, sbom) },
     { "sign", JSON_OBJECT, 0, read_object, AT(config_build, sign), .shape = &signing_shape },
+    { "cache", JSON_OBJECT, 0, read_object, AT(config_build, cache), .shape = &cache_shape },
     { "platforms", JSON_ARRAY, 0, read_texts, LIST(config_build, platforms, platform_count), .check = check_platform },
     { "image", JSON_STRING, REQUIRED, read_image, AT(config_build, image) },
     { "tag", JSON_STRING, 0, read_text, AT(config_build, tag), .check = check_tag_template },

@@ -5,7 +5,6 @@ import concurrent.futures
 import json
 import os
 import pathlib
-import re
 import shutil
 import signal
 import subprocess
@@ -14,7 +13,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from build_test import BIN, f, world
-from pushwright import run_tests, wait_until
+from pushwright import free_port, http as http_call, run_tests
 from requests_test import Requests
 from run_test import image
 
@@ -254,6 +253,124 @@ def a_killed_build_leaves_a_cache_that_is_whole():
         assert len(cached) == 3 and again == digest, cached
 
 
+KEY = {"PUSHWRIGHT_CHAIN_KEY": "0123456789abcdef0123456789abcdef"}
+
+
+def forget(w):
+    """As on a machine that comes up empty."""
+    shutil.rmtree(w.directory / "cache")
+
+
+def manifest_of(w, repository):
+    """(tag, manifest) of the cache"""
+    tags = json.loads(subprocess.run(["skopeo", "list-tags", "--tls-verify=false", f"docker://{w.host}/{repository}"], check=True,
+                                     capture_output=True).stdout)["Tags"]
+    tag, = [tag for tag in tags if tag.startswith("pushwright-cache-")]
+    return tag, json.loads(http_call("GET", f"http://{w.host}/v2/{repository}/manifests/{tag}",
+                                     headers={"Accept": "application/vnd.oci.image.manifest.v1+json"}).text)
+
+
+def put_manifest(w, repository, tag, manifest):
+    answer = http_call("PUT", f"http://{w.host}/v2/{repository}/manifests/{tag}", json.dumps(manifest).encode(),
+                       {"Content-Type": "application/vnd.oci.image.manifest.v1+json"})
+    assert answer.status == 201, answer.text
+
+
+def an_empty_machine_takes_layers_from_the_registry():
+    with world() as w:
+        requests = Requests(w)
+        c = Cached(w)
+        where = {"environment": KEY, "cache": {"repository": f"{w.host}/acme/kept"}}
+        dockerfile = "FROM BASE AS first\n" + STEPS.replace("COPY --from=0 /made /copy\n", "") + "FROM BASE\nCOPY --from=first /made /copy\nRUN cat /copy > /last\n"
+        _, digest, _, before = c.build(dockerfile, **where)
+        requests.take("PUT /v2/acme/kept/manifests/pushwright-cache-")
+        # On the disk is all of it, and the registry holds it too: a tag and no more.
+        cached, _, _, _ = c.build(dockerfile, **where)
+        seen = requests.take("PUT /v2/acme/web/manifests/n2(?s:.*)GET /v2/acme/kept/manifests/pushwright-cache-")
+        writes = [r for r in seen if r.split()[0] not in ("GET", "HEAD")]
+        assert len(cached) == 6 and writes == ["PUT acme/web/manifests/n2 201"], (cached, seen)
+        # min: the first stage is made anew, as far as the second one needs it.
+        forget(w)
+        cached, _, _, after = c.build(dockerfile, **where)
+        assert cached == [] and text(after, "last") != text(before, "last")
+        max_ = {**where, "cache": {**where["cache"], "mode": "max"}}
+        _, digest, _, before = c.build(dockerfile, **max_)
+        forget(w)
+        requests.take("PUT /v2/acme/kept/manifests/pushwright-cache-(?s:.*)PUT /v2/acme/kept/manifests/pushwright-cache-")
+        cached, again, _, after = c.build(dockerfile, **max_)
+        seen = requests.take("PUT /v2/acme/web/manifests/n5")
+        writes = [r for r in seen if r.split()[0] not in ("GET", "HEAD")]
+        assert len(cached) == 6 and again == digest and after == before, cached
+        assert writes == ["PUT acme/web/manifests/n5 201"] and not [r for r in seen if r.startswith("GET acme/kept/blobs")], seen
+        # What stands on it is made of layers that are fetched now; they are mounted into the image.
+        forget(w)
+        cached, _, _, after = c.build(dockerfile + "RUN cat /copy /last > /longer\n", **max_)
+        seen = requests.take("PUT /v2/acme/web/manifests/n6")
+        assert len(cached) == 6 and text(after, "longer") == 2 * text(before, "last"), cached
+        # Two of the base at most, one of the new layer, one of the configuration: what the cache has is not sent.
+        assert len([r for r in seen if r.startswith("PUT acme/web/blobs")]) <= 2, seen
+
+
+def the_image_s_own_repository_will_do():
+    with world() as w:
+        c = Cached(w)
+        where = {"environment": KEY, "cache": {"repository": f"{w.host}/acme/web"}}
+        dockerfile = "FROM BASE\nCOPY app /app\nRUN cat /proc/sys/kernel/random/uuid > /made\n"
+        _, _, _, before = c.build(dockerfile, **where)
+        # Another branch's build keeps what this one has made.
+        c.build("FROM BASE\nCOPY other /\n", **where)
+        forget(w)
+        cached, _, _, after = c.build(dockerfile, **where)
+        assert len(cached) == 2 and after == before, cached
+        assert c.count_cached("FROM BASE\nCOPY other /\n", **where) == 1
+
+
+def nothing_of_a_registry_is_believed_unsealed():
+    with world() as w:
+        c = Cached(w)
+        where = {"environment": KEY, "cache": {"repository": f"{w.host}/acme/kept"}}
+        dockerfile = "FROM BASE\nCOPY app /app\nRUN cat /app/data > /d\n"
+        c.build(dockerfile, **where)
+        tag, manifest = manifest_of(w, "acme/kept")
+        assert len(manifest["layers"]) == 2 and all("dev.pushwright.seal" in layer["annotations"] for layer in manifest["layers"])
+
+        def cached_with(change, **options):
+            copy = json.loads(json.dumps(manifest))
+            change(copy)
+            put_manifest(w, "acme/kept", tag, copy)
+            forget(w)
+            cached, _, _, tree = c.build(dockerfile, **{**where, **options})
+            assert options.get("cache") or text(tree, "d") == "data"
+            return len(cached)
+
+        def exchange(m):
+            """Each record beside the other one's layer."""
+            m["layers"][0]["annotations"], m["layers"][1]["annotations"] = m["layers"][1]["annotations"], m["layers"][0]["annotations"]
+
+        def forge(m):
+            """The layer of the second step for the key of the first."""
+            first, second = (layer["annotations"]["dev.pushwright.step"].split(" ") for layer in m["layers"])
+            m["layers"][1]["annotations"]["dev.pushwright.step"] = " ".join([*second[:2], first[2], *second[3:]])
+            del m["layers"][0]
+
+        def unseal(m):
+            for layer in m["layers"]:
+                del layer["annotations"]["dev.pushwright.seal"]
+
+        assert cached_with(lambda m: None) == 2
+        assert cached_with(exchange) == 0
+        assert cached_with(forge) == 0
+        assert cached_with(unseal) == 0
+        assert cached_with(unseal, cache={**where["cache"], "trust": True}) == 2
+        assert cached_with(lambda m: m.update(artifactType="application/x")) == 0
+        # Another chain's key seals for another chain; a cache of no use, or none at all, fails no build.
+        assert cached_with(lambda m: None, environment={"PUSHWRIGHT_CHAIN_KEY": "f" * 32}) == 0
+        assert cached_with(lambda m: m.update(layers=[])) == 0
+        forget(w)
+        assert c.count_cached(dockerfile, environment=KEY, cache={"repository": f"127.0.0.1:{free_port()}/acme/kept"}) == 0
+        assert "is left as it was" in c.log, c.log
+
+
 if __name__ == "__main__":
     if os.getuid() != 0:
         print("1..1\nok 1 - the build cache # SKIP as root: bases are run in")
@@ -261,4 +378,5 @@ if __name__ == "__main__":
     run_tests([a_second_build_makes_nothing, what_is_changed_is_made_anew_with_all_that_stands_on_it, what_a_key_is_made_of,
                another_base_or_rule_has_layers_of_its_own, triggers_and_platforms_are_cached, damage_makes_a_miss,
                a_cache_that_cannot_be_written_is_no_error, the_longest_unused_give_way, builds_at_the_same_time_share_it,
-               a_killed_build_leaves_a_cache_that_is_whole])
+               a_killed_build_leaves_a_cache_that_is_whole, an_empty_machine_takes_layers_from_the_registry,
+               the_image_s_own_repository_will_do, nothing_of_a_registry_is_believed_unsealed])

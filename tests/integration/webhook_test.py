@@ -690,6 +690,7 @@ def an_odd_notification_never_stops_the_registry():
                         (notice(name="x:y"), "not the name"), (notice(tag="-bad tag"), "no tag"), (notice(host=None), "\\\"host\\\""),
                         (notice(tag=None), "without a tag"), (notice(tag="sha256-" + "a" * 64 + ".sig"), "signature"),
                         (notice(tag="pushwright-ref-" + "a" * 26), "a record of builds"), (notice(tag="pushwright-refs-" + "a" * 26), "a record of builds"),
+                        (notice(tag="pushwright-cache-" + "a" * 32), "a record of builds"),
                         (notice(name=None), "no repository"), ({}, "no action"), ("text", "no action"), (None, "no action"),
                         (notice(action=5), "no action"), ({"action": "push", "target": []}, "no repository"),
                         (notice(host="bad host"), "not the name"), (notice("lick"), "only pushed and deleted")):
