@@ -81,7 +81,7 @@ static bool add_bases(const struct attest_facts *facts, struct materials *materi
 /* Where the commit is from, when that is no path of this machine. */
 static const char *public_source(const struct config_build *rule)
 {
-    return strncmp(rule->clone, "http", 4) == 0 ? rule->clone : NULL;
+    return rule->clone && strncmp(rule->clone, "http", 4) == 0 ? rule->clone : NULL;
 }
 
 static bool predicate_of(const struct attest_facts *facts, struct bytes *out, struct error *err)
@@ -96,13 +96,13 @@ static bool predicate_of(const struct attest_facts *facts, struct bytes *out, st
     for (size_t i = 0; i < rule->arg_count; i++)
         arguments[i] = rule->args[i].name;
     const char *git = source ? arena_printf(call_arena(facts->call), "git+%s@%s", source, facts->order->ref) : NULL;
-    if (!add_material(materials, git, facts->commit, err) || !add_bases(facts, materials, err))
+    if ((rule->clone && !add_material(materials, git, facts->commit, err)) || !add_bases(facts, materials, err))
         return false;
     const struct provenance provenance = { .rule = rule->name,
                                            .source = source ? source : rule->repository,
                                            .ref = facts->order->ref,
-                                           .dockerfile = rule->dockerfile,
-                                           .context = rule->context,
+                                           .dockerfile = rule->clone ? rule->dockerfile : NULL,
+                                           .context = rule->clone ? rule->context : NULL,
                                            .target = rule->target,
                                            .arguments = arguments,
                                            .argument_count = rule->arg_count,

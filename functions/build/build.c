@@ -155,10 +155,12 @@ static bool superseded(struct job *job, const char *reason)
 static bool check_tip(struct job *job, struct error *err)
 {
     char tip[GIT_OID_TEXT_SIZE];
-    const char *wanted = job->commit[0] ? job->commit : job->order.commit;
+    const char *named = job->order.is_inline ? job->rule->inline_id : job->order.commit;
+    const char *wanted = job->commit[0] ? job->commit : named;
 
-    if (wanted && (job->order.is_tag || job->order.by_person)) {
-        snprintf(job->commit, sizeof(job->commit), "%s", wanted);
+    if (wanted && (job->order.is_tag || job->order.by_person || job->order.is_inline)) {
+        if (wanted == named)
+            snprintf(job->commit, sizeof(job->commit), "%s", wanted);
         return true;
     }
     if (!git_tip(&job->remote, job->order.ref, tip, err))
@@ -181,6 +183,8 @@ static bool connect_source(struct job *job, struct error *err)
 {
     const struct config_source *source = job->rule->source;
 
+    if (job->order.is_inline)
+        return true;
     if (source && secret_reference_is_set(&source->token)) {
         job->token = secret_reference_load(&source->token, err);
         if (!job->token)
@@ -235,8 +239,8 @@ static bool publish(struct job *job, struct built *built, int64_t time_s, struct
                                        .count = job->rule->platform_count,
                                        .tags = job->tags.items,
                                        .tag_count = job->tags.count,
-                                       .commit = job->commit,
-                                       .source = strncmp(clone, "http", 4) == 0 ? clone : NULL,
+                                       .commit = clone ? job->commit : NULL,
+                                       .source = clone && strncmp(clone, "http", 4) == 0 ? clone : NULL,
                                        .time_s = time_s };
     AUTO(publication_free) struct publication *publication = publication_new(&options, err);
 
@@ -298,16 +302,32 @@ static void said(void *context, const struct progress_event *event)
         call_log(job->call, "%s", line.data);
 }
 
+static bool fetch(struct job *job, struct git_snapshot **out, struct error *err)
+{
+    if (job->order.is_inline)
+        return true;
+    *out = git_fetch(&job->remote, job->order.ref, job->commit, err);
+    if (!*out)
+        return false;
+    snprintf(job->commit, sizeof(job->commit), "%s", git_snapshot_commit(*out));
+    job->unwanted = job->order.by_reconcile && job->rule->honour_skip && skip_is_asked(git_snapshot_message(*out));
+    return !job->unwanted || superseded(job, "the head commit's message asks to skip builds");
+}
+
+static bool open_context(const struct job *job, struct git_snapshot *snapshot, struct context *out, struct error *err)
+{
+    const struct config_build *rule = job->rule;
+
+    return snapshot ? context_of_commit(snapshot, rule->dockerfile, rule->context, out, err)
+                    : context_of_text(span_of(rule->inline_text), out, err);
+}
+
 static bool build(struct job *job, struct error *err)
 {
-    AUTO(git_snapshot_free) struct git_snapshot *snapshot = git_fetch(&job->remote, job->order.ref, job->commit, err);
-    if (!snapshot)
-        return false;
-    snprintf(job->commit, sizeof(job->commit), "%s", git_snapshot_commit(snapshot));
-    if (job->order.by_reconcile && job->rule->honour_skip && skip_is_asked(git_snapshot_message(snapshot))) {
-        job->unwanted = true;
-        return superseded(job, "the head commit's message asks to skip builds");
-    }
+    AUTO(git_snapshot_free) struct git_snapshot *snapshot = NULL;
+
+    if (!fetch(job, &snapshot, err) || job->superseded)
+        return job->superseded != NULL;
     AUTO(context_release) struct context context = { 0 };
     AUTO(progress_free) struct progress *progress = progress_new(said, job, err);
     struct engine_options options = { .context = &context,
@@ -331,7 +351,7 @@ static bool build(struct job *job, struct error *err)
 
     if (!progress || !order_tags(job->call, &job->order, job->rule, job->commit, &job->tags, err) ||
         !order_arguments(job->call, &job->order, job->rule, job->commit, &options.args, err) ||
-        !context_of_commit(snapshot, job->rule->dockerfile, job->rule->context, &context, err))
+        !open_context(job, snapshot, &context, err))
         return false;
     AUTO(engine_free) struct engine *engine = engine_new(&options, err);
     if (!engine)
@@ -432,6 +452,9 @@ static bool handle(struct call *call, struct error *err)
     if (!job.rule)
         return error_set(err, ERROR_CONFLICT, "build '%s' is not in the configuration of this function",
                          job.order.build);
+    if (job.order.is_inline != (job.rule->inline_text != NULL))
+        return error_set(err, ERROR_CONFLICT, "build '%s' is %s in the configuration of this function", job.order.build,
+                         job.order.is_inline ? "of a repository" : "of an inline Dockerfile");
     if (!job.rule->enabled)
         return call_skip(call, job.order.build, job.order.ref, err, "build '%s' is switched off", job.order.build);
     job.deadline_ms = job.started_ms + job.rule->timeout_s * 1000;

@@ -67,7 +67,8 @@ bool order_read(struct call *call, struct order *out, struct error *err)
     if (!read_time(custom, &order, err))
         return false;
     order.is_tag = strncmp(order.ref, "refs/tags/", 10) == 0;
-    if (!order.is_tag && strncmp(order.ref, "refs/heads/", 11) != 0)
+    order.is_inline = strcmp(order.ref, CONFIG_INLINE_REF) == 0;
+    if (!order.is_tag && !order.is_inline && strncmp(order.ref, "refs/heads/", 11) != 0)
         return error_set(err, ERROR_INVALID, "customData.ref: '%.200s' is neither a branch nor a tag", order.ref);
     *out = order;
     return true;
@@ -81,7 +82,7 @@ static struct template_values values_of(const struct order *order, const char *c
 
     if (order->is_tag)
         values.tag = span_of(order->ref + 10);
-    else
+    else if (!order->is_inline)
         values.branch = span_of(order->ref + 11);
     return values;
 }

@@ -17,6 +17,7 @@ struct order {           /* strings belong to the call */
     const char *sequence; /* decimal; orders the pushes of a ref */
     int64_t time_ms;      /* of the push */
     bool is_tag;
+    bool is_inline;    /* of no repository: the ref is CONFIG_INLINE_REF */
     bool by_person;    /* asked for by a person: the ref may have moved on */
     bool by_reconcile; /* found by comparing, not told by a push */
 };

@@ -101,6 +101,8 @@ static bool note_first(struct recall *recall, const struct git_remote_options *r
     };
     bool has;
 
+    if (recall->order->is_inline)
+        return true;
     if (!record_has_first(recall->store, recall->rule->name, &has, err))
         return false;
     if (has)

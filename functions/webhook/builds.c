@@ -151,10 +151,12 @@ static bool write_queued(struct bytes *out, const struct config_build *build, co
     struct json_writer w = json_writer_on(out);
     json_open_object(&w, NULL);
     json_add_string(&w, "build", build->name);
-    json_open_object(&w, "repository");
-    json_add_string(&w, "id", wish->repository);
-    json_add_string(&w, "source", build->clone);
-    json_close_object(&w);
+    if (build->clone) {
+        json_open_object(&w, "repository");
+        json_add_string(&w, "id", wish->repository);
+        json_add_string(&w, "source", build->clone);
+        json_close_object(&w);
+    }
     json_add_string(&w, "ref", wish->ref);
     json_add_string(&w, "commit", wish->commit);
     json_add_string(&w, "sequence", sequence);
@@ -174,9 +176,9 @@ static bool emit_queued(struct call *call, const struct config_build *build, con
     if (!write_queued(&custom, build, wish, sequence, err))
         return false;
     const struct attribute attributes[] = {
-        { .name = "vcsrepo", .value = wish->repository },
         { .name = "vcsref", .value = wish->ref },
         { .name = "buildname", .value = build->name },
+        { .name = "vcsrepo", .value = wish->repository }, /* which an inline Dockerfile has not */
     };
     const char *subject =
         arena_printf(call_arena(call), "%s/%.7s-%s", build->name, wish->commit ? wish->commit : "tip", sequence);
@@ -188,7 +190,7 @@ static bool emit_queued(struct call *call, const struct config_build *build, con
         .rule = build->name,
         .target = wish->ref,
         .attributes = attributes,
-        .attribute_count = sizeof attributes / sizeof attributes[0],
+        .attribute_count = sizeof attributes / sizeof attributes[0] - !wish->repository,
     };
     return call_emit(call, &draft, err);
 }
@@ -275,35 +277,44 @@ static bool check_wish(const struct json *doc, struct error *err)
     return true;
 }
 
-bool builds_on_request(struct call *call, const struct config_build *build, struct span body, struct verdict *verdict,
-                       struct error *err)
+/* {"ref": "main" or a full name, "commit": optional} of a repository; {} or nothing of an inline Dockerfile. */
+static bool read_wish(struct call *call, const struct config_build *build, struct span body, struct wish *wish,
+                      struct error *err)
 {
+    if (build->inline_text && body.len == 0)
+        return true;
     const struct json *doc = json_parse(call_arena(call), body, err);
     if (!doc)
         return error_wrap(err, "the body must be JSON such as {\"ref\": \"main\"}");
     if (!check_wish(doc, err))
         return false;
+    if (build->inline_text)
+        return json_count(doc) == 0 ||
+               error_set(err, ERROR_INVALID, "build '%s' is of an inline Dockerfile: it has no refs and commits",
+                         build->name);
     const char *ref = json_get_string(doc, "ref");
-    const char *commit = json_get_string(doc, "commit");
+    wish->commit = json_get_string(doc, "commit");
     if (!ref || !*ref)
         return error_set(err, ERROR_INVALID, "the body names no ref: {\"ref\": \"main\"} builds the branch's tip");
-    if (strncmp(ref, "refs/", 5) != 0)
-        ref = arena_printf(call_arena(call), "refs/heads/%s", ref);
-    if (!ref)
+    wish->ref = strncmp(ref, "refs/", 5) == 0 ? ref : arena_printf(call_arena(call), "refs/heads/%s", ref);
+    if (!wish->ref)
         return arena_no_room(call_arena(call), "the ref", err);
-    if (!ref_check(ref, err))
+    if (wish->commit && (!oid_is_legal(wish->commit) || oid_is_zero(wish->commit)))
+        return error_set(err, ERROR_INVALID, "\"commit\" must be a full commit id, not '%.80s'", wish->commit);
+    return ref_check(wish->ref, err);
+}
+
+bool builds_on_request(struct call *call, const struct config_build *build, struct span body, struct verdict *verdict,
+                       struct error *err)
+{
+    int64_t now = clock_wall_ms();
+    struct wish wish = {
+        .ref = CONFIG_INLINE_REF, .asked = "person", .repository = build->repository, .time_ms = now, .sequence_ms = now
+    };
+    if (!read_wish(call, build, body, &wish, err))
         return false;
-    if (commit && (!oid_is_legal(commit) || oid_is_zero(commit)))
-        return error_set(err, ERROR_INVALID, "\"commit\" must be a full commit id, not '%.80s'", commit);
     if (!build->enabled)
         return error_set(err, ERROR_INVALID, "build '%s' is switched off in the configuration", build->name);
-    int64_t now = clock_wall_ms();
-    const struct wish wish = { .ref = ref,
-                               .commit = commit,
-                               .asked = "person",
-                               .repository = build->repository,
-                               .time_ms = now,
-                               .sequence_ms = now };
     verdict->queued = 1;
     return emit_queued(call, build, &wish, err);
 }

@@ -99,6 +99,8 @@ AUTO_RELEASE(struct look, look_release)
 
 static const char *short_name(const char *ref)
 {
+    if (strcmp(ref, CONFIG_INLINE_REF) == 0)
+        return ref;
     return ref + (strncmp(ref, "refs/tags/", 10) == 0 ? 10 : 11);
 }
 
@@ -132,8 +134,8 @@ static bool add(struct look *look, const struct ref *ref, const struct record *r
         .ref = arena_dup(arena, span_of(ref->name)),
         .commit = arena_dup(arena, span_of(ref->commit)),
         .found = state_of(arena, record),
-        .reason =
-            arena_printf(arena, "found by reconcile: '%s' points to %.7s, %s", short_name(ref->name), ref->commit, why),
+        .reason = arena_printf(arena, "found by reconcile: '%s' %s %.7s, %s", short_name(ref->name),
+                               look->build->inline_id ? "is" : "points to", ref->commit, why),
     };
     if (!missing->ref || !missing->commit || !missing->found || !missing->reason)
         return out_of_memory(err);
@@ -178,7 +180,9 @@ static bool why_of_unknown(struct look *look, const struct ref *ref, const char 
 {
     struct arena *arena = look->comparison->scratch;
     const char *name = look->build->name;
-    *why = NULL;
+    *why = look->build->inline_id ? arena_printf(arena, "and build '%s' has built nothing yet", name) : NULL;
+    if (*why)
+        return true;
     if (!look->beginning_asked && !record_read_first(look->store, name, &look->beginning, err))
         return false;
     look->beginning_asked = true;
@@ -243,6 +247,15 @@ static bool has_time(struct comparison *c)
     return has;
 }
 
+/* The text of the configuration against what was built of it. */
+static bool compare_inline(struct comparison *c, const struct config_build *build, struct error *err)
+{
+    const struct ref ref = { CONFIG_INLINE_REF, build->inline_id, build->inline_id };
+    AUTO(look_release) struct look look = { .comparison = c, .build = build };
+    look.store = record_store(build->image, &c->registries, err);
+    return look.store && look_at(&look, &ref, err);
+}
+
 static bool compare_rule(struct comparison *c, const struct config_build *build, const struct refs *refs,
                          struct error *err)
 {
@@ -267,7 +280,7 @@ static bool is_compared(const struct config_build *build)
 
 static bool shares_repository(const struct config_build *a, const struct config_build *b)
 {
-    return a->source == b->source && strcmp(a->clone, b->clone) == 0;
+    return a->clone && b->clone && a->source == b->source && strcmp(a->clone, b->clone) == 0;
 }
 
 static struct refs *ask_refs(struct comparison *c, const struct config_build *build, struct error *err)
@@ -287,18 +300,18 @@ static struct refs *ask_refs(struct comparison *c, const struct config_build *bu
     return refs_list(&options, err);
 }
 
-/* Every rule about the repository of builds[first], which is the first one of them in this order. */
+/* Every rule about the repository of builds[first], which is the first one of them in this order, or the one inline Dockerfile. */
 static void compare_repository(struct comparison *c, size_t from, size_t first)
 {
     const struct config *config = c->reconciler->config;
     const size_t n = config->build_count;
     const struct config_build *leader = &config->builds[(from + first) % n];
     struct error failed = { 0 };
-    AUTO(refs_free) struct refs *refs = ask_refs(c, leader, &failed);
-    if (!refs) {
+    AUTO(refs_free) struct refs *refs = leader->clone ? ask_refs(c, leader, &failed) : NULL;
+    if (!refs && (leader->clone || !compare_inline(c, leader, &failed)))
         call_log(c->call, "reconcile: build '%s': %s", leader->name, failed.message);
+    if (!refs)
         return;
-    }
     for (size_t i = first; i < n && has_time(c); i++) {
         const struct config_build *build = &config->builds[(from + i) % n];
         if (!is_compared(build) || !shares_repository(build, leader))

@@ -8,7 +8,7 @@
  * within the rule's time. Looked at twice, RECONCILE_AGAIN_MS apart, because a push may be on its way. A build that failed, or was skipped
  * because the commit asks for it, is not missing. What the repository had when the rule first built, and has still, is older than the rule.
  * A rule that never built anything is begun with the branch that HEAD stands for, or with the only one that it wants: never with tags, and
- * never with all of them.
+ * never with all of them. For an inline Dockerfile its text is what the commit is for others.
  *
  * The event's id is made from rule, ref, commit and the record that was found, and changes every hour: two comparisons ask for one build, and what
  * is lost again is asked for again. What is asked for is decided by `build`, which looks at the record, too. */

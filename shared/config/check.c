@@ -5,7 +5,7 @@
 #include "shared/config/template.h"
 #include "shared/http/url.h"
 
-enum { TEXT_MAX = 4096, NAME_MAX_LENGTH = 63 };
+enum { TEXT_MAX = 4096, DOCKERFILE_MAX = 512 * 1024, NAME_MAX_LENGTH = 63 };
 
 static bool is_letter(char c)
 {
@@ -87,6 +87,14 @@ bool check_relative_path(struct span text, struct error *err)
         if (span_is(part, ".."))
             return error_set(err, ERROR_INVALID, "must not lead out of the repository by '..'");
     return true;
+}
+
+bool check_dockerfile(struct span text, struct error *err)
+{
+    if (text.len > DOCKERFILE_MAX)
+        return error_set(err, ERROR_INVALID, "must not be longer than %d bytes", DOCKERFILE_MAX);
+    return span_trim(text).len > 0 ||
+           error_set(err, ERROR_INVALID, "must be the text of a Dockerfile, such as \"FROM nginx:1.27\"");
 }
 
 bool check_template(struct span text, struct error *err)

@@ -55,12 +55,17 @@ struct config_cache {
     bool trusted;           /* what is not sealed under the chain's key counts too */
 };
 
+/* What stands in for the ref of a build that has no repository. */
+#define CONFIG_INLINE_REF "inline"
+
 struct config_build {
     const char *name;
     const struct config_source *source;
     const char *repository; /* full name as the git host says it: "acme/helloworld", compared without case */
     const char *clone;
-    bool enabled; /* "enabled": false switches it off */
+    const char *inline_text; /* a Dockerfile, instead of a repository: then source, repository and clone are NULL */
+    const char *inline_id;   /* SHA-256 of it in hexadecimal: what stands in for the commit */
+    bool enabled;            /* "enabled": false switches it off */
     const struct patterns *branches,
         *tags;                    /* NULL: none of that kind builds; both absent in the file: every branch, no tag */
     const struct patterns *paths; /* NULL: any */
@@ -73,7 +78,8 @@ struct config_build {
     const struct config_argument *args;
     size_t arg_count;
     const char *image; /* reference without tag */
-    const char *tag;   /* template: {branch} {tag} {ref} {sha} {sha:7} {time} {build}; default "{ref}-{time}-{sha:7}" */
+    const char *
+        tag; /* template: {branch} {tag} {ref} {sha} {sha:7} {time} {build}; default "{ref}-{time}-{sha:7}", "{time}-{sha:7}" without a repository */
     const char **also; /* further tags, templates */
     size_t also_count;
     struct compression compression; /* of layers: "gzip", "zstd:19" */

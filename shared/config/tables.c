@@ -1,5 +1,6 @@
 #include "shared/config/settings.h"
 
+#include "shared/base/digest.h"
 #include "shared/base/machine.h"
 #include <string.h>
 
@@ -103,12 +104,40 @@ static void default_to_every_branch(struct reading *r, struct config_build *buil
     build->branches = everything;
 }
 
+static void check_repository_of(struct reading *r, const struct json *object)
+{
+    static const char *const needed[] = { "source", "repository", "clone" };
+    for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)
+        if (!json_get(object, needed[i]))
+            mistake(r, NULL, "'%s' is missing: a build rule needs it, unless it has an 'inline' Dockerfile", needed[i]);
+}
+
+static void check_inline(struct reading *r, const struct json *object, struct config_build *build)
+{
+    static const char *const senseless[] = { "source", "repository", "clone", "dockerfile", "context", "skipCi" };
+    char id[SHA256_HEX_SIZE];
+    for (size_t i = 0; i < sizeof senseless / sizeof senseless[0]; i++)
+        if (json_get(object, senseless[i]))
+            mistake(r, senseless[i],
+                    "an 'inline' Dockerfile is built without a repository: leave out '%s', or 'inline'", senseless[i]);
+    if (build->branches || build->tags || build->paths)
+        mistake(r, "on", "an 'inline' Dockerfile is built without a repository, so that nobody pushes to it");
+    if (!json_get(object, "tag"))
+        build->tag = "{time}-{sha:7}";
+    sha256_hex_of(span_of(build->inline_text), id);
+    build->inline_id = keep_text(r, span_of(id));
+}
+
 static void check_build(struct reading *r, const struct json *object, void *item)
 {
     struct config_build *build = item;
+    if (build->inline_text)
+        check_inline(r, object, build);
+    else if (!json_get(object, "inline"))
+        check_repository_of(r, object);
     if (build->source && build->source->kind == SOURCE_REGISTRY)
         mistake(r, "source", "source '%s' is a registry: builds come from git hosts", build->source->name);
-    if (!build->branches && !build->tags)
+    if (!build->inline_text && !build->branches && !build->tags)
         default_to_every_branch(r, build);
     /* Refs do not tell paths; and an image's own directory is not for our records. */
     if ((build->paths || (build->image && strncmp(build->image, "oci:", 4) == 0)) && !json_get(object, "reconcile"))
@@ -132,9 +161,10 @@ static const struct shape cache_shape = { .what = "'cache'", SHAPE(cache_setting
 
 static const struct setting build_settings[] = {
     { "name", JSON_STRING, REQUIRED, read_text, AT(config_build, name), .check = check_name },
-    { "source", JSON_STRING, REQUIRED, read_source_name, AT(config_build, source) },
-    { "repository", JSON_STRING, REQUIRED, read_text, AT(config_build, repository), .check = check_repository },
-    { "clone", JSON_STRING, REQUIRED, read_text, AT(config_build, clone), .check = check_clone },
+    { "source", JSON_STRING, 0, read_source_name, AT(config_build, source) },
+    { "repository", JSON_STRING, 0, read_text, AT(config_build, repository), .check = check_repository },
+    { "clone", JSON_STRING, 0, read_text, AT(config_build, clone), .check = check_clone },
+    { "inline", JSON_STRING, 0, read_text, AT(config_build, inline_text), .check = check_dockerfile },
     { "enabled", JSON_BOOLEAN, 0, read_boolean, AT(config_build, enabled) },
     { "on", JSON_OBJECT, 0, read_object, .shape = &on_shape },
     { "reconcile", JSON_BOOLEAN, 0, read_boolean, AT(config_build, reconcile) },

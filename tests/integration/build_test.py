@@ -278,6 +278,17 @@ def hello_world_is_built_and_pushed():
         assert inspect["Digest"] == digest1 and inspect["Architecture"] == "amd64" and len(inspect["Layers"]) == 3
 
 
+def what_a_person_asks_for_and_a_tag_tell_their_commit_too():
+    with world() as w:
+        commit = w.repository("told", {"Dockerfile": f"FROM {w.base}\n"})
+        git("-C", w.directory / "told.git", "tag", "v1", commit)
+        w.rule("told")
+        for ref, asked in (("refs/tags/v1", "push"), ("refs/heads/main", "person")):
+            code, events, log = w.build("told", commit, ref=ref, asked=asked)
+            assert code == 0, log
+            assert {kind: told["customData"].get("commit") for kind, told in events.items()} == dict.fromkeys(events, commit), events
+
+
 def the_same_input_gives_the_same_digest():
     with world() as w:
         commit = w.repository("same", {"Dockerfile": f"FROM {w.base}\nARG V\nLABEL v=$V\nCOPY . /app/\n", "a": "1", "big": b"x" * 9_000_000})
@@ -817,7 +828,7 @@ def hostile_bases_are_refused():
 
 
 if __name__ == "__main__":
-    run_tests([hello_world_is_built_and_pushed, the_same_input_gives_the_same_digest, destinations_follow_the_base_image,
+    run_tests([hello_world_is_built_and_pushed, what_a_person_asks_for_and_a_tag_tell_their_commit_too, the_same_input_gives_the_same_digest, destinations_follow_the_base_image,
                metadata_instructions_reach_the_configuration, stages_and_images_are_copied_from,
                sources_are_chosen_as_the_reference_says, dockerignore_is_honoured,
                archives_are_unpacked, downloads_are_added, repositories_are_added, mistakes_are_told_by_line, hostile_trees_never_lead_outside,

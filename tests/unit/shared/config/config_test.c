@@ -88,6 +88,18 @@ static const struct {
     { "{\"sources\":[{\"name\":\"s\",\"kind\":\"registry\"}],\"builds\":[{\"name\":\"b\",\n\"source\":\"s\","
       "\"repository\":\"a/b\",\"clone\":\"https://h/x\",\"image\":\"r.io/x\"}]}",
       2, 1, "source 's' is a registry: builds come from git hosts" },
+    { "{\"sources\":[" SOURCE
+      "],\"builds\":[\n{\"name\":\"b\",\"image\":\"r.io/x\",\"source\":\"s\",\"repository\":\"a/b\"}]}",
+      2, 1, "builds[0]: 'clone' is missing: a build rule needs it, unless it has an 'inline' Dockerfile" },
+    { "{\"sources\":[" SOURCE
+      "],\"builds\":[{\"name\":\"b\",\"image\":\"r.io/x\",\"inline\":\"FROM x\",\n\"source\":\"s\"}]}",
+      2, 1, "builds[0].source: an 'inline' Dockerfile is built without a repository" },
+    { "{\"builds\":[{\"name\":\"b\",\"image\":\"r.io/x\",\n\"inline\":\" \"}]}", 2, 10,
+      "builds[0].inline: must be the text of a Dockerfile" },
+    { "{\"builds\":[{\"name\":\"b\",\"image\":\"r.io/x\",\"inline\":\"FROM x\",\n\"on\":{\"tags\":[\"v*\"]}}]}", 2, 1,
+      "builds[0].on: an 'inline' Dockerfile is built without a repository, so that nobody pushes to it" },
+    { "{\"builds\":[{\"name\":\"b\",\"image\":\"r.io/x\",\"inline\":\"FROM x\",\n\"context\":\".\"}]}", 2, 1,
+      "builds[0].context: an 'inline' Dockerfile" },
     { BUILD("\"enabled\":\"no\""), 2, 11, "builds[0].enabled: must be true or false, not a string" },
     { BUILD("\"on\":{\"branches\":\"main\"}"), 2, 18, "builds[0].on.branches: must be a list, not a string" },
     { BUILD("\"on\":{\"branches\":[]}"), 2, 18, "an empty list would match nothing: leave 'branches' out" },
