@@ -347,7 +347,7 @@ static bool build(struct job *job, struct error *err)
                                       .cancelled = cancelled,
                                       .cancelled_context = job,
                                       .progress = progress,
-                                      .run = { .cache_scope = job->rule->name } };
+                                      .run = { .cache_scope = job->rule->name, .chroot = job->rule->chroot } };
 
     if (!progress || !order_tags(job->call, &job->order, job->rule, job->commit, &job->tags, err) ||
         !order_arguments(job->call, &job->order, job->rule, job->commit, &options.args, err) ||

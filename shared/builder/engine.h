@@ -28,6 +28,7 @@ struct engine_run {
     const struct engine_agent *agents;
     size_t agent_count;
     bool no_network;    /* for every RUN */
+    bool chroot;        /* will do where there are no namespaces: the commands are trusted */
     int64_t layers_max; /* bytes of unpacked layers that are kept; 0: 20 GB */
 };
 

@@ -54,18 +54,35 @@ static bool takes_whiteouts(const char *directory)
     return takes;
 }
 
+static bool choose_mode(struct runner *runner, bool chroot, struct error *err)
+{
+    struct error none = { 0 };
+
+    if (sandbox_probe(&runner->mode, &none))
+        return true;
+    if (!chroot)
+        return error_set(err, none.kind,
+                         "%s; for a repository that you trust, \"isolation\": \"chroot\" in its build rule will do",
+                         none.message);
+    runner->mode = SANDBOX_IN_CHROOT;
+    return sandbox_probe_chroot(err);
+}
+
 static bool runner_start(struct runner *runner, struct error *err)
 {
     /* The modes mark and own files in different ways. */
     static const char *const folders[] = {
-        [SANDBOX_AS_ROOT] = "layers", [SANDBOX_WITH_IDS] = "layers-ids", [SANDBOX_AS_USER] = "layers-user"
+        [SANDBOX_AS_ROOT] = "layers",
+        [SANDBOX_WITH_IDS] = "layers-ids",
+        [SANDBOX_AS_USER] = "layers-user",
+        [SANDBOX_IN_CHROOT] = "layers-bare",
     };
     const struct engine_options *options = runner->build->options;
     char directory[RUN_PATH_MAX];
 
-    if (!sandbox_probe(&runner->mode, err) || !choose_directory(runner, options->cache_directory, err))
+    if (!choose_mode(runner, options->run.chroot, err) || !choose_directory(runner, options->cache_directory, err))
         return false;
-    runner->whole = !takes_whiteouts(runner->directory);
+    runner->whole = runner->mode == SANDBOX_IN_CHROOT || !takes_whiteouts(runner->directory);
     snprintf(directory, sizeof(directory), "%.*s/%s", RUN_PATH_MAX / 2, runner->directory,
              runner->whole ? "layers-bare" : folders[runner->mode]);
     const struct layers_options layers = { .directory = directory,

@@ -239,7 +239,9 @@ static const char *cache_path(struct preparing *at, const struct dockerfile_moun
 static bool lock_cache(struct preparing *at, const char *path, enum dockerfile_sharing sharing, bool *locked,
                        struct error *err)
 {
-    int operation = sharing == DOCKERFILE_SHARED ? LOCK_SH : LOCK_EX;
+    /* Without mounts it is moved to the command, which only one can have. */
+    bool several = sharing == DOCKERFILE_SHARED && at->runner->mode != SANDBOX_IN_CHROOT;
+    int operation = several ? LOCK_SH : LOCK_EX;
     AUTO(close) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     *locked = false;

@@ -86,6 +86,7 @@ struct config_build {
     bool provenance, sbom;          /* told beside the image; default false: each takes requests of its own */
     struct config_signing sign;
     struct config_cache cache;
+    bool chroot;            /* "isolation": "chroot": RUN may do with that little; default false */
     const char **platforms; /* default: this machine's */
     size_t platform_count;
     long timeout_s; /* default 1800 */

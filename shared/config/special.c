@@ -56,6 +56,15 @@ void read_cache_mode(struct reading *r, const struct setting *setting, const str
         mistake(r, NULL, "must be \"min\" (layers of the image) or \"max\" (layers of every stage)");
 }
 
+void read_isolation(struct reading *r, const struct setting *setting, const struct json *value, void *item)
+{
+    struct span name = span_of(json_string(value));
+    bool *chroot = place(setting, item);
+    *chroot = span_is(name, "chroot");
+    if (!*chroot && !span_is(name, "namespaces"))
+        mistake(r, NULL, "must be \"namespaces\", or \"chroot\" for a repository that you trust");
+}
+
 void read_cloud(struct reading *r, const struct setting *setting, const struct json *value, void *item)
 {
     static const char *const names[CLOUD_KINDS] = { "", "ecr", "gar", "acr" };

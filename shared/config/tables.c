@@ -176,6 +176,7 @@ static const struct setting build_settings[] = {
     { "compression", JSON_STRING, 0, read_compression, AT(config_build, compression) },
     { "provenance", JSON_BOOLEAN, 0, read_boolean, AT(config_build, provenance) },
     { "sbom", JSON_BOOLEAN, 0, read_boolean, AT(config_build, sbom) },
+    { "isolation", JSON_STRING, 0, read_isolation, AT(config_build, chroot) },
     { "sign", JSON_OBJECT, 0, read_object, AT(config_build, sign), .shape = &signing_shape },
     { "cache", JSON_OBJECT, 0, read_object, AT(config_build, cache), .shape = &cache_shape },
     { "platforms", JSON_ARRAY, 0, read_texts, LIST(config_build, platforms, platform_count), .check = check_platform },

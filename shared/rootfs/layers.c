@@ -32,10 +32,16 @@ struct layers {
     size_t held_count, held_room;
 };
 
+/* "sha256:HEX" */
+static const char *hex_of(const char *diff_id)
+{
+    const char *colon = strchr(diff_id, ':');
+    return colon ? colon + 1 : diff_id;
+}
+
 void layers_path(const char *directory, const char *diff_id, char path[static LAYERS_PATH_MAX])
 {
-    const char *hex = strchr(diff_id, ':');
-    snprintf(path, PATH, "%s/%s/fs", directory, hex ? hex + 1 : diff_id);
+    snprintf(path, PATH, "%s/%s/fs", directory, hex_of(diff_id));
 }
 
 /* ---- what is whole ---- */
@@ -398,7 +404,7 @@ bool layers_get(struct layers *layers, struct store *store, const struct image_l
     layers_path(layers->directory, layer->diff_id, path);
     if (take_hold(layers, path, &failed))
         return true;
-    memcpy(name, strchr(layer->diff_id, ':') + 1, 2);
+    memcpy(name, hex_of(layer->diff_id), 2);
     AUTO(close) int making = lock_open(layers, name, err);
     if (making < 0 || !lock_wait(layers, making, LOCK_EX, err))
         return false;

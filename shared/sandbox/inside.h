@@ -24,6 +24,8 @@ bool message_send(int channel, const struct message *message, int fd);
 /* 1: one was read, *fd is -1 or a descriptor that came along; 0: the other side is gone; -1: errno. flags as for recvmsg. */
 int message_receive(int channel, struct message *message, int *fd, int flags);
 
+enum { STEP_MOUNTS_MAX = 256 };
+
 /* What was made ready before the clone. */
 struct plan {
     const struct sandbox_spec *spec;
@@ -40,6 +42,11 @@ _Noreturn void monitor_main(const struct plan *plan, int channel);
 bool root_enter(const struct plan *plan, struct error *err);
 /* Let go of the machine's own root, opened as `machine` before root_enter(); nothing of it can be reached any more. */
 bool root_forget_machine(int machine, struct error *err);
+/* Without namespaces: the root directory by chroot, with what it is given laid into it. NULL: failed. */
+struct alone;
+struct alone *alone_enter(const struct plan *plan, int machine, struct error *err);
+/* End every process that came of ours, and take what was laid in out again. */
+void alone_leave(const struct alone *alone);
 /* /proc, by a process of the inner process namespace. */
 bool root_mount_proc(struct error *err);
 /* /etc/hosts, hostname, resolv.conf */

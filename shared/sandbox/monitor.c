@@ -34,6 +34,16 @@ struct monitor {
     int64_t probe_ms, check_deadline_ms, drain_deadline_ms, kill_ms; /* 0: not set */
 };
 
+/* Where there are no namespaces; NULL: the kernel ends what is inside with us. */
+static const struct alone *alone;
+
+static _Noreturn void leave(int code)
+{
+    if (alone)
+        alone_leave(alone);
+    _exit(code);
+}
+
 /* Blocks while the outside is busy; without an outside there is nothing to live for. */
 static void tell(uint32_t kind, int value, const char *text, int fd)
 {
@@ -41,7 +51,7 @@ static void tell(uint32_t kind, int value, const char *text, int fd)
     snprintf(message.text, sizeof message.text, "%s", text);
     while (!message_send(CHANNEL, &message, fd)) {
         if (errno != EAGAIN && errno != EWOULDBLOCK && errno != ETOOMANYREFS)
-            _exit(1);
+            leave(1);
         nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
     }
 }
@@ -49,7 +59,7 @@ static void tell(uint32_t kind, int value, const char *text, int fd)
 static _Noreturn void fail(const struct error *err)
 {
     tell(SANDBOX_FAILED, 0, err->message, -1);
-    _exit(1);
+    leave(1);
 }
 
 static void close_from(unsigned first)
@@ -101,6 +111,8 @@ static void await_go(void)
 static bool lay_out(const struct plan *plan, struct error *err)
 {
     const char *name = plan->spec->hostname;
+    if (plan->spec->mode == SANDBOX_IN_CHROOT)
+        return (alone = alone_enter(plan, MACHINE, err)) != NULL;
     if (plan->spec->mode != SANDBOX_AS_ROOT &&
         (syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setresuid, 0, 0, 0) < 0))
         return error_set_errno(err, errno, "become root of the user namespace");
@@ -169,9 +181,11 @@ static pid_t start_child(const struct plan *plan, bool first, struct error *err)
  * namespace; as an ordinary user there is little to give up anyway. */
 static bool give_up_privileges(const struct plan *plan, struct error *err)
 {
-    if (!privilege_bound(false, err) || !privilege_hold(true, err))
+    if (!privilege_bound(plan->spec->mode == SANDBOX_IN_CHROOT ? 0 : PRIVILEGE_ROOTS, err) ||
+        !privilege_hold(true, err))
         return false;
-    return plan->spec->mode == SANDBOX_AS_USER || privilege_filter(&(struct privilege_filter){ 0 }, err);
+    return plan->spec->mode == SANDBOX_AS_USER ||
+           privilege_filter(&(struct privilege_filter){ .in_chroot = alone != NULL }, err);
 }
 
 static const struct source channel_source = { SOURCE_CHANNEL }, signal_source = { SOURCE_CHILDREN };
@@ -293,7 +307,7 @@ static void read_orders(struct monitor *monitor)
     while ((got = message_receive(CHANNEL, &message, &fd, MSG_DONTWAIT)) == 1)
         handle_order(monitor, &message, fd);
     if (got == 0 && !monitor->ended)
-        _exit(0); /* the outside is gone: as init of this namespace we take everything with us */
+        leave(0); /* the outside is gone: as init of this namespace we take everything with us */
 }
 
 /* Connections handed in that nobody has looked at yet find another program too. */
@@ -305,7 +319,7 @@ static void program_ended(struct monitor *monitor, int status)
     relays_abandon(monitor->relays);
     return_clients(monitor);
     tell(SANDBOX_EXITED, status, "", -1);
-    _exit(0);
+    leave(0);
 }
 
 static void reap(struct monitor *monitor)
@@ -401,7 +415,8 @@ _Noreturn void monitor_main(const struct plan *plan, int channel)
 {
     struct error err = { 0 };
     struct monitor monitor = { .plan = plan };
-    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (plan->spec->mode != SANDBOX_IN_CHROOT) /* there we have to tidy up first, and hear of it by the channel's end */
+        prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     prctl(PR_SET_NAME, "pushwright-box", 0, 0, 0);
     setsid();
     signals_reset();
@@ -413,7 +428,8 @@ _Noreturn void monitor_main(const struct plan *plan, int channel)
         fail(&err);
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* this memory is a copy of our starter's: no program inside may look into it */
     monitor.program = start_child(plan, true, &err);
-    close(MACHINE);
+    if (!alone)
+        close(MACHINE);
     if (monitor.program < 0 || !give_up_privileges(plan, &err))
         fail(&err);
     tell(SANDBOX_STARTED, 0, "", -1);

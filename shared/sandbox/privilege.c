@@ -7,34 +7,59 @@
 
 /* Docker's default set. CAP_MKNOD only goes to steps of a build, whose mounts take no devices; there is no device cgroup here that would
  * make them harmless for services. */
-enum { MKNOD = 27 };
-static const uint8_t kept_capabilities[] = {
-    0,         /* CHOWN */
-    1,         /* DAC_OVERRIDE */
-    3,         /* FOWNER */
-    4,         /* FSETID */
-    5,         /* KILL */
-    6,         /* SETGID */
-    7,         /* SETUID */
-    8,         /* SETPCAP */
-    10,        /* NET_BIND_SERVICE */
-    13,        /* NET_RAW */
-    18,        /* SYS_CHROOT */
-    MKNOD, 29, /* AUDIT_WRITE */
-    31,        /* SETFCAP */
+static const struct {
+    uint8_t number;
+    uint8_t only;           /* to whom; 0: to everybody */
+    const char *for_chroot; /* needed there */
+} kept_capabilities[] = {
+    { 0, 0, "CAP_CHOWN" },
+    { 1, 0, "CAP_DAC_OVERRIDE" },
+    { 3, 0, "CAP_FOWNER" },
+    { 4, 0, NULL }, /* FSETID */
+    { 5, 0, "CAP_KILL" },
+    { 6, 0, "CAP_SETGID" },
+    { 7, 0, "CAP_SETUID" },
+    { 8, 0, "CAP_SETPCAP" },
+    { 10, 0, NULL }, /* NET_BIND_SERVICE */
+    { 13, 0, NULL }, /* NET_RAW */
+    { 18, PRIVILEGE_ROOTS, "CAP_SYS_CHROOT" },
+    { 27, PRIVILEGE_DEVICES, "CAP_MKNOD" },
+    { 29, 0, NULL }, /* AUDIT_WRITE */
+    { 31, 0, NULL }, /* SETFCAP */
 };
+enum { KEPT_CAPABILITIES = sizeof kept_capabilities / sizeof kept_capabilities[0] };
 
-static uint64_t kept_mask(void)
+static uint64_t kept_mask(unsigned more)
 {
     uint64_t mask = 0;
-    for (size_t i = 0; i < sizeof kept_capabilities; i++)
-        mask |= UINT64_C(1) << kept_capabilities[i];
+    for (size_t i = 0; i < KEPT_CAPABILITIES; i++)
+        if ((kept_capabilities[i].only & more) == kept_capabilities[i].only)
+            mask |= UINT64_C(1) << kept_capabilities[i].number;
     return mask;
 }
 
-bool privilege_bound(bool devices, struct error *err)
+static bool capabilities_read(struct capability_data data[2], struct error *err)
 {
-    uint64_t kept = kept_mask() & ~(devices ? 0 : UINT64_C(1) << MKNOD);
+    struct capability_header header = { CAPABILITY_VERSION_3, 0 };
+    return syscall(SYS_capget, &header, data) == 0 || error_set_errno(err, errno, "read capabilities");
+}
+
+bool privilege_for_chroot(struct error *err)
+{
+    struct capability_data data[2] = { { 0, 0, 0 }, { 0, 0, 0 } };
+    if (!capabilities_read(data, err))
+        return false;
+    for (size_t i = 0; i < KEPT_CAPABILITIES; i++) {
+        const char *name = kept_capabilities[i].for_chroot;
+        if (name && !(data[0].effective >> kept_capabilities[i].number & 1))
+            return error_set(err, ERROR_UNSUPPORTED, "a chroot takes %s, which this process does not have", name);
+    }
+    return true;
+}
+
+bool privilege_bound(unsigned more, struct error *err)
+{
+    uint64_t kept = kept_mask(more);
     for (unsigned long capability = 0; capability < 64; capability++) {
         if (prctl(PR_CAPBSET_READ, capability, 0, 0, 0) < 0)
             break; /* beyond the last one that this kernel knows */
@@ -49,11 +74,12 @@ bool privilege_hold(bool keep, struct error *err)
 {
     struct capability_header header = { CAPABILITY_VERSION_3, 0 };
     struct capability_data data[2] = { { 0, 0, 0 }, { 0, 0, 0 } };
-    uint64_t kept = kept_mask();
-    if (prctl(PR_CAPBSET_READ, MKNOD, 0, 0, 0) != 1)
-        kept &= ~(UINT64_C(1) << MKNOD);
-    if (keep && syscall(SYS_capget, &header, data) < 0)
-        return error_set_errno(err, errno, "read capabilities");
+    uint64_t kept = kept_mask(PRIVILEGE_DEVICES | PRIVILEGE_ROOTS);
+    for (unsigned long i = 0; i < KEPT_CAPABILITIES; i++)
+        if (prctl(PR_CAPBSET_READ, (unsigned long)kept_capabilities[i].number, 0, 0, 0) != 1)
+            kept &= ~(UINT64_C(1) << kept_capabilities[i].number);
+    if (keep && !capabilities_read(data, err))
+        return false;
     for (unsigned i = 0; i < 2; i++) {
         data[i].permitted &= (uint32_t)(kept >> (32 * i)); /* one that was not had before cannot be gained */
         data[i].effective = data[i].permitted;

@@ -4,12 +4,21 @@
 
 #include "shared/base/error.h"
 
-/* Take every capability out of the bounding and ambient sets but Docker's default ones, CAP_MKNOD only when it is asked for. Needs
+/* Of Docker's default capabilities, those that not everybody is left. */
+enum {
+    PRIVILEGE_DEVICES = 1, /* CAP_MKNOD */
+    PRIVILEGE_ROOTS = 2,   /* CAP_SYS_CHROOT, which leads out of a chroot */
+};
+
+/* Take every capability out of the bounding and ambient sets but Docker's default ones, of the two above those in `more`. Needs
  * CAP_SETPCAP. */
-bool privilege_bound(bool devices, struct error *err);
+bool privilege_bound(unsigned more, struct error *err);
 
 /* Make the default set all that is permitted and effective (keep), or nothing at all. */
 bool privilege_hold(bool keep, struct error *err);
+
+/* Do we have what a chroot takes? Tells what is missing. */
+bool privilege_for_chroot(struct error *err);
 
 bool privilege_limits(struct error *err);
 
@@ -17,7 +26,8 @@ struct privilege_filter {
     bool
         pretend; /* calls that change identity are answered with success and do nothing, for user namespaces in which one user is
                        mapped */
-    bool set_user; /* set-user-id programs go on to work; needs CAP_SYS_ADMIN */
+    bool in_chroot; /* nothing that looks into processes outside, or changes the root directory */
+    bool set_user;  /* set-user-id programs go on to work; needs CAP_SYS_ADMIN */
 };
 
 /* No new privileges (unless set_user), then the table of refused system calls. */

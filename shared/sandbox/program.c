@@ -82,10 +82,13 @@ static bool become(const struct account *account, struct error *err)
 
 static bool take_identity(const struct sandbox_spec *spec, const struct account *account, struct error *err)
 {
-    bool as_user = spec->mode == SANDBOX_AS_USER;
+    bool as_user = spec->mode == SANDBOX_AS_USER, in_chroot = spec->mode == SANDBOX_IN_CHROOT;
     /* A step as root may use set-user-id programs, as it may with BuildKit: the filter then has to come before the change of user. */
-    const struct privilege_filter filter = { .pretend = as_user, .set_user = spec->step && !as_user };
-    if (!privilege_bound(filter.set_user, err) || (filter.set_user && !privilege_filter(&filter, err)))
+    const struct privilege_filter filter = { .pretend = as_user,
+                                             .in_chroot = in_chroot,
+                                             .set_user = spec->step && !as_user && !in_chroot };
+    unsigned more = (filter.set_user ? PRIVILEGE_DEVICES : 0) | (in_chroot ? 0 : PRIVILEGE_ROOTS);
+    if (!privilege_bound(more, err) || (filter.set_user && !privilege_filter(&filter, err)))
         return false;
     if (!(as_user ? appear_as(account, err) : become(account, err)))
         return false;
@@ -192,6 +195,10 @@ void program_run(const struct plan *plan, const char *const *argv, int output, s
 void program_first(const struct plan *plan, int machine, int output, struct error *err)
 {
     bool named = plan->spec->step != NULL; /* it is given the files of its builder */
+    if (plan->spec->mode == SANDBOX_IN_CHROOT) {
+        program_run(plan, plan->argv, output, err);
+        return;
+    }
     if (root_mount_proc(err) && root_forget_machine(machine, err) &&
         (named || root_write_names(plan->spec->hostname, err)))
         program_run(plan, plan->argv, output, err);

@@ -242,8 +242,6 @@ static bool place_kernel_trees(const struct kernel_trees *trees, struct error *e
 
 /* ---- what a step is given ---- */
 
-enum { STEP_MOUNTS_MAX = 256 };
-
 /* Detached copies of what is laid in, taken while the outside is still seen. -1: made inside. */
 static bool take_trees(const struct sandbox_step *step, int *trees, struct error *err)
 {

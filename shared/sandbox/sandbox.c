@@ -1,6 +1,7 @@
 #include "shared/sandbox/sandbox.h"
 #include "shared/sandbox/inside.h"
 #include "shared/sandbox/kernel.h"
+#include "shared/sandbox/privilege.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -20,6 +21,7 @@ struct sandbox {
     int process; /* pidfd of the supervisor */
     int channel;
     bool ended;
+    bool tidies_up; /* it has to, before it ends */
 };
 
 typedef void inside_fn(const struct plan *plan, int channel);
@@ -66,17 +68,24 @@ static bool map_ids(pid_t pid, struct error *err)
 
 /* A raw clone, because fork() has no room for flags: the child must not touch what libc's locks guard. It ends without a signal:
  * SIGCHLD would interrupt calls of threads that have nothing to do with it, and wait(2) of others does not see it either. */
+static pid_t clone_with(unsigned long flags, const struct plan *plan, inside_fn *inside, int channel, int *pidfd)
+{
+    pid_t pid = (pid_t)syscall(SYS_clone, flags | CLONE_PIDFD_FLAG, 0UL, pidfd, 0UL, 0UL);
+    if (pid == 0)
+        inside(plan, channel);
+    return pid;
+}
+
 static pid_t clone_inside(const struct plan *plan, enum sandbox_mode mode, inside_fn *inside, int channel, int *pidfd)
 {
+    if (mode == SANDBOX_IN_CHROOT)
+        return clone_with(0, plan, inside, channel, pidfd);
     unsigned long flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
     if (!plan || !plan->spec->step || !plan->spec->step->network)
         flags |= CLONE_NEWNET;
     if (mode != SANDBOX_AS_ROOT)
         flags |= CLONE_NEWUSER;
-    pid_t pid = (pid_t)syscall(SYS_clone, flags | CLONE_PIDFD_FLAG, 0UL, pidfd, 0UL, 0UL);
-    if (pid == 0)
-        inside(plan, channel);
-    return pid;
+    return clone_with(flags, plan, inside, channel, pidfd);
 }
 
 static struct sandbox *sandbox_begin(const struct plan *plan, enum sandbox_mode mode, inside_fn *inside,
@@ -104,7 +113,7 @@ static struct sandbox *sandbox_begin(const struct plan *plan, enum sandbox_mode 
         error_set(err, ERROR_INTERNAL, "out of memory");
         return NULL;
     }
-    *sandbox = (struct sandbox){ .process = process, .channel = ours };
+    *sandbox = (struct sandbox){ .process = process, .channel = ours, .tidies_up = mode == SANDBOX_IN_CHROOT };
     ours = -1;
     if ((mode == SANDBOX_AS_USER && !map_user(pid, err)) || (mode == SANDBOX_WITH_IDS && !map_ids(pid, err)))
         return NULL;
@@ -146,7 +155,10 @@ void sandbox_free(struct sandbox *sandbox)
     if (!sandbox)
         return;
     siginfo_t ignored;
-    syscall(SYS_pidfd_send_signal, sandbox->process, SIGKILL, NULL, 0);
+    if (sandbox->tidies_up)
+        shutdown(sandbox->channel, SHUT_RDWR);
+    else
+        syscall(SYS_pidfd_send_signal, sandbox->process, SIGKILL, NULL, 0);
     while (waitid((idtype_t)P_PIDFD_TYPE, (id_t)sandbox->process, &ignored, WEXITED | __WALL) < 0 && errno == EINTR)
         ;
     close(sandbox->process);
@@ -227,7 +239,10 @@ const char *sandbox_mode_text(enum sandbox_mode mode)
     static const char *const texts[] = {
         [SANDBOX_AS_ROOT] = "programs run in namespaces of their own, with the users of their images",
         [SANDBOX_WITH_IDS] = "programs run in user namespaces, with the users of their images",
-        [SANDBOX_AS_USER] = "programs run in user namespaces: every user of an image is this user outside",
+        [SANDBOX_AS_USER] =
+            "programs run in user namespaces: every user of an image is this user outside, and the owners "
+            "that it gives to files are not kept",
+        [SANDBOX_IN_CHROOT] = "programs run in a chroot: nothing but files is kept from them",
     };
     return texts[mode];
 }
@@ -274,6 +289,11 @@ static bool trial(enum sandbox_mode mode, struct error *err)
     if (message.kind == SANDBOX_STARTED)
         return true;
     return error_set_errno(err, message.value, "%s", message.text);
+}
+
+bool sandbox_probe_chroot(struct error *err)
+{
+    return geteuid() == 0 ? privilege_for_chroot(err) : error_set(err, ERROR_UNSUPPORTED, "a chroot takes root");
 }
 
 bool sandbox_probe(enum sandbox_mode *mode, struct error *err)

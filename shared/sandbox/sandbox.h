@@ -25,7 +25,8 @@
 enum sandbox_mode {
     SANDBOX_AS_ROOT, /* no user namespace */
     SANDBOX_WITH_IDS, /* a user namespace with the ids of ours: root of a container that may not mount, or of a user namespace */
-    SANDBOX_AS_USER, /* one in which only our user is mapped */
+    SANDBOX_AS_USER,   /* one in which only our user is mapped */
+    SANDBOX_IN_CHROOT, /* no namespaces, for commands that are trusted: see sandbox_probe_chroot() */
 };
 
 enum { SANDBOX_LOWERS_MAX = 128, SANDBOX_TEXT_MAX = 400 };
@@ -37,6 +38,11 @@ bool sandbox_take_subordinate_ids(struct error *err);
 
 /* What this machine allows, found by trying. ERROR_UNSUPPORTED names what is missing and what would help. */
 bool sandbox_probe(enum sandbox_mode *mode, struct error *err);
+/* Where that fails: may SANDBOX_IN_CHROOT be had, which is never chosen by itself? It takes root with a container's usual capabilities, and runs
+ * steps on a `whole` only. Kept from the command are our files, descriptors and variables, and our memory (no ptrace); not kept are
+ * the network, the other processes' ids, and System V and abstract objects. Instead of mounts things are moved into the root directory and
+ * out again: secrets lie on the disk meanwhile, read-only is not enforced, there is no /proc and no /sys, and set-user-id programs gain nothing. */
+bool sandbox_probe_chroot(struct error *err);
 const char *sandbox_mode_text(enum sandbox_mode mode); /* one sentence for people */
 
 /* Are files given to the users of an image? */

@@ -121,11 +121,13 @@ static const struct rule pretended[] = {
 #endif
 };
 
-enum { STEPS_BEFORE = 8, STEPS_A_RULE = 5 };
-enum {
-    STEPS_MAX =
-        STEPS_BEFORE + STEPS_A_RULE * (sizeof refused / sizeof refused[0] + sizeof pretended / sizeof pretended[0])
+static const struct rule refused_in_chroot[] = {
+    REFUSE(chroot), REFUSE(ptrace), { .number = 438, .answer = EPERM }, /* pidfd_getfd */
 };
+
+#define COUNT(rules) (sizeof(rules) / sizeof(rules)[0])
+enum { STEPS_BEFORE = 8, STEPS_A_RULE = 5 };
+enum { STEPS_MAX = STEPS_BEFORE + STEPS_A_RULE * (COUNT(refused) + COUNT(pretended) + COUNT(refused_in_chroot)) };
 
 struct filter {
     struct bpf_step steps[STEPS_MAX];
@@ -165,10 +167,12 @@ bool privilege_filter(const struct privilege_filter *how, struct error *err)
     step(&filter, BPF_LOAD_WORD, SECCOMP_OFFSET_NUMBER, 0, 0);
     step(&filter, BPF_JUMP_GREATER, NEWEST_KNOWN, 0, 1); /* x32 of x86-64 too: bit 30 */
     step(&filter, BPF_RETURN, SECCOMP_ERRNO | ENOSYS, 0, 0);
-    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
+    for (size_t i = 0; i < COUNT(refused); i++)
         rule_append(&filter, &refused[i]);
-    for (size_t i = 0; how->pretend && i < sizeof pretended / sizeof pretended[0]; i++)
+    for (size_t i = 0; how->pretend && i < COUNT(pretended); i++)
         rule_append(&filter, &pretended[i]);
+    for (size_t i = 0; how->in_chroot && i < COUNT(refused_in_chroot); i++)
+        rule_append(&filter, &refused_in_chroot[i]);
     step(&filter, BPF_RETURN, SECCOMP_ALLOW, 0, 0);
 
     struct bpf_program program = { filter.count, filter.steps };

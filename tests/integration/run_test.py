@@ -146,7 +146,7 @@ RUN id -u > /o/mine/id && ls -n /o/mine/f >> /o/mine/id && ln /o/mine/f /o/mine/
 USER root
 RUN --mount=type=cache,target=/c,uid=1000,mode=700 ls -nd /c > /seen && rm /o/mine/f && chmod u+s /bin/busybox && mkdir -p /etc/x && rm -r /home
 COPY --chown=1000:50 a /o/a
-RUN ls -n /o > /list; rm /o/a
+RUN stat -c '%n %u %g %s %a' /o/* > /list; rm /o/a
 """
 
 
@@ -182,6 +182,72 @@ def an_ordinary_user_with_subordinate_ids_makes_the_same_image():
         assert not [entry for entry in (w.directory / "cache/layers-ids").iterdir() if entry.name.startswith(("new-", "dead-"))]
         errors = refused(w, "beyond", f"FROM {base}\nRUN touch /f; chown 70000 /f\n")[0]
         assert "exit code: 1" in errors, errors
+
+
+# An ordinary container: Docker's capabilities, and a filter that refuses namespaces and mounts. By number, for x86-64 and aarch64.
+CONTAINER = """
+import ctypes, os, platform, struct, sys
+calls = {"x86_64": (0xc000003e, 56, [155, 165, 166, 272, 308, 428, 429, 430, 442, 435]),
+         "aarch64": (0xc00000b7, 220, [39, 40, 41, 97, 268, 428, 429, 430, 442, 435])}
+arch, clone, refused = calls[platform.machine()]
+step = lambda code, yes, no, k: struct.pack("HBBI", code, yes, no, k)
+program = step(0x20, 0, 0, 0)
+for number in refused:
+    program += step(0x15, 0, 1, number) + step(0x06, 0, 0, 0x50000 | (38 if number == 435 else 1))
+program += step(0x15, 0, 3, clone) + step(0x20, 0, 0, 16) + step(0x45, 0, 1, 0x7e020000) + step(0x06, 0, 0, 0x50001) + step(0x06, 0, 0, 0x7fff0000)
+held = ctypes.create_string_buffer(program)
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(22, 2, struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(held)), 0, 0) == 0, ctypes.get_errno()
+kept = "chown dac_override fowner fsetid kill setgid setuid setpcap net_bind_service net_raw sys_chroot mknod audit_write setfcap"
+os.execvp("setpriv", ["setpriv", "--bounding-set", "-all,+" + ",+".join(kept.split()), *sys.argv[1:]])
+"""
+
+
+def a_container_without_namespaces_makes_the_same_image_in_a_chroot():
+    mark = f"sleep 96{os.getpid()}"
+    with world() as w:
+        base = image(w, "base", [d("srv/theirs", 0o700, 33, 34), f("srv/theirs/f", "x", 0o600, 33, 34)])
+        dockerfile = (OWNERS.format(base=base) + f"RUN --mount=source=a,target=/m/a --mount=type=tmpfs,target=/t cat /m/a > /t/x; cp /t/x /copied; ({mark} &)\n"
+                      "RUN --mount=type=cache,target=/c,sharing=shared ls /c >> /copied; touch /c/kept; echo x > /dev/null; echo x > /dev/shm/x\n"
+                      "RUN <<EOF\ntouch -d '2001-01-01 00:00:00' /etc/passwd\nchmod 700 /etc /root\nmkdir -p /deep/er\nln -s x /deep/link\nEOF\n")
+        commit = w.repository("owners", {"a": "a", "Dockerfile": dockerfile})
+        w.rule("owners")
+        first = w.built("owners", commit)[0]
+        shutil.rmtree(w.directory / "cache")
+        w.wrap = [sys.executable, "-c", CONTAINER]
+        errors, _ = refused(w, "untrusted", f"FROM {base}\nRUN true\n")
+        assert "does not let us isolate" in errors and '"isolation": "chroot"' in errors, errors
+        w.rules["owners"]["isolation"] = "chroot"
+        assert digest_of_another(w, "owners", commit) == first, "in a chroot"
+        assert not processes_with(mark), "the command's processes are ended"
+        assert list((w.directory / "cache/mounts").glob("*/data/kept")), "a cache mount is given back"
+        errors, _ = refused(w, "endless", f"FROM {base}\nRUN (setsid {mark} &); for i in $(seq 30); do (setsid {mark} &) done; {mark}\n",
+                            isolation="chroot", timeoutSeconds=3)
+        assert "took longer than the 3 s" in errors and not processes_with(mark), errors
+
+
+def a_chroot_is_not_left_and_shows_nothing_of_ours():
+    mark = "visible-secret-7f3b"
+    attempts = ["mount -t tmpfs none /tmp", "unshare -m true", "unshare -r true", "chroot / true", "mknod /disk b 8 0", "nsenter -t 1 -m true",
+                f"grep -r {mark} /proc /dev/fd /sys", f"ls {pathlib.Path('/').resolve()}work-of-the-host", "ls /proc/1"]
+    script = "".join(f"RUN {attempt} 2>/dev/null && echo '{attempt}' >> /o || true\n" for attempt in attempts)
+    with world() as w:
+        base = image(w, "traps", [s("far", "../" * 20 + str(w.directory)[1:]), s("resolv", "/etc/resolv.conf")])
+        commit = w.repository("chroot", {"a": "a", "Dockerfile": f"""FROM {base}
+RUN touch /o; env > /env; ls -l /far/ > /listed 2>/dev/null; mkdir -p {w.directory}/tmp; echo x > /far/tmp/escaped; true
+RUN --mount=source=a,target=/far/cache/x cat /far/cache/x; rm -rf /etc; ln -s /far /etc
+RUN touch /etc/here
+{script}"""})
+        w.rule("chroot", isolation="chroot")
+        w.wrap = [sys.executable, "-c", CONTAINER]
+        code, events, log = w.build("chroot", commit, token=mark, environment={"DOCKER_AUTH": mark})
+        assert code == 0 and "artifact.published" in events, (events, log)
+        w.wrap = []
+        assert not list(w.directory.rglob("escaped")) and not (w.directory / "here").exists()
+        commit = w.repository("look", {"Dockerfile": f"FROM {w.host}/acme/chroot:main-{commit[:7]}\nRUN true\n"})
+        w.rule("look")
+        tree = w.built("look", commit)[2]
+        assert text(tree, "o") == "" and mark not in text(tree, "env") and text(tree, "listed") == "", (text(tree, "o"), text(tree, "env"))
 
 
 # ---- what is not reached ----
@@ -333,6 +399,7 @@ if __name__ == "__main__":
         print("1..1\nok 1 - RUN # SKIP as root; as an ordinary user the sandbox has its unit tests")
         sys.exit(0)
     run_tests([the_same_commit_gives_the_same_digest_whatever_is_cached, output_and_failures_are_told, a_command_sees_what_buildkit_shows,
-               an_ordinary_user_with_subordinate_ids_makes_the_same_image, nothing_of_ours_is_visible_inside, the_machine_cannot_be_reached, links_of_an_image_lead_nowhere_but_inside,
+               an_ordinary_user_with_subordinate_ids_makes_the_same_image, a_container_without_namespaces_makes_the_same_image_in_a_chroot,
+               a_chroot_is_not_left_and_shows_nothing_of_ours, nothing_of_ours_is_visible_inside, the_machine_cannot_be_reached, links_of_an_image_lead_nowhere_but_inside,
                mounts_and_their_stubs_stay_inside, privileges_are_not_to_be_had, a_command_that_does_not_end_is_killed_whole,
                a_killed_builder_leaves_nothing, builds_at_the_same_time_share_what_they_unpack])
