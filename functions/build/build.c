@@ -337,6 +337,7 @@ static bool build(struct job *job, struct error *err)
                                       .cache_bytes = job->state->cache_bytes,
                                       .cache = { .repository = job->rule->cache.repository,
                                                  .all_stages = job->rule->cache.all_stages,
+                                                 .mounts = job->rule->cache.mounts,
                                                  .trusted = job->rule->cache.trusted,
                                                  .seal = { call_seal, call_sealed, job->call },
                                                  .registries = &job->registries },

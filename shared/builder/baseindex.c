@@ -511,9 +511,10 @@ static bool lay_entry(struct laying *laying, const struct entry *entry, struct e
 
 bool baseindex_apply(struct span index, struct tree *tree, struct base *base, uint32_t layer, struct error *err)
 {
-    struct laying laying = {
-        .tree = tree, .base = base, .layer = layer, .next_file = base->first_file + ((uint64_t)(layer + 1) << 32)
-    };
+    struct laying laying = { .tree = tree,
+                             .base = base,
+                             .layer = layer,
+                             .next_file = (base ? base->first_file : 0) + ((uint64_t)(layer + 1) << 32) };
     struct span rest = index;
     struct entry entry;
 

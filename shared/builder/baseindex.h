@@ -23,7 +23,8 @@ bool baseindex_look(const struct image_layer *layer, const char *cache_directory
 void baseindex_keep(const struct image_layer *layer, const char *cache_directory, struct span entries);
 
 /* Lay the layer over the tree, as unpacking it would: whiteouts, opaque directories, what hides what. `base` and `layer` are
- * where the content of its files is to be had from. ERROR_INVALID for paths that lead out and for hard links to nothing. */
+ * where the content of its files is to be had from (NULL: nobody reads any). ERROR_INVALID for paths that lead out and for hard links to
+ * nothing. */
 bool baseindex_apply(struct span index, struct tree *tree, struct base *base, uint32_t layer, struct error *err);
 
 /* Where indexes are kept: $PUSHWRIGHT_CACHE_DIR, $XDG_CACHE_HOME/pushwright, or /tmp/pushwright-cache. In the arena. */

@@ -14,6 +14,7 @@ struct cache {
     char *place;     /* the layout that it is */
     bool complained;
     struct store *store; /* of the registry's; NULL: not opened, or out of use */
+    char tag[CACHE_REGISTRY_TAG_SIZE];
     struct cache_records known;
     bool asked; /* the registry */
 };
@@ -51,6 +52,7 @@ struct cache *cache_new(const struct engine_options *options, struct error *err)
         return NULL;
     }
     cache->options = options;
+    cache_registry_tag("", options->run.cache_scope, cache->tag);
     return choose_directory(cache, options->cache_directory, err) ? TAKE(cache) : NULL;
 }
 
@@ -63,7 +65,7 @@ static bool ask_registry(struct cache *cache, struct error *err)
         return cache->store || error_set(err, ERROR_UNAVAILABLE, "it could not be read before");
     cache->asked = true;
     AUTO(store_free) struct store *store = cache_registry_open(&options->cache, false, err);
-    if (!store || !cache_registry_read(store, &options->cache, options->run.cache_scope, &cache->known, err))
+    if (!store || !cache_registry_read(store, &options->cache, cache->tag, &cache->known, err))
         return false;
     cache->store = TAKE(store);
     return true;
@@ -208,10 +210,10 @@ static bool write_all(struct exporting *exporting, struct error *err)
         if (!cache_records_add(&exporting->records, &known->items[i], err))
             return false;
     }
-    if (cache_registry_write(exporting->store, &options->cache, options->run.cache_scope, &exporting->records, &failed))
+    if (cache_registry_write(exporting->store, &options->cache, exporting->cache->tag, &exporting->records, &failed))
         return true;
     exporting->records.count = own;
-    return cache_registry_write(exporting->store, &options->cache, options->run.cache_scope, &exporting->records, err);
+    return cache_registry_write(exporting->store, &options->cache, exporting->cache->tag, &exporting->records, err);
 }
 
 bool cache_export(struct cache *cache, const struct built_layer *const *layers, size_t count, const char *image,

@@ -11,7 +11,7 @@
 #define SEAL_KEY "dev.pushwright.seal"
 #define TAG_PREFIX "pushwright-cache-"
 
-enum { TAG_SIZE = sizeof(TAG_PREFIX) + SHA256_HEX_SIZE, TAG_DIGITS = 32, ARENA_MAX = 16 * STORE_MANIFEST_MAX };
+enum { TAG_DIGITS = 32, ARENA_MAX = 16 * STORE_MANIFEST_MAX };
 
 /* ---- records ---- */
 
@@ -57,12 +57,12 @@ struct store *cache_registry_open(const struct cache_registry_options *options, 
                                                                           : NULL;
 }
 
-static void tag_of(const char *scope, char out[static TAG_SIZE])
+void cache_registry_tag(const char *kind, const char *name, char out[static CACHE_REGISTRY_TAG_SIZE])
 {
     char hex[SHA256_HEX_SIZE];
 
-    sha256_hex_of(span_of(scope ? scope : ""), hex);
-    snprintf(out, TAG_SIZE, TAG_PREFIX "%.*s", TAG_DIGITS, hex);
+    sha256_hex_of(span_of(name ? name : ""), hex);
+    snprintf(out, CACHE_REGISTRY_TAG_SIZE, TAG_PREFIX "%.10s%.*s", kind, TAG_DIGITS, hex);
 }
 
 static bool is_sealed(const struct cache_registry_options *options, const char *step, const char *text)
@@ -109,15 +109,13 @@ bool cache_registry_parse(struct span manifest, const struct cache_registry_opti
     return true;
 }
 
-bool cache_registry_read(struct store *store, const struct cache_registry_options *options, const char *scope,
+bool cache_registry_read(struct store *store, const struct cache_registry_options *options, const char *tag,
                          struct cache_records *out, struct error *err)
 {
     AUTO(bytes_release) struct bytes manifest = BYTES(STORE_MANIFEST_MAX);
     struct descriptor descriptor;
     struct error failed = { 0 };
-    char tag[TAG_SIZE];
 
-    tag_of(scope, tag);
     if (store_get_manifest(store, tag, &manifest, &descriptor, &failed))
         return cache_registry_parse(bytes_span(&manifest), options, out, err);
     if (failed.kind == ERROR_NOT_FOUND)
@@ -178,15 +176,13 @@ static bool write_manifest(struct bytes *out, const struct cache_registry_option
     return json_writer_end(&w, err);
 }
 
-bool cache_registry_write(struct store *store, const struct cache_registry_options *options, const char *scope,
+bool cache_registry_write(struct store *store, const struct cache_registry_options *options, const char *tag,
                           const struct cache_records *records, struct error *err)
 {
     AUTO(bytes_release) struct bytes manifest = BYTES(STORE_MANIFEST_MAX);
     struct descriptor empty = { .media_type = MEDIA_OCI_EMPTY, .digest = "sha256:", .size = 2 }, ignored;
-    char tag[TAG_SIZE];
 
     sha256_hex_of(SPAN("{}"), empty.digest + strlen("sha256:"));
-    tag_of(scope, tag);
     return write_manifest(&manifest, options, &empty, records, err) && store_put_blob(store, &empty, SPAN("{}"), err) &&
            store_put_manifest(store, tag, MEDIA_OCI_MANIFEST, bytes_span(&manifest), &ignored, err);
 }

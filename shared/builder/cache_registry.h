@@ -17,6 +17,7 @@ enum { CACHE_REGISTRY_RECORDS_MAX = 1000 };
 struct cache_registry_options {
     const char *repository; /* reference without tag; NULL: none is kept at a registry */
     bool all_stages;        /* else the layers of the image */
+    bool mounts;            /* what cache mounts hold, too */
     bool trusted;           /* records count without our seal */
     struct seal seal;
     const struct registry_options *registries;
@@ -34,15 +35,19 @@ bool cache_records_add(struct cache_records *records, const struct cache_record 
 /* A store of the repository. */
 struct store *cache_registry_open(const struct cache_registry_options *options, bool push, struct error *err);
 
-/* What stands in the manifest and can be believed, appended to *out; none when there is no manifest. scope: the rule's name, or NULL. */
-bool cache_registry_read(struct store *store, const struct cache_registry_options *options, const char *scope,
+/* The tag of a manifest: of the steps of a rule (kind "", the rule's name or NULL), of a cache mount ("mount-", its name). */
+enum { CACHE_REGISTRY_TAG_SIZE = 64 };
+void cache_registry_tag(const char *kind, const char *name, char out[static CACHE_REGISTRY_TAG_SIZE]);
+
+/* What stands in the manifest and can be believed, appended to *out; none when there is no manifest. */
+bool cache_registry_read(struct store *store, const struct cache_registry_options *options, const char *tag,
                          struct cache_records *out, struct error *err);
 /* The same from the manifest's bytes. */
 bool cache_registry_parse(struct span manifest, const struct cache_registry_options *options, struct cache_records *out,
                           struct error *err);
 
 /* A manifest of these records, whose layers are there. */
-bool cache_registry_write(struct store *store, const struct cache_registry_options *options, const char *scope,
+bool cache_registry_write(struct store *store, const struct cache_registry_options *options, const char *tag,
                           const struct cache_records *records, struct error *err);
 
 #endif

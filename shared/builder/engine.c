@@ -463,5 +463,5 @@ bool engine_export_cache(struct engine *engine, const struct built *built, size_
     }
     good = good && cache_export(engine->cache, list.items, list.count, image, err);
     free(list.items);
-    return good;
+    return good && cache_mounts_save(built, count, err);
 }

@@ -81,8 +81,8 @@ AUTO_FREE(struct engine, engine_free)
 bool engine_build(struct engine *engine, const char *platform, struct built *out, struct error *err);
 void built_release(struct built *built);
 
-/* Once the images stand in the repository `image`: keep what they are made of in the cache at the registry, when there is one and it does
- * not hold all of it. */
+/* Once the images stand in the repository `image`: keep what they are made of, and what their cache mounts hold, in the cache at the
+ * registry, when there is one and it does not hold all of it. */
 bool engine_export_cache(struct engine *engine, const struct built *built, size_t count, const char *image,
                          struct error *err);
 /* Every image that a stage of it stands on or copies from. */

@@ -252,7 +252,8 @@ static bool is_same(const struct reading *reading, int directory, const char *na
 static bool put_time(const struct reading *reading, int directory, const char *name, int64_t time_s, struct error *err)
 {
     const struct timespec times[2] = { { .tv_sec = time_s }, { .tv_sec = time_s } };
-    return utimensat(directory, name, times, AT_SYMLINK_NOFOLLOW) == 0 || failed(reading, "set the time of", err);
+    return reading->diff->untouched || utimensat(directory, name, times, AT_SYMLINK_NOFOLLOW) == 0 ||
+           failed(reading, "set the time of", err);
 }
 
 /* NAME of the directory is deleted, which was there. */

@@ -12,6 +12,7 @@ struct diff_stub { /* made for a mount; not part of the layer while there is not
 
 struct diff {
     struct tree *tree;
+    bool untouched;    /* nothing on the disk is changed */
     const char *upper; /* directory, kept as long as the tree: contents are read from it. In an arena */
     /* It is no upper directory, but holds everything, put there before placed_ns: what has not changed since is as it was. */
     bool whole;

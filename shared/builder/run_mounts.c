@@ -263,14 +263,16 @@ static bool lock_cache(struct preparing *at, const char *path, enum dockerfile_s
 }
 
 /* The content stands in "data", which has its name only once it is whole. */
-static bool fill_cache(struct preparing *at, const struct dockerfile_mount *mount, const char *data, struct error *err)
+static bool fill_cache(struct preparing *at, const struct dockerfile_mount *mount, struct cache_mount *kept,
+                       struct error *err)
 {
     const char *fresh = runner_path(at->runner, "cache", err);
     struct tree_node *node = NULL;
 
     if (!fresh || mkdir(fresh, 0700) < 0)
         return fresh ? error_set_errno(err, errno, "make '%s'", fresh) : false;
-    if (mount->from && !find_source(at, mount, &node, err))
+    bool restored = cache_mount_restore(at->stage->build, kept, fresh, at->runner->mode);
+    if (mount->from && !restored && !find_source(at, mount, &node, err))
         return false;
     if (node && !tree_is_directory(node))
         return error_set(err, ERROR_INVALID, "\"%s\" is no directory", mount->source);
@@ -283,8 +285,8 @@ static bool fill_cache(struct preparing *at, const struct dockerfile_mount *moun
         if (chmod(fresh, mount->mode & 07777) < 0)
             return error_set_errno(err, errno, "set the mode of the cache");
     }
-    return rename(fresh, data) == 0 || errno == EEXIST || errno == ENOTEMPTY ||
-           error_set_errno(err, errno, "put '%s' in place", data);
+    return rename(fresh, kept->data) == 0 || errno == EEXIST || errno == ENOTEMPTY ||
+           error_set_errno(err, errno, "put '%s' in place", kept->data);
 }
 
 static bool prepare_cache(struct preparing *at, const struct dockerfile_mount *mount, struct error *err)
@@ -302,7 +304,8 @@ static bool prepare_cache(struct preparing *at, const struct dockerfile_mount *m
     const char *data = arena_printf(at->stage->build->arena, "%s/data", path);
     if (!data)
         return too_large(err);
-    if (access(data, F_OK) < 0 && !fill_cache(at, mount, data, err))
+    struct cache_mount *kept = cache_mount_use(at->stage->build, strrchr(path, '/') + 1, data, err);
+    if (!kept || (access(data, F_OK) < 0 && !fill_cache(at, mount, kept, err)))
         return false;
     const struct sandbox_mount bind = { .target = mount->target, .source = data, .read_only = mount->readonly };
     return add(at, bind, true, err);

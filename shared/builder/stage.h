@@ -3,6 +3,7 @@
 #define PUSHWRIGHT_SHARED_BUILDER_STAGE_H
 
 #include "shared/builder/cache.h"
+#include "shared/builder/cache_mounts.h"
 #include "shared/builder/copy.h"
 #include "shared/builder/download.h"
 #include "shared/builder/engine.h"
@@ -78,6 +79,7 @@ struct build {
     struct runner *runner;   /* NULL until the first RUN */
     struct cache *cache;     /* the engine's; NULL: none */
     struct downloaded *downloaded;
+    struct cache_mount *mounts; /* that a RUN has used */
 };
 
 /* What the stage holds now. */

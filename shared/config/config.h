@@ -52,6 +52,7 @@ struct config_signing {
 struct config_cache {
     const char *repository; /* reference without tag; NULL: the build cache is on disk only */
     bool all_stages;        /* "mode": "max" */
+    bool mounts;            /* what RUN --mount=type=cache holds, too */
     bool trusted;           /* what is not sealed under the chain's key counts too */
 };
 

@@ -154,6 +154,7 @@ static const struct shape signing_shape = { .what = "'sign'", SHAPE(signing_sett
 static const struct setting cache_settings[] = {
     { "repository", JSON_STRING, REQUIRED, read_image, AT(config_cache, repository) },
     { "mode", JSON_STRING, 0, read_cache_mode, AT(config_cache, all_stages) },
+    { "mounts", JSON_BOOLEAN, 0, read_boolean, AT(config_cache, mounts) },
     { "trust", JSON_BOOLEAN, 0, read_boolean, AT(config_cache, trusted) },
 };
 

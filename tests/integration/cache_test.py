@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
@@ -371,6 +372,39 @@ def nothing_of_a_registry_is_believed_unsealed():
         assert "is left as it was" in c.log, c.log
 
 
+def cache_mounts_outlive_the_disk():
+    with world() as w:
+        requests = Requests(w)
+        c = Cached(w)
+        where = {"environment": KEY, "cache": {"repository": f"{w.host}/acme/kept", "mounts": True}}
+        dockerfile = ("FROM BASE\nUSER alice\nARG N\nRUN --mount=type=cache,target=/c,uid=1000,mode=0700 "
+                      "echo $N >> /c/list && ln -sf list /c/link && chmod 640 /c/list && stat -c '%a %u' /c /c/list > /tmp/stat; cat /c/link > /tmp/seen\n")
+        c.base = image(w, "tmp", replace=[("tmp", tarfile.DIRTYPE, 0o1777, 0, 0, None)])
+        for n in (1, 2, 3):
+            _, _, _, tree = c.build(dockerfile, args={"N": str(n)}, **where)
+            assert text(tree, "tmp/seen") == "".join(f"{i}\n" for i in range(1, n + 1)), text(tree, "tmp/seen")
+            assert text(tree, "tmp/stat") == "700 1000\n640 1000\n", text(tree, "tmp/stat")
+            forget(w)
+        # A step that is not made anew needs none, and keeps none.
+        requests.take("PUT /v2/acme/kept/manifests/pushwright-cache-mount-(?s:.*)" * 3)
+        assert c.count_cached(dockerfile, args={"N": "3"}, **where) == 1
+        assert "mount-" not in " ".join(requests.take(rf"PUT /v2/acme/web/manifests/n4"))
+        # Not ours, or gone: it begins empty.
+        _, _, _, tree = c.build(dockerfile, args={"N": "5"}, **{**where, "environment": {"PUSHWRIGHT_CHAIN_KEY": "f" * 32}})
+        assert text(tree, "tmp/seen") == "5\n"
+
+
+def mounts_show_what_the_cache_has_of_a_stage():
+    with world() as w:
+        c = Cached(w)
+        dockerfile = ("FROM BASE AS first\nCOPY app /app\nRUN cat /proc/sys/kernel/random/uuid > /made\n"
+                      "FROM BASE\nRUN --mount=type=bind,from=first,target=/m cat /m/made /m/app/data > /%s\n")
+        _, _, _, before = c.build(dockerfile % "one")
+        shutil.rmtree(w.directory / "cache/layers")
+        cached, _, _, after = c.build(dockerfile % "two")
+        assert len(cached) == 2 and text(after, "two") == text(before, "one"), cached
+
+
 if __name__ == "__main__":
     if os.getuid() != 0:
         print("1..1\nok 1 - the build cache # SKIP as root: bases are run in")
@@ -379,4 +413,5 @@ if __name__ == "__main__":
                another_base_or_rule_has_layers_of_its_own, triggers_and_platforms_are_cached, damage_makes_a_miss,
                a_cache_that_cannot_be_written_is_no_error, the_longest_unused_give_way, builds_at_the_same_time_share_it,
                a_killed_build_leaves_a_cache_that_is_whole, an_empty_machine_takes_layers_from_the_registry,
-               the_image_s_own_repository_will_do, nothing_of_a_registry_is_believed_unsealed])
+               the_image_s_own_repository_will_do, cache_mounts_outlive_the_disk, mounts_show_what_the_cache_has_of_a_stage,
+               nothing_of_a_registry_is_believed_unsealed])
