@@ -6,6 +6,7 @@
  * is an error, and the sender tries again. */
 #include "functions/build/attest.h"
 #include "functions/build/events.h"
+#include "functions/build/logbook.h"
 #include "functions/build/order.h"
 #include "functions/build/recall.h"
 #include "functions/build/running.h"
@@ -13,6 +14,7 @@
 #include "runtime/log.h"
 #include "shared/base/clock.h"
 #include "shared/builder/baseindex.h"
+#include "shared/builder/hide.h"
 #include "shared/builder/publish.h"
 #include "shared/config/config.h"
 #include "shared/git/git.h"
@@ -21,8 +23,6 @@
 
 #include <errno.h>
 #include <string.h>
-
-enum { LINE_MAX_BYTES = 64 * 1024 };
 
 struct build_state {
     struct config *config;
@@ -45,6 +45,8 @@ struct job {
     struct ecdsa_key *key; /* NULL: nothing is signed */
     struct git_remote_options remote;
     struct running_job *running;
+    struct logbook *logbook;
+    const char *log; /* where it is kept; NULL: not yet, or nowhere */
     struct recall recall;
     struct registry_options registries; /* as they are */
     struct registry_options bases;      /* with their mirrors: a base image is the same there */
@@ -63,6 +65,7 @@ static void job_release(struct job *job)
     recall_release(&job->recall);
     secret_free(job->token);
     ecdsa_key_free(job->key);
+    logbook_free(job->logbook);
 }
 AUTO_RELEASE(struct job, job_release)
 
@@ -203,7 +206,8 @@ static struct build_told told(const struct job *job)
 {
     return (struct build_told){ .order = &job->order,
                                 .commit = job->commit[0] ? job->commit : job->order.commit,
-                                .duration_ms = clock_monotonic_ms() - job->started_ms };
+                                .duration_ms = clock_monotonic_ms() - job->started_ms,
+                                .log = job->log };
 }
 
 static bool tell_started(struct job *job, struct error *err)
@@ -214,6 +218,18 @@ static bool tell_started(struct job *job, struct error *err)
         return true;
     job->started = true;
     return events_started(job->call, &build, err);
+}
+
+/* image NULL: the build failed. */
+static void keep_log(struct job *job, const struct descriptor *image)
+{
+    const struct logbook_place place = { .rule = job->rule,
+                                         .order = &job->order,
+                                         .commit = job->commit[0] ? job->commit : job->order.commit,
+                                         .registries = &job->registries,
+                                         .image = image };
+
+    job->log = logbook_keep(job->logbook, &place);
 }
 
 static bool attest(struct job *job, struct built *built, struct publication *publication, struct error *err)
@@ -254,6 +270,7 @@ static bool publish(struct job *job, struct built *built, int64_t time_s, struct
         return error_wrap(err, "publish '%s'", job->rule->image);
     call_log(job->call, "%s:%s is %s", job->rule->image, job->tags.items[0],
              publication_descriptor(publication)->digest);
+    keep_log(job, publication_descriptor(publication));
     struct build_told build = told(job);
     return events_published(job->call, &build, publication, &job->tags, err);
 }
@@ -292,14 +309,11 @@ static bool build_platforms(struct job *job, struct engine *engine, struct error
     return good;
 }
 
-static void said(void *context, const struct progress_event *event)
+/* Everything that the build knows and nobody else should. */
+static bool hide_secrets(const struct job *job, struct progress *progress, struct error *err)
 {
-    const struct job *job = context;
-    AUTO(bytes_release) struct bytes line = BYTES(LINE_MAX_BYTES);
-    struct error ignored;
-
-    if (progress_line(event, &line, &ignored))
-        call_log(job->call, "%s", line.data);
+    return (!job->token || progress_hide(progress, secret_reveal(job->token), err)) &&
+           hide_logins(progress, &job->registries, err);
 }
 
 static bool fetch(struct job *job, struct git_snapshot **out, struct error *err)
@@ -329,7 +343,7 @@ static bool build(struct job *job, struct error *err)
     if (!fetch(job, &snapshot, err) || job->superseded)
         return job->superseded != NULL;
     AUTO(context_release) struct context context = { 0 };
-    AUTO(progress_free) struct progress *progress = progress_new(said, job, err);
+    AUTO(progress_free) struct progress *progress = progress_new(logbook_event, job->logbook, err);
     struct engine_options options = { .context = &context,
                                       .target = job->rule->target,
                                       .registries = &job->bases,
@@ -350,7 +364,8 @@ static bool build(struct job *job, struct error *err)
                                       .progress = progress,
                                       .run = { .cache_scope = job->rule->name, .chroot = job->rule->chroot } };
 
-    if (!progress || !order_tags(job->call, &job->order, job->rule, job->commit, &job->tags, err) ||
+    if (!progress || !hide_secrets(job, progress, err) ||
+        !order_tags(job->call, &job->order, job->rule, job->commit, &job->tags, err) ||
         !order_arguments(job->call, &job->order, job->rule, job->commit, &options.args, err) ||
         !open_context(job, snapshot, &context, err))
         return false;
@@ -409,9 +424,12 @@ static bool remember(struct job *job, enum record_outcome outcome, struct error 
 
 static bool end_failed(struct job *job, const struct error *reason, struct error *err)
 {
-    struct build_told build = told(job);
+    const char *line = arena_printf(call_arena(job->call), "build '%s' of '%s' failed: %s", job->order.build,
+                                    job->order.ref, reason->message);
 
-    call_log(job->call, "build '%s' of '%s' failed: %s", job->order.build, job->order.ref, reason->message);
+    logbook_say(job->logbook, line ? line : reason->message);
+    keep_log(job, NULL);
+    struct build_told build = told(job);
     return tell_started(job, err) && events_not_published(job->call, &build, "failure", reason->message, err) &&
            remember(job, RECORD_FAILED, err);
 }
@@ -447,7 +465,8 @@ static bool handle(struct call *call, struct error *err)
 {
     AUTO(job_release) struct job job = { .call = call, .state = call_state(call), .started_ms = clock_monotonic_ms() };
 
-    if (!order_read(call, &job.order, err))
+    job.logbook = logbook_new(call, err);
+    if (!job.logbook || !order_read(call, &job.order, err))
         return false;
     job.rule = config_find_build(job.state->config, job.order.build);
     if (!job.rule)

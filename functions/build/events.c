@@ -40,6 +40,7 @@ static bool telling_end(struct call *call, const struct build_told *told, struct
 
     json_add_string(custom, "build", order->build);
     json_add_string(custom, "commit", told->commit);
+    json_add_string(custom, "log", told->log);
     json_add_string(custom, "ref", order->ref);
     json_add_string(custom, "sequence", order->sequence);
     json_close_object(custom);

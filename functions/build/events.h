@@ -9,6 +9,7 @@ struct build_told {
     const struct order *order;
     const char *commit;  /* NULL: not known, the build failed before */
     int64_t duration_ms; /* for the finished ones */
+    const char *log;     /* where it is kept (logbook.h); NULL: nowhere */
 };
 
 /* build.started, taskrun.started. */

@@ -74,7 +74,7 @@ bool order_read(struct call *call, struct order *out, struct error *err)
     return true;
 }
 
-static struct template_values values_of(const struct order *order, const char *commit)
+struct template_values order_values(const struct order *order, const char *commit)
 {
     struct template_values values = { .sha = span_of(commit),
                                       .build = span_of(order->build),
@@ -112,7 +112,7 @@ static bool add_tag(struct call *call, const char *text, const struct template_v
 bool order_tags(struct call *call, const struct order *order, const struct config_build *rule, const char *commit,
                 struct tags *out, struct error *err)
 {
-    struct template_values values = values_of(order, commit);
+    struct template_values values = order_values(order, commit);
 
     *out = (struct tags){ .count = 0 };
     if (!add_tag(call, rule->tag, &values, out, err))
@@ -127,7 +127,7 @@ bool order_tags(struct call *call, const struct order *order, const struct confi
 bool order_arguments(struct call *call, const struct order *order, const struct config_build *rule, const char *commit,
                      struct dockerfile_pairs *out, struct error *err)
 {
-    struct template_values values = values_of(order, commit);
+    struct template_values values = order_values(order, commit);
     struct dockerfile_pair *pairs = arena_take(call_arena(call), (rule->arg_count + 1) * sizeof(pairs[0]));
 
     if (!pairs)

@@ -4,6 +4,7 @@
 
 #include "runtime/function.h"
 #include "shared/config/config.h"
+#include "shared/config/template.h"
 #include "shared/dockerfile/dockerfile.h"
 
 enum { ORDER_TAGS_MAX = 32 };
@@ -27,6 +28,9 @@ bool order_read(struct call *call, struct order *out, struct error *err);
 
 /* Negative, 0 or positive as a is older than, the same as, or newer than b. */
 int order_compare_sequences(const char *a, const char *b);
+
+/* What templates of the rule are filled with. commit NULL: not known. */
+struct template_values order_values(const struct order *order, const char *commit);
 
 /* The image's tags, the rule's `tag` first, each once; and the build arguments. Made in the call's arena. */
 struct tags {

@@ -1,7 +1,7 @@
 #include "runtime/cli/build_logins.h"
 
-#include "shared/base/encode.h"
 #include "shared/base/json.h"
+#include "shared/builder/hide.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -58,27 +58,7 @@ static bool add_login(struct build_logins *logins, const char *key, const struct
     return true;
 }
 
-/* The password as it stands there, and as it is sent. */
-static bool hide(struct progress *progress, const struct json *member, struct error *err)
-{
-    static const char *const keys[] = { "auth", "password", "identitytoken", "registrytoken" };
-    AUTO(bytes_wipe) struct bytes plain = BYTES(SECRET_MAX);
-    const char *packed = json_get_string(member, "auth");
-    struct error ignored;
-
-    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-        const char *value = json_get_string(member, keys[i]);
-        if (value && !progress_hide(progress, span_of(value), err))
-            return false;
-    }
-    if (!packed || !base64_decode(&plain, span_of(packed), &ignored))
-        return true;
-    struct span password = bytes_span(&plain);
-    span_cut(&password, ':');
-    return !password.data || progress_hide(progress, password, err);
-}
-
-static bool read_file(struct build_logins *logins, const char *path, struct progress *progress, struct error *err)
+static bool read_file(struct build_logins *logins, const char *path, struct error *err)
 {
     static const char *const lists[] = { "auths", "credHelpers" };
     AUTO(arena_free) struct arena *arena = arena_new(MEMORY_MAX);
@@ -95,14 +75,14 @@ static bool read_file(struct build_logins *logins, const char *path, struct prog
         return error_set(err, ERROR_INVALID, "'%s' is not valid JSON", path);
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         for (const struct json *m = json_first(json_get(root, lists[i])); m; m = json_next(m)) {
-            if (!add_login(logins, json_key(m), file, err) || !hide(progress, m, err))
+            if (!add_login(logins, json_key(m), file, err))
                 return false;
         }
     }
     return true;
 }
 
-static bool read_files(struct build_logins *logins, struct progress *progress, struct error *err)
+static bool read_files(struct build_logins *logins, struct error *err)
 {
     const char *docker = getenv("DOCKER_CONFIG"), *named = getenv("REGISTRY_AUTH_FILE");
     const char *runtime = getenv("XDG_RUNTIME_DIR"), *home = getenv("HOME");
@@ -116,10 +96,16 @@ static bool read_files(struct build_logins *logins, struct progress *progress, s
     };
 
     for (size_t i = 0; i < FILES; i++) {
-        if (!read_file(logins, paths[i], progress, err))
+        if (!read_file(logins, paths[i], err))
             return false;
     }
     return true;
+}
+
+struct registry_options build_logins_options(const struct build_logins *logins)
+{
+    return (
+        struct registry_options){ .logins = logins->logins, .login_count = logins->count, .session = logins->session };
 }
 
 struct build_logins *build_logins_load(struct progress *progress, struct error *err)
@@ -133,11 +119,8 @@ struct build_logins *build_logins_load(struct progress *progress, struct error *
         return NULL;
     }
     logins->session = registry_session_new(err);
-    return logins->session && read_files(logins, progress, err) ? TAKE(logins) : NULL;
-}
-
-struct registry_options build_logins_options(const struct build_logins *logins)
-{
-    return (
-        struct registry_options){ .logins = logins->logins, .login_count = logins->count, .session = logins->session };
+    if (!logins->session || !read_files(logins, err))
+        return NULL;
+    const struct registry_options options = build_logins_options(logins);
+    return hide_logins(progress, &options, err) ? TAKE(logins) : NULL;
 }

@@ -11,7 +11,7 @@ struct progress {
     progress_fn *listener;
     void *context;
     unsigned last;
-    struct span secrets[PROGRESS_SECRETS_MAX]; /* longest first */
+    struct span *secrets; /* longest first */
     size_t secret_count;
 };
 
@@ -39,6 +39,7 @@ void progress_free(struct progress *progress)
         free(copy);
     }
     pthread_mutex_destroy(&progress->lock);
+    free(progress->secrets);
     free(progress);
 }
 
@@ -54,7 +55,10 @@ static bool hide(struct progress *progress, struct span secret, struct error *er
         return true;
     if (at == PROGRESS_SECRETS_MAX)
         return error_set(err, ERROR_TOO_LARGE, "secrets of more than %d lines", PROGRESS_SECRETS_MAX);
-    char *copy = malloc(secret.len);
+    struct span *grown = reallocarray(progress->secrets, at + 1, sizeof(grown[0]));
+    if (grown)
+        progress->secrets = grown;
+    char *copy = grown ? malloc(secret.len) : NULL;
     if (!copy)
         return error_set(err, ERROR_INTERNAL, "out of memory");
     memcpy(copy, secret.data, secret.len);

@@ -24,7 +24,7 @@ typedef void progress_fn(void *context, const struct progress_event *event);
 struct progress; /* any number of threads; the listener is called by one at a time */
 
 /* A secret shorter than this is not looked for: half of every text would be hidden. */
-enum { PROGRESS_SECRET_MIN = 4, PROGRESS_SECRETS_MAX = 256 };
+enum { PROGRESS_SECRET_MIN = 4, PROGRESS_SECRETS_MAX = 4096 };
 
 struct progress *progress_new(progress_fn *listener, void *context, struct error *err);
 void progress_free(struct progress *progress);

@@ -102,6 +102,13 @@ bool check_template(struct span text, struct error *err)
     return text.len == 0 || (check_any(text, err) && template_check(text, err));
 }
 
+bool check_log_url(struct span text, struct error *err)
+{
+    if (!span_starts(text, "https://") && !span_starts(text, "http://"))
+        return error_set(err, ERROR_INVALID, "a URL is needed, https://…");
+    return check_template(text, err);
+}
+
 static bool gives_tag(struct span text, const struct template_values *sample)
 {
     AUTO(bytes_release) struct bytes tag = BYTES(TEXT_MAX * 2);

@@ -59,6 +59,12 @@ struct config_cache {
 /* What stands in for the ref of a build that has no repository. */
 #define CONFIG_INLINE_REF "inline"
 
+struct config_log {
+    bool registry;                 /* kept beside the image */
+    const char *url;               /* a template, as `tag`: PUT there; NULL: not */
+    struct secret_reference token; /* for the URL */
+};
+
 struct config_build {
     const char *name;
     const struct config_source *source;
@@ -88,6 +94,7 @@ struct config_build {
     struct config_signing sign;
     struct config_cache cache;
     bool chroot;            /* "isolation": "chroot": RUN may do with that little; default false */
+    struct config_log log;  /* where builds' logs are kept; default nowhere */
     const char **platforms; /* default: this machine's */
     size_t platform_count;
     long timeout_s; /* default 1800 */

@@ -160,6 +160,14 @@ static const struct setting cache_settings[] = {
 
 static const struct shape cache_shape = { .what = "'cache'", SHAPE(cache_settings) };
 
+static const struct setting log_settings[] = {
+    { "registry", JSON_BOOLEAN, 0, read_boolean, AT(config_log, registry) },
+    { "url", JSON_STRING, 0, read_text, AT(config_log, url), .check = check_log_url },
+    { "token", JSON_OBJECT, 0, read_object, AT(config_log, token), .shape = &secret_shape },
+};
+
+static const struct shape log_shape = { .what = "'log'", SHAPE(log_settings) };
+
 static const struct setting build_settings[] = {
     { "name", JSON_STRING, REQUIRED, read_text, AT(config_build, name), .check = check_name },
     { "source", JSON_STRING, 0, read_source_name, AT(config_build, source) },
@@ -180,6 +188,7 @@ static const struct setting build_settings[] = {
     { "isolation", JSON_STRING, 0, read_isolation, AT(config_build, chroot) },
     { "sign", JSON_OBJECT, 0, read_object, AT(config_build, sign), .shape = &signing_shape },
     { "cache", JSON_OBJECT, 0, read_object, AT(config_build, cache), .shape = &cache_shape },
+    { "log", JSON_OBJECT, 0, read_object, AT(config_build, log), .shape = &log_shape },
     { "platforms", JSON_ARRAY, 0, read_texts, LIST(config_build, platforms, platform_count), .check = check_platform },
     { "image", JSON_STRING, REQUIRED, read_image, AT(config_build, image) },
     { "tag", JSON_STRING, 0, read_text, AT(config_build, tag), .check = check_tag_template },
