@@ -75,6 +75,12 @@ lint_house() {
     one_module 'llhttp' runtime
     one_module 'pcre2' shared/policy
     one_module '(zlib|libdeflate|zstd)' shared/oci
+    # Of two functions of one name the linker takes either, without a word, where both archives are at hand.
+    if git grep -hoE '^[a-z][a-z_0-9 *]*[ *][a-z_0-9]+\(' -- 'functions/*.h' 'runtime/*.h' 'shared/*.h' | grep -vE '^(static|typedef) ' |
+        sed -E 's/.*[ *]([a-z_0-9]+)\($/\1/' | sort | uniq -d | grep .; then
+        echo "each of these functions is declared in two headers"
+        bad=1
+    fi
     if git grep -nE '\bgoto [a-z_]+;|\b(TODO|FIXME|XXX)\b' -- '*.c' '*.h'; then
         bad=1
     fi

@@ -142,7 +142,7 @@ static void unknown_member(struct reading *r, const struct shape *shape, const c
     const char *known[SETTINGS_MAX];
     for (size_t i = 0; i < shape->count; i++)
         known[i] = shape->settings[i].name;
-    const char *meant = suggest(span_of(name), known, shape->count);
+    const char *meant = suggest_word(span_of(name), known, shape->count);
     if (meant) {
         mistake(r, name, "unknown member, did you mean '%s'?", meant);
         return;

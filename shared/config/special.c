@@ -34,7 +34,7 @@ void read_source_kind(struct reading *r, const struct setting *setting, const st
         *(enum source_kind *)place(setting, item) = (enum source_kind)i;
         return;
     }
-    const char *meant = suggest(name, kind_names, SOURCE_KINDS);
+    const char *meant = suggest_word(name, kind_names, SOURCE_KINDS);
     if (meant)
         mistake(r, NULL, "unknown kind '%.60s': did you mean '%s'?", name.data, meant);
     else
@@ -85,7 +85,7 @@ static const char *nearest_source(struct reading *r, const char *name)
     for (size_t i = 0; names && i < config->source_count; i++)
         if (config->sources[i].name)
             names[count++] = config->sources[i].name;
-    return suggest(span_of(name), names, count);
+    return suggest_word(span_of(name), names, count);
 }
 
 /* The sources are read before the builds: root_shape has them in that order. */

@@ -33,7 +33,7 @@ static size_t distance(struct span a, struct span b)
     return row[b.len];
 }
 
-const char *suggest(struct span word, const char *const *words, size_t count)
+const char *suggest_word(struct span word, const char *const *words, size_t count)
 {
     if (word.len == 0 || word.len > WORD_MAX)
         return NULL;

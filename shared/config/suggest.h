@@ -5,6 +5,6 @@
 #include "shared/base/span.h"
 
 /* Which of the words differs from `word` by the fewest typing mistakes; NULL when none is near enough to be meant. */
-const char *suggest(struct span word, const char *const *words, size_t count);
+const char *suggest_word(struct span word, const char *const *words, size_t count);
 
 #endif

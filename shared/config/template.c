@@ -72,7 +72,7 @@ struct placeholder {
 
 static bool unknown_placeholder(struct span name, struct error *err)
 {
-    const char *meant = suggest(name, names, sizeof names / sizeof *names);
+    const char *meant = suggest_word(name, names, sizeof names / sizeof *names);
     if (meant)
         return error_set(err, ERROR_INVALID, "unknown placeholder '{%.*s}': did you mean '{%s}'?", SPAN_ARGS(name),
                          meant);

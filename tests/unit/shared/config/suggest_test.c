@@ -22,11 +22,11 @@ static void the_nearest_word_is_meant(void **state)
         { "0123456789012345678901234567890123456789012345678901234567890123456789", NULL },
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
-        const char *meant = suggest(span_of(rows[i].word), words, COUNT(words));
+        const char *meant = suggest_word(span_of(rows[i].word), words, COUNT(words));
         if (!meant != !rows[i].meant || (meant && strcmp(meant, rows[i].meant) != 0))
             fail_msg("'%s': %s", rows[i].word, meant ? meant : "nothing");
     }
-    assert_null(suggest(SPAN("tags"), words, 0));
+    assert_null(suggest_word(SPAN("tags"), words, 0));
 }
 
 int main(void)
