@@ -96,7 +96,12 @@ static bool predicate_of(const struct attest_facts *facts, struct bytes *out, st
     for (size_t i = 0; i < rule->arg_count; i++)
         arguments[i] = rule->args[i].name;
     const char *git = source ? arena_printf(call_arena(facts->call), "git+%s@%s", source, facts->order->ref) : NULL;
-    if ((rule->clone && !add_material(materials, git, facts->commit, err)) || !add_bases(facts, materials, err))
+    /* A rule without a repository is built from what it holds itself. */
+    const char *made_of =
+        rule->clone ? facts->commit : arena_printf(call_arena(facts->call), "sha256:%s", rule->inline_id);
+    if (!made_of)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    if (!add_material(materials, git, made_of, err) || !add_bases(facts, materials, err))
         return false;
     const struct provenance provenance = { .rule = rule->name,
                                            .source = source ? source : rule->repository,

@@ -257,7 +257,8 @@ static bool publish(struct job *job, struct built *built, int64_t time_s, struct
                                        .tag_count = job->tags.count,
                                        .commit = clone ? job->commit : NULL,
                                        .source = clone && strncmp(clone, "http", 4) == 0 ? clone : NULL,
-                                       .time_s = time_s };
+                                       .time_s = time_s,
+                                       .docker_types = job->rule->docker_types };
     AUTO(publication_free) struct publication *publication = publication_new(&options, err);
 
     if (!publication || !publication_upload(publication, err))

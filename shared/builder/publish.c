@@ -70,29 +70,38 @@ static struct descriptor describe(const char *media_type, struct span content)
     return descriptor;
 }
 
-/* Docker's names of layers as OCI calls the same bytes. */
-static const char *oci_layer_type(const char *type)
-{
-    static const char *const names[][2] = {
-        { "application/vnd.docker.image.rootfs.diff.tar.gzip", MEDIA_OCI_LAYER_GZIP },
-        { "application/vnd.docker.image.rootfs.diff.tar.zstd", MEDIA_OCI_LAYER_ZSTD },
-        { "application/vnd.docker.image.rootfs.diff.tar", "application/vnd.oci.image.layer.v1.tar" },
-    };
+/* The same bytes have two names, OCI's and Docker's; one image has those of one family, whatever its base has. */
+enum media { MEDIA_CONFIG, MEDIA_MANIFEST, MEDIA_INDEX, MEDIA_NAMES = 6 };
+static const char *const media_names[MEDIA_NAMES][2] = {
+    [MEDIA_CONFIG] = { MEDIA_OCI_CONFIG, "application/vnd.docker.container.image.v1+json" },
+    [MEDIA_MANIFEST] = { MEDIA_OCI_MANIFEST, MEDIA_DOCKER_MANIFEST },
+    [MEDIA_INDEX] = { MEDIA_OCI_INDEX, MEDIA_DOCKER_INDEX },
+    { MEDIA_OCI_LAYER_GZIP, "application/vnd.docker.image.rootfs.diff.tar.gzip" },
+    { MEDIA_OCI_LAYER_ZSTD, "application/vnd.docker.image.rootfs.diff.tar.zstd" },
+    { "application/vnd.oci.image.layer.v1.tar", "application/vnd.docker.image.rootfs.diff.tar" },
+};
 
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (strcmp(type, names[i][0]) == 0)
-            return names[i][1];
+static const char *media_name(const struct publish_options *options, enum media media)
+{
+    return media_names[media][options->docker_types];
+}
+
+static const char *media_renamed(const struct publish_options *options, const char *type)
+{
+    for (size_t i = 0; i < MEDIA_NAMES; i++) {
+        if (strcmp(type, media_names[i][!options->docker_types]) == 0)
+            return media_names[i][options->docker_types];
     }
     return type;
 }
 
-static void write_descriptor(struct json_writer *w, const char *key, const struct descriptor *blob,
-                             const char *platform)
+static void write_descriptor(struct json_writer *w, const struct publish_options *options, const char *key,
+                             const struct descriptor *blob, const char *platform)
 {
     struct span rest = span_of(platform), os = span_cut(&rest, '/'), architecture = span_cut(&rest, '/');
 
     json_open_object(w, key);
-    json_add_string(w, "mediaType", oci_layer_type(blob->media_type));
+    json_add_string(w, "mediaType", media_renamed(options, blob->media_type));
     json_add_string(w, "digest", blob->digest);
     json_add_integer(w, "size", blob->size);
     if (platform) {
@@ -143,18 +152,24 @@ static bool write_base(struct json_writer *w, const struct publish_options *opti
     return true;
 }
 
-static bool write_annotations(struct json_writer *w, const struct publish_options *options, const struct base *base,
-                              struct error *err)
+static void write_facts(struct json_writer *w, const struct publish_options *options)
 {
     char time[RFC3339_SIZE];
 
     rfc3339_format(time, options->time_s * 1000);
-    json_open_object(w, "annotations");
-    if (!write_base(w, options, base, err))
-        return false;
     annotate(w, options, "org.opencontainers.image.created", time);
     annotate(w, options, "org.opencontainers.image.revision", options->commit);
     annotate(w, options, "org.opencontainers.image.source", options->source);
+}
+
+/* Docker's manifests have none. */
+static bool write_annotations(struct json_writer *w, const struct publish_options *options, const struct base *base,
+                              struct error *err)
+{
+    json_open_object(w, "annotations");
+    if (!write_base(w, options, base, err))
+        return false;
+    write_facts(w, options);
     write_asked(w, &options->annotations);
     json_close_object(w);
     return true;
@@ -162,42 +177,49 @@ static bool write_annotations(struct json_writer *w, const struct publish_option
 
 static bool write_manifest(struct publication *publication, size_t i, struct error *err)
 {
-    const struct built *built = &publication->options.built[i];
-    struct descriptor config = describe(MEDIA_OCI_CONFIG, bytes_span(&built->config));
+    const struct publish_options *options = &publication->options;
+    const struct built *built = &options->built[i];
+    struct descriptor config = describe(media_name(options, MEDIA_CONFIG), bytes_span(&built->config));
     struct json_writer w = json_writer_on(&publication->manifests[i]);
 
     json_open_object(&w, NULL);
     json_add_integer(&w, "schemaVersion", 2);
-    json_add_string(&w, "mediaType", MEDIA_OCI_MANIFEST);
-    write_descriptor(&w, "config", &config, NULL);
+    json_add_string(&w, "mediaType", media_name(options, MEDIA_MANIFEST));
+    write_descriptor(&w, options, "config", &config, NULL);
     json_open_array(&w, "layers");
     for (size_t k = 0; k < built->layer_count; k++)
-        write_descriptor(&w, NULL, &built->layers[k].blob, NULL);
+        write_descriptor(&w, options, NULL, &built->layers[k].blob, NULL);
     json_close_array(&w);
-    if (!write_annotations(&w, &publication->options, built->base, err))
+    if (!options->docker_types && !write_annotations(&w, options, built->base, err))
         return false;
     json_close_object(&w);
     if (!json_writer_end(&w, err))
         return false;
-    publication->described[i] = describe(MEDIA_OCI_MANIFEST, bytes_span(&publication->manifests[i]));
+    publication->described[i] = describe(media_name(options, MEDIA_MANIFEST), bytes_span(&publication->manifests[i]));
     return true;
 }
 
 static bool write_index(struct publication *publication, struct error *err)
 {
+    const struct publish_options *options = &publication->options;
     struct json_writer w = json_writer_on(&publication->index);
 
     json_open_object(&w, NULL);
     json_add_integer(&w, "schemaVersion", 2);
-    json_add_string(&w, "mediaType", MEDIA_OCI_INDEX);
+    json_add_string(&w, "mediaType", media_name(options, MEDIA_INDEX));
     json_open_array(&w, "manifests");
-    for (size_t i = 0; i < publication->options.count; i++)
-        write_descriptor(&w, NULL, &publication->described[i], publication->options.platforms[i]);
+    for (size_t i = 0; i < options->count; i++)
+        write_descriptor(&w, options, NULL, &publication->described[i], options->platforms[i]);
     json_close_array(&w);
+    if (!options->docker_types) {
+        json_open_object(&w, "annotations");
+        write_facts(&w, options);
+        json_close_object(&w);
+    }
     json_close_object(&w);
     if (!json_writer_end(&w, err))
         return false;
-    publication->top = describe(MEDIA_OCI_INDEX, bytes_span(&publication->index));
+    publication->top = describe(media_name(options, MEDIA_INDEX), bytes_span(&publication->index));
     return true;
 }
 
@@ -421,8 +443,8 @@ bool publication_upload(struct publication *publication, struct error *err)
     if (!send_blobs(publication, err))
         return false;
     for (size_t i = 0; count > 1 && i < count; i++) {
-        if (!store_put_manifest(publication->store, NULL, MEDIA_OCI_MANIFEST, bytes_span(&publication->manifests[i]),
-                                &ignored, err))
+        if (!store_put_manifest(publication->store, NULL, publication->described[i].media_type,
+                                bytes_span(&publication->manifests[i]), &ignored, err))
             return false;
     }
     return true;

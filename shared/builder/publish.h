@@ -16,6 +16,7 @@ struct publish_options {
     const char *commit, *source;         /* annotations; NULL: not told */
     struct dockerfile_pairs annotations; /* go before those that are made here */
     int64_t time_s;
+    bool docker_types; /* Docker's media types, for what does not know OCI's; its manifests have no annotations */
 };
 
 struct publication; /* one thread */

@@ -90,6 +90,7 @@ struct config_build {
     const char **also; /* further tags, templates */
     size_t also_count;
     struct compression compression; /* of layers: "gzip", "zstd:19" */
+    bool docker_types;              /* "mediaTypes": "docker" instead of "oci" */
     bool provenance, sbom;          /* told beside the image; default false: each takes requests of its own */
     struct config_signing sign;
     struct config_cache cache;

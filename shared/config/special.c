@@ -48,21 +48,34 @@ void read_compression(struct reading *r, const struct setting *setting, const st
                 "must be \"gzip\" or \"zstd\", with a level if you like: \"gzip:9\" (1 to 9), \"zstd:19\" (1 to 22)");
 }
 
+/* One of two words: true for the second. */
+static void choose(struct reading *r, const struct json *value, bool *second, const char *const words[static 2],
+                   const char *sentence)
+{
+    struct span word = span_of(json_string(value));
+    *second = span_is(word, words[1]);
+    if (!*second && !span_is(word, words[0]))
+        mistake(r, NULL, "%s", sentence);
+}
+
 void read_cache_mode(struct reading *r, const struct setting *setting, const struct json *value, void *item)
 {
-    struct span mode = span_of(json_string(value));
-    *(bool *)place(setting, item) = span_is(mode, "max");
-    if (!span_is(mode, "max") && !span_is(mode, "min"))
-        mistake(r, NULL, "must be \"min\" (layers of the image) or \"max\" (layers of every stage)");
+    static const char *const words[] = { "min", "max" };
+    choose(r, value, place(setting, item), words,
+           "must be \"min\" (layers of the image) or \"max\" (layers of every stage)");
 }
 
 void read_isolation(struct reading *r, const struct setting *setting, const struct json *value, void *item)
 {
-    struct span name = span_of(json_string(value));
-    bool *chroot = place(setting, item);
-    *chroot = span_is(name, "chroot");
-    if (!*chroot && !span_is(name, "namespaces"))
-        mistake(r, NULL, "must be \"namespaces\", or \"chroot\" for a repository that you trust");
+    static const char *const words[] = { "namespaces", "chroot" };
+    choose(r, value, place(setting, item), words,
+           "must be \"namespaces\", or \"chroot\" for a repository that you trust");
+}
+
+void read_media_types(struct reading *r, const struct setting *setting, const struct json *value, void *item)
+{
+    static const char *const words[] = { "oci", "docker" };
+    choose(r, value, place(setting, item), words, "must be \"oci\", or \"docker\" for what does not know the former");
 }
 
 void read_cloud(struct reading *r, const struct setting *setting, const struct json *value, void *item)

@@ -183,6 +183,7 @@ static const struct setting build_settings[] = {
     { "target", JSON_STRING, 0, read_text, AT(config_build, target), .check = check_any },
     { "args", JSON_OBJECT, 0, read_arguments, LIST(config_build, args, arg_count) },
     { "compression", JSON_STRING, 0, read_compression, AT(config_build, compression) },
+    { "mediaTypes", JSON_STRING, 0, read_media_types, AT(config_build, docker_types) },
     { "provenance", JSON_BOOLEAN, 0, read_boolean, AT(config_build, provenance) },
     { "sbom", JSON_BOOLEAN, 0, read_boolean, AT(config_build, sbom) },
     { "isolation", JSON_STRING, 0, read_isolation, AT(config_build, chroot) },

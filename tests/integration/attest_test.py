@@ -9,6 +9,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from build_test import d, f, world, write_layout
+from inline_test import ask, chain_of, ended
 from pushwright import http as http_call, need, run_tests
 from run_test import image as busybox_image
 
@@ -133,6 +134,18 @@ def provenance_says_where_an_image_comes_from():
         assert base["digest"]["sha256"] == hashlib.sha256(standing).hexdigest() and base["uri"].startswith("pkg:oci/base@"), base
         assert run["metadata"]["startedOn"] <= run["metadata"]["finishedOn"] and run["metadata"]["invocationId"] and run["builder"]["id"]
         assert b"hunter2" not in text
+
+
+def an_inline_dockerfile_is_told_by_its_digest():
+    with world() as w:
+        text = "FROM scratch\nLABEL a=b\nWORKDIR /x\n"
+        with chain_of(w, text, provenance=True) as chain:
+            assert ask(chain).status == 202
+            digest = "sha256:" + hashlib.sha256(http_call("GET", f"http://{w.host}/v2/acme/box/manifests/{ended(chain, 1)['tag']}",
+                                                          headers=MANIFESTS).body).hexdigest()
+            definition = json.loads(referrers(w, "box", digest)[IN_TOTO][0])["predicate"]["buildDefinition"]
+            assert definition["resolvedDependencies"] == [{"digest": {"sha256": hashlib.sha256(text.encode()).hexdigest()}}], definition
+            assert "repository" not in definition["externalParameters"] and "dockerfile" not in definition["externalParameters"]
 
 
 def the_image_is_the_same_however_often_it_is_pushed():
@@ -267,6 +280,9 @@ def what_run_installs_is_listed():
         w.rule("run", sbom=True)
         digest, *_ = w.built("run", commit)
         assert listed(w, "run", digest)[1].keys() == {"old", "new"}
+        w.repository("run", {"hello": "what comes from the build cache is listed, too"})
+        again, *_ = w.built("run")
+        assert listed(w, "run", again)[1].keys() == {"old", "new"}
 
 
 def hostile_databases_are_bounded():
@@ -301,6 +317,6 @@ def keys_that_cannot_sign_are_told():
 
 if __name__ == "__main__":
     run_tests([nothing_is_said_unless_it_is_asked_for, provenance_says_where_an_image_comes_from,
-               the_image_is_the_same_however_often_it_is_pushed, signatures_are_accepted_by_others,
+               an_inline_dockerfile_is_told_by_its_digest, the_image_is_the_same_however_often_it_is_pushed, signatures_are_accepted_by_others,
                every_platform_and_the_index_are_signed, packages_of_the_base_are_listed, packages_are_listed_as_the_image_has_them,
                what_run_installs_is_listed, hostile_databases_are_bounded, keys_that_cannot_sign_are_told])

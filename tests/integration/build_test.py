@@ -776,6 +776,38 @@ def several_platforms_make_an_index():
             assert json.loads(out)["Labels"] == {"arch": arch} and json.loads(out)["Architecture"] == arch
 
 
+def raw(w, image):
+    return json.loads(subprocess.run(["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{w.host}/{image}"], check=True,
+                                     capture_output=True).stdout)
+
+
+def an_image_has_the_media_types_that_its_rule_says():
+    docker = "application/vnd.docker."
+    with world() as w:
+        commit = w.repository("types", {"Dockerfile": f"FROM {w.base}\nCOPY x /x\n", "x": "x"})
+        w.rule("types", mediaTypes="docker")
+        _, events, log = w.build("types", commit)
+        assert "artifact.published" in events, log
+        manifest = raw(w, f"acme/types:main-{commit[:7]}")
+        assert manifest["mediaType"] == docker + "distribution.manifest.v2+json" and "annotations" not in manifest
+        assert manifest["config"]["mediaType"] == docker + "container.image.v1+json"
+        assert {layer["mediaType"] for layer in manifest["layers"]} == {docker + "image.rootfs.diff.tar.gzip"}
+        back = w.repository("back", {"Dockerfile": f"FROM {w.host}/acme/types:main-{commit[:7]}\nCOPY y /y\n", "y": "y"})
+        w.rule("back")
+        _, _, tree, _ = w.built("back", back)
+        assert tree["x"][4] == "x" and tree["y"][4] == "y"
+        manifest = raw(w, f"acme/back:main-{back[:7]}")
+        assert {layer["mediaType"] for layer in manifest["layers"]} == {"application/vnd.oci.image.layer.v1.tar+gzip"}
+        both = w.repository("both", {"Dockerfile": "FROM scratch\nCOPY x /x\n", "x": "x"})
+        for types, family in (("docker", docker + "distribution.manifest.list.v2+json"), ("oci", "application/vnd.oci.image.index.v1+json")):
+            w.rule("both", platforms=["linux/amd64", "linux/arm64"], mediaTypes=types)
+            code, events, log = w.build("both", both, asked="person")
+            assert events["artifact.published"]["customData"]["mediaType"] == family, (events, log)
+            index = raw(w, f"acme/both:main-{both[:7]}")
+            assert index["mediaType"] == family and len({m["mediaType"] for m in index["manifests"]}) == 1
+            assert index.get("annotations", {}).get("org.opencontainers.image.revision") == (both if types == "oci" else None)
+
+
 def file_with_flipped_bit(path):
     data = bytearray(path.read_bytes())
     data[-3] ^= 1
@@ -837,4 +869,4 @@ if __name__ == "__main__":
                events_that_make_no_sense_are_refused,
                a_second_delivery_sends_nothing_and_says_the_same, layouts_are_bases_and_targets_too,
                peers_that_are_down_are_tried_again, large_files_do_not_stand_in_memory,
-               several_platforms_make_an_index, a_broken_cache_is_made_again, indexes_are_found_in_the_registry, hostile_bases_are_refused])
+               several_platforms_make_an_index, an_image_has_the_media_types_that_its_rule_says, a_broken_cache_is_made_again, indexes_are_found_in_the_registry, hostile_bases_are_refused])
