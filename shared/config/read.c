@@ -9,7 +9,7 @@
 #include "shared/base/json_scan.h"
 #include "shared/config/suggest.h"
 
-enum { MISTAKES_MAX = 100, SETTINGS_MAX = 24, MISTAKES_ARENA_MAX = 1024 * 1024, PATH_MAX_LENGTH = 4096 };
+enum { MISTAKES_MAX = 100, SETTINGS_MAX = 40, MISTAKES_ARENA_MAX = 1024 * 1024, PATH_MAX_LENGTH = 4096 };
 
 static void give_up(struct reading *r)
 {
