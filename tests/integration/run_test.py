@@ -336,6 +336,53 @@ def privileges_are_not_to_be_had():
             assert reason in errors, errors
 
 
+def what_the_builder_has_more_than_others_is_not_handed_on():
+    with world() as w:
+        base = image(w, "base")
+        commit = w.repository("more", {"Dockerfile": f"""FROM {base}
+RUN mkdir -m 777 /o; grep -E '^(Cap(Inh|Eff|Bnd|Amb)|Groups)' /proc/self/status > /o/root
+USER alice
+RUN grep -E '^(Cap(Inh|Prm|Eff|Amb)|Groups)' /proc/self/status > /o/alice
+USER 1234
+RUN grep Groups /proc/self/status > /o/number
+"""})
+        w.rule("more")
+        w.wrap = ["setpriv", "--groups", "4,27,50", "--inh-caps", "+sys_admin,+net_admin", "--ambient-caps", "+sys_admin,+net_admin"]
+        tree = w.built("more", commit)[2]
+        root, alice = (dict(line.split(":", 1) for line in text(tree, f"o/{who}").splitlines()) for who in ("root", "alice"))
+        dockers = 0xa80425fb
+        assert int(root["CapBnd"], 16) == int(root["CapEff"], 16) == dockers, root
+        assert int(root["CapInh"], 16) == int(root["CapAmb"], 16) == 0 and root["Groups"].split() == ["0"], root
+        assert all(int(alice[name], 16) == 0 for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")), alice
+        assert sorted(alice["Groups"].split()) == ["1000", "50"] and text(tree, "o/number").split()[1:] == ["0"], (alice, text(tree, "o/number"))
+
+
+def a_working_directory_leads_nowhere_else():
+    mark = "working-secret-5d2c"
+    with world() as w:
+        (w.directory / "secret").write_text(mark)
+        far = "../" * 20 + str(w.directory)[1:]
+        base = image(w, "base", [s("fd", "/proc/self/fd"), s("away", far), s("one", "/proc/1/root")])
+        places = [f"/proc/self/fd/{number}" for number in range(3, 10)] + ["/fd/5", "/fd/6", "/away", "/one", "/proc/1/cwd", "/proc/self/../1/root"]
+        for place in places:
+            commit = w.repository("work", {"Dockerfile": f"FROM {base}\nWORKDIR {place}\nRUN cat secret ./../../../../../../..{w.directory}/secret; pwd -P\n"})
+            w.rule("work")
+            log = w.build("work", commit)[2]  # whether or not it builds
+            assert mark not in log, (place, log)
+
+
+def the_kernel_shows_and_takes_little():
+    masked = "acpi asound kcore keys latency_stats timer_list scsi interrupts"
+    with world() as w:
+        base = image(w, "base")
+        tree = built(w, "kernel", f"""FROM {base}
+RUN mkdir /o; for f in {masked}; do [ -d /proc/$f ] && ls -A /proc/$f; [ -f /proc/$f ] && head -c 1 /proc/$f; done > /o/seen 2>/dev/null; ls -A /sys/firmware >> /o/seen; true
+RUN for f in sys/kernel/hostname sys/vm/drop_caches sysrq-trigger bus/x fs/x irq/x; do (echo 1 > /proc/$f) 2>/dev/null && echo $f; done > /o/taken; true
+RUN (echo 1 > /sys/kernel/uevent_helper) 2>/dev/null && echo uevent >> /o/taken; touch /sys/fs/cgroup/x 2>/dev/null && echo cgroup >> /o/taken; true
+""")[2]
+        assert text(tree, "o/seen") == "" and text(tree, "o/taken") == "", (text(tree, "o/seen"), text(tree, "o/taken"))
+
+
 # ---- what is left ----
 
 def a_command_that_does_not_end_is_killed_whole():
@@ -401,5 +448,6 @@ if __name__ == "__main__":
     run_tests([the_same_commit_gives_the_same_digest_whatever_is_cached, output_and_failures_are_told, a_command_sees_what_buildkit_shows,
                an_ordinary_user_with_subordinate_ids_makes_the_same_image, a_container_without_namespaces_makes_the_same_image_in_a_chroot,
                a_chroot_is_not_left_and_shows_nothing_of_ours, nothing_of_ours_is_visible_inside, the_machine_cannot_be_reached, links_of_an_image_lead_nowhere_but_inside,
-               mounts_and_their_stubs_stay_inside, privileges_are_not_to_be_had, a_command_that_does_not_end_is_killed_whole,
+               mounts_and_their_stubs_stay_inside, what_the_builder_has_more_than_others_is_not_handed_on,
+               a_working_directory_leads_nowhere_else, the_kernel_shows_and_takes_little, privileges_are_not_to_be_had, a_command_that_does_not_end_is_killed_whole,
                a_killed_builder_leaves_nothing, builds_at_the_same_time_share_what_they_unpack])
