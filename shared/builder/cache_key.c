@@ -71,6 +71,14 @@ static void put_base(struct key *key, const struct base *base)
         put_text(key, base->image.layers[i].diff_id);
 }
 
+/* A stage that is for the machine that builds is the same for every target. */
+static const char *platform_of(const struct stage *stage)
+{
+    while (stage->parent)
+        stage = stage->parent;
+    return stage->base ? stage->base->platform : stage->build->platform;
+}
+
 static void put_common(struct key *key, enum dockerfile_op op, bool with_layers)
 {
     const struct build *build = key->stage->build;
@@ -78,7 +86,7 @@ static void put_common(struct key *key, enum dockerfile_op op, bool with_layers)
 
     put_text(key, VERSION);
     put_text(key, build->options->run.cache_scope);
-    put_text(key, build->platform);
+    put_text(key, platform_of(key->stage));
     put_number(key, (uint64_t)compression->kind);
     put_number(key, (uint64_t)compression->level);
     put_number(key, build->newest_s == INT64_MAX ? 0 : (uint64_t)build->time_s + 1);

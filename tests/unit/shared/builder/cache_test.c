@@ -3,6 +3,7 @@
 #include "shared/base/file.h"
 #include "shared/builder/cache_disk.h"
 #include "shared/builder/engine.h"
+#include "shared/sandbox/sandbox.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -50,16 +51,21 @@ static void in_context(char out[static PATH_SIZE], const char *name)
     assert_true(snprintf(out, PATH_SIZE, "%s/%s", place.context, name) < PATH_SIZE);
 }
 
-static void put(const char *name, const char *content, mode_t mode, time_t time)
+static void put_bytes(const char *name, struct span content, mode_t mode, time_t time)
 {
     const struct timespec times[2] = { { .tv_sec = time }, { .tv_sec = time } };
     struct error err = { 0 };
     char path[PATH_SIZE];
 
     in_context(path, name);
-    assert_true(file_write_atomic(path, span_of(content), 0600, &err));
+    assert_true(file_write_atomic(path, content, 0600, &err));
     assert_int_equal(chmod(path, mode), 0);
     assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static void put(const char *name, const char *content, mode_t mode, time_t time)
+{
+    put_bytes(name, span_of(content), mode, time);
 }
 
 static void on_event(void *context, const struct progress_event *event)
@@ -74,6 +80,7 @@ struct how {
     struct dockerfile_pairs args;
     struct compression compression;
     bool no_cache;
+    struct engine_secret secret;
 };
 
 /* How many steps were taken from the cache; the image's configuration in *config unless that is NULL. */
@@ -83,13 +90,15 @@ static size_t build(const char *dockerfile, const struct how *how, struct bytes 
     AUTO(built_release) struct built built = { 0 };
     struct error err = { 0 };
     AUTO(progress_free) struct progress *progress = progress_new(on_event, NULL, &err);
-    const struct engine_options options = { .context = &context,
-                                            .progress = progress,
-                                            .args = how->args,
-                                            .cache_directory = place.cache,
-                                            .no_cache = how->no_cache,
-                                            .compression = how->compression,
-                                            .run = { .cache_scope = how->scope } };
+    const struct engine_options options = {
+        .context = &context,
+        .progress = progress,
+        .args = how->args,
+        .cache_directory = place.cache,
+        .no_cache = how->no_cache,
+        .compression = how->compression,
+        .run = { .cache_scope = how->scope, .secrets = &how->secret, .secret_count = 1 }
+    };
 
     put("Dockerfile", dockerfile, 0644, 1);
     place.cached = 0;
@@ -289,6 +298,49 @@ static void stages_in_the_cache_are_copied_from(void **state)
         2);
 }
 
+/* What a command is given and may not tell is no part of what it makes; everything else that it can see is. */
+static void secrets_are_no_part_of_a_key(void **state)
+{
+    static const char command[] = "[\"/busybox\", \"sh\", \"-c\", \"echo $S > /s\"]\n";
+    static const struct {
+        const char *run, *secret;
+        size_t found;
+    } rows[] = {
+        { "RUN --mount=type=secret,id=s,env=S ", "one", 1 },
+        { "RUN --mount=type=secret,id=s,env=S ", "two", 2 },
+        { "RUN --mount=type=secret,id=s,env=S,required ", "two", 1 },
+        { "RUN --mount=type=secret,id=s,env=T ", "two", 1 },
+        { "RUN --mount=type=cache,target=/c ", "two", 1 },
+        { "RUN --mount=type=cache,target=/c ", "two", 2 },
+        { "RUN --mount=type=cache,target=/c,id=d ", "two", 1 },
+        { "RUN --mount=type=tmpfs,target=/c ", "two", 1 },
+        { "RUN ", "two", 1 },
+        { "ENV S=x\nRUN ", "two", 1 },
+        { "ARG S=x\nRUN ", "two", 2 },
+        { "WORKDIR /w\nRUN ", "two", 1 },
+    };
+    AUTO(bytes_release) struct bytes busybox = BYTES(16 << 20);
+    enum sandbox_mode mode;
+    struct error err = { 0 };
+
+    (void)state;
+    if (!sandbox_probe(&mode, &err) || mode != SANDBOX_AS_ROOT || !file_read(&busybox, "/bin/busybox", &err))
+        skip();
+    begin();
+    put_bytes("busybox", bytes_span(&busybox), 0755, 1000);
+    assert_int_equal(build("FROM scratch\nCOPY --chmod=755 busybox /\n", &plain, NULL), 0);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        AUTO(bytes_release) struct bytes dockerfile = BYTES(4096);
+        struct how how = { .scope = "rule", .secret = { "s", span_of(rows[i].secret) } };
+
+        assert_true(
+            bytes_printf(&dockerfile, &err, "FROM scratch\nCOPY --chmod=755 busybox /\n%s%s", rows[i].run, command));
+        size_t found = build(dockerfile.data, &how, NULL);
+        if (found != rows[i].found)
+            fail_msg("%s: %zu", rows[i].run, found);
+    }
+}
+
 /* ---- the disk ---- */
 
 static int made_file(const char *content)
@@ -415,6 +467,7 @@ int main(void)
         cmocka_unit_test(platform_rule_compression_and_epoch_are_part_of_it),
         cmocka_unit_test(a_record_of_another_parent_is_never_taken),
         cmocka_unit_test(stages_in_the_cache_are_copied_from),
+        cmocka_unit_test(secrets_are_no_part_of_a_key),
         cmocka_unit_test(what_was_kept_is_found),
         cmocka_unit_test(a_layer_in_use_stays),
         cmocka_unit_test(a_record_by_a_wrong_name_is_none),
