@@ -303,7 +303,7 @@ static bool build_platforms(struct job *job, struct engine *engine, struct error
         return error_set(err, ERROR_INTERNAL, "out of memory");
     for (; good && done < count; done++)
         good = engine_build(engine, job->rule->platforms[done], &built[done], err);
-    good = good && publish(job, built, built[0].time_s, err);
+    good = good && recall_bases(&job->recall, &built[0], err) && publish(job, built, built[0].time_s, err);
     if (good)
         export_cache(job, engine, built);
     release_all(built, count);

@@ -2,6 +2,7 @@
 
 #include "shared/base/clock.h"
 #include "shared/config/template.h"
+#include "shared/oci/reference.h"
 
 #include <string.h>
 
@@ -43,6 +44,7 @@ bool order_read(struct call *call, struct order *out, struct error *err)
     if (!data)
         return false;
     const struct json *custom = json_get(data, "customData"), *repository = json_get(custom, "repository");
+    const struct json *base = json_get(custom, "base");
     const char *asked = json_get_string(custom, "asked");
     struct order order = { .subject = json_get_string(json_get(data, "subject"), "id"),
                            .build = json_get_string(custom, "build"),
@@ -52,7 +54,9 @@ bool order_read(struct call *call, struct order *out, struct error *err)
                            .commit = json_get_string(custom, "commit"),
                            .sequence = json_get_string(custom, "sequence"),
                            .by_person = asked && strcmp(asked, "person") == 0,
-                           .by_reconcile = asked && strcmp(asked, "reconcile") == 0 };
+                           .by_reconcile = asked && strcmp(asked, "reconcile") == 0,
+                           .base = json_get_string(base, "image"),
+                           .base_digest = json_get_string(base, "digest") };
 
     if (!order.subject)
         return missing("subject.id", err);
@@ -64,6 +68,8 @@ bool order_read(struct call *call, struct order *out, struct error *err)
         return missing("customData.sequence", err);
     if (!is_sequence(order.sequence))
         return error_set(err, ERROR_INVALID, "customData.sequence: '%.80s' is not a number", order.sequence);
+    if (base && (!order.base || !order.base_digest || !digest_is_legal(span_of(order.base_digest))))
+        return missing("customData.base.image or .digest", err);
     if (!read_time(custom, &order, err))
         return false;
     order.is_tag = strncmp(order.ref, "refs/tags/", 10) == 0;

@@ -21,6 +21,8 @@ struct order {           /* strings belong to the call */
     bool is_inline;    /* of no repository: the ref is CONFIG_INLINE_REF */
     bool by_person;    /* asked for by a person: the ref may have moved on */
     bool by_reconcile; /* found by comparing, not told by a push */
+    const char *base,
+        *base_digest; /* the image whose move asks for it, "NAME:TAG", and what it is now; NULL: another reason */
 };
 
 /* ERROR_INVALID names the member of the event that is missing or wrong. */

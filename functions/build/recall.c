@@ -10,7 +10,7 @@ bool recall_open(struct recall *recall, struct call *call, const struct config_b
                  const struct registry_options *registries, struct error *err)
 {
     *recall = (struct recall){ .call = call, .rule = rule, .order = order };
-    if (!rule->reconcile)
+    if (!rule->reconcile && !rule->on_base)
         return true;
     recall->store = record_store(rule->image, registries, err);
     return recall->store != NULL;
@@ -69,14 +69,66 @@ bool recall_look(struct recall *recall, const char *commit, const char **why, st
     if (!record_read(recall->store, recall->rule->name, recall->order->ref, call_arena(recall->call), &record, &failed))
         return settle(recall, false, &failed, err);
     recall->known = record.outcome != RECORD_NONE;
+    recall->bases = record.bases;
     if (recall->order->by_person || !record_is_about(&record, commit) ||
         strcmp(record.event, call_event(recall->call)->id) == 0)
         return true;
     int64_t age_ms = clock_wall_ms() - record.at_ms;
     if (record.outcome == RECORD_RUNNING && age_ms < recall->rule->timeout_s * 1000 + RUNNING_SLACK_MS)
         return error_set(err, ERROR_CONFLICT, "%.7s of '%s' is being built", commit, recall->order->ref);
-    *why = why_known(recall, &record);
+    if (!recall->order->base || record_stands_on(&record, recall->order->base, recall->order->base_digest))
+        *why = why_known(recall, &record);
     return true;
+}
+
+/* ---- what it stands on ---- */
+
+static bool add_base(struct bytes *bases, const struct base *base, struct error *err)
+{
+    const struct reference *reference = &base->reference;
+    AUTO(bytes_release) struct bytes name = BYTES(RECORD_BASES_MAX);
+
+    return reference_is_layout(reference) || reference->digest || /* which never move */
+           (reference_name(&name, reference, err) &&
+            bytes_printf(&name, err, ":%s", reference->tag ? reference->tag : "latest") &&
+            record_add_base(bases, name.data, base->image.named, err));
+}
+
+static bool keep_bases(struct recall *recall, const struct bytes *bases, struct error *err)
+{
+    recall->bases = arena_dup(call_arena(recall->call), bytes_span(bases));
+    return recall->bases || error_set(err, ERROR_TOO_LARGE, "the bases of the image take too much memory");
+}
+
+bool recall_bases(struct recall *recall, const struct built *built, struct error *err)
+{
+    AUTO(bytes_release) struct bytes bases = BYTES(2 * RECORD_BASES_MAX);
+    size_t count;
+    struct base *const *items = built_bases(built, &count);
+
+    if (!recall->store || !recall->rule->on_base)
+        return true;
+    for (size_t i = 0; i < count; i++) {
+        if (!add_base(&bases, items[i], err))
+            return false;
+    }
+    return keep_bases(recall, &bases, err);
+}
+
+/* A build on the moved base was tried, and failed: the same move does not ask for it again. */
+static bool note_tried(struct recall *recall, struct error *err)
+{
+    AUTO(bytes_release) struct bytes bases = BYTES(2 * RECORD_BASES_MAX);
+    struct span rest = span_of(recall->bases), image, digest;
+
+    if (!recall->order->base || !record_add_base(&bases, recall->order->base, recall->order->base_digest, err))
+        return !recall->order->base;
+    while (recall->bases && record_next_base(&rest, &image, &digest)) {
+        if (!span_is(image, recall->order->base) &&
+            !bytes_printf(&bases, err, "\n%.*s %.*s", SPAN_ARGS(image), SPAN_ARGS(digest)))
+            return false;
+    }
+    return keep_bases(recall, &bases, err);
 }
 
 static bool write_record(struct recall *recall, const char *commit, enum record_outcome outcome, struct error *err)
@@ -89,6 +141,7 @@ static bool write_record(struct recall *recall, const char *commit, enum record_
         .event = call_event(recall->call)->id,
         .sequence = order->sequence,
         .at_ms = clock_wall_ms(),
+        .bases = recall->bases,
     };
 
     return record_write(recall->store, recall->rule->name, order->ref, &record, recall->known || recall->begun, err);
@@ -152,5 +205,6 @@ bool recall_end(struct recall *recall, const char *commit, enum record_outcome o
         return false;
     if (!recall->store || !*commit || (!recall->begun && outcome != RECORD_FAILED))
         return true;
-    return settle(recall, write_record(recall, commit, outcome, &failed), &failed, err);
+    bool good = outcome != RECORD_FAILED || note_tried(recall, &failed);
+    return settle(recall, good && write_record(recall, commit, outcome, &failed), &failed, err);
 }

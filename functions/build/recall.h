@@ -7,6 +7,7 @@
 #define PUSHWRIGHT_FUNCTIONS_BUILD_RECALL_H
 
 #include "functions/build/order.h"
+#include "shared/builder/engine.h"
 #include "shared/git/git.h"
 #include "shared/record/record.h"
 
@@ -18,6 +19,7 @@ struct recall { /* borrows all that it is opened with */
     const struct order *order;
     struct store *store; /* NULL: nothing is remembered */
     bool known;          /* there was a record */
+    const char *bases;   /* that were noted, or are to be */
     bool begun;
     bool writing; /* the record of the beginning is on its way, in a thread of its own, which has what follows: */
     pthread_t writer;
@@ -38,6 +40,9 @@ bool recall_look(struct recall *recall, const char *commit, const char **why, st
  * the refs of the repository are noted, too. */
 bool recall_begin(struct recall *recall, const char *commit, const struct git_remote_options *remote,
                   struct error *err);
+
+/* What is built stands on these; to be told before the end. */
+bool recall_bases(struct recall *recall, const struct built *built, struct error *err);
 
 /* How it ended; nothing when it had not begun, but for a failure. */
 bool recall_end(struct recall *recall, const char *commit, enum record_outcome outcome, struct error *err);

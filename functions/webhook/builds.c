@@ -139,6 +139,7 @@ static const char *why_not(struct arena *arena, const struct config_build *build
 struct wish {
     const char *ref, *commit, *message, *asked;
     const char *reason; /* NULL: it needs none */
+    const char *base, *base_digest;
     int64_t sequence_ms, time_ms;
     const char *repository;
 };
@@ -164,6 +165,12 @@ static bool write_queued(struct bytes *out, const struct config_build *build, co
     json_add_message(&w, wish->message);
     json_add_string(&w, "asked", wish->asked);
     json_add_string(&w, "reason", wish->reason);
+    if (wish->base) {
+        json_open_object(&w, "base");
+        json_add_string(&w, "image", wish->base);
+        json_add_string(&w, "digest", wish->base_digest);
+        json_close_object(&w);
+    }
     json_close_object(&w);
     return json_writer_end(&w, err);
 }
@@ -319,14 +326,16 @@ bool builds_on_request(struct call *call, const struct config_build *build, stru
     return emit_queued(call, build, &wish, err);
 }
 
-bool builds_missing(struct call *call, const struct config_build *build, const char *ref, const char *commit,
-                    const char *reason, struct error *err)
+bool builds_missing(struct call *call, const struct config_build *build, const struct wanted_build *wanted,
+                    struct error *err)
 {
     int64_t now = clock_wall_ms();
-    const struct wish wish = { .ref = ref,
-                               .commit = commit,
+    const struct wish wish = { .ref = wanted->ref,
+                               .commit = wanted->commit,
                                .asked = "reconcile",
-                               .reason = reason,
+                               .reason = wanted->reason,
+                               .base = wanted->base,
+                               .base_digest = wanted->base_digest,
                                .repository = build->repository,
                                .time_ms = now,
                                .sequence_ms = now };

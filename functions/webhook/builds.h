@@ -17,8 +17,12 @@ bool builds_on_request(struct call *call, const struct config_build *build, stru
 /* Does the rule want this branch or tag (short name)? ERROR_INVALID: a pattern takes too long. */
 bool builds_want(const struct config_build *build, bool is_tag, const char *name, bool *wanted, struct error *err);
 
-/* A build that nobody asked for although the ref (full name) points to this commit; the reason goes into its event. */
-bool builds_missing(struct call *call, const struct config_build *build, const char *ref, const char *commit,
-                    const char *reason, struct error *err);
+/* A build that nobody asked for although the ref (full name) points to this commit; the reason goes into its event, and so does the
+ * image ("NAME:TAG") that has moved to this digest (both NULL: none). */
+struct wanted_build {
+    const char *ref, *commit, *reason, *base, *base_digest;
+};
+bool builds_missing(struct call *call, const struct config_build *build, const struct wanted_build *wanted,
+                    struct error *err);
 
 #endif

@@ -1,5 +1,6 @@
 #include "functions/webhook/reconcile.h"
 
+#include "functions/webhook/bases.h"
 #include "functions/webhook/builds.h"
 #include "shared/base/clock.h"
 #include "shared/base/digest.h"
@@ -22,7 +23,7 @@ enum {
 
 struct reconciler {
     const struct config *config;
-    struct gate gate;
+    struct gate gate, bases_gate;
     uint64_t asked[REMEMBERED]; /* what this process asked for, where nothing behind it drops what comes twice */
     size_t asked_next;
 };
@@ -34,7 +35,7 @@ struct reconciler *reconciler_new(const struct config *config, struct error *err
         error_set(err, ERROR_INTERNAL, "out of memory");
         return NULL;
     }
-    *reconciler = (struct reconciler){ .config = config, .gate = GATE };
+    *reconciler = (struct reconciler){ .config = config, .gate = GATE, .bases_gate = GATE };
     return reconciler;
 }
 
@@ -43,18 +44,25 @@ void reconciler_free(struct reconciler *reconciler)
     free(reconciler);
 }
 
-bool reconcile_is_asked(struct call *call, const struct request *request)
+static enum reconcile_asked asked_by(struct span type)
+{
+    return span_is(type, TIMER_EVENT)       ? RECONCILE_ALL
+           : span_is(type, PUBLISHED_EVENT) ? RECONCILE_BASES
+                                            : RECONCILE_NOTHING;
+}
+
+enum reconcile_asked reconcile_asked(struct call *call, const struct request *request)
 {
     static const char structured[] = "application/cloudevents+json";
     struct span kind = request_header(request, "Content-Type", NULL);
     struct error ignored = { 0 };
     struct event event;
-    if (span_is(request_header(request, "ce-type", NULL), TIMER_EVENT))
-        return true;
-    return kind.len >= sizeof structured - 1 && strncasecmp(kind.data, structured, sizeof structured - 1) == 0 &&
-           request->body.len <= EVENT_MAX &&
-           event_decode_structured(call_arena(call), request->body, &event, &ignored) &&
-           strcmp(event.type, TIMER_EVENT) == 0;
+    enum reconcile_asked asked = asked_by(request_header(request, "ce-type", NULL));
+    if (asked != RECONCILE_NOTHING || kind.len < sizeof structured - 1 ||
+        strncasecmp(kind.data, structured, sizeof structured - 1) != 0 || request->body.len > EVENT_MAX ||
+        !event_decode_structured(call_arena(call), request->body, &event, &ignored))
+        return asked;
+    return asked_by(span_of(event.type));
 }
 
 /* --- what is missing ------------------------------------------------------------------------------------------------- */
@@ -64,6 +72,7 @@ struct missing {
     const struct config_build *build;
     const char *ref, *commit, *reason;
     const char *found; /* the record, as state_of() tells it */
+    struct moved_base moved;
     struct missing *next;
 };
 
@@ -72,6 +81,8 @@ struct comparison {
     struct call *call;
     struct registry_options registries;
     struct arena *scratch; /* of one record */
+    bool bases_only;
+    struct bases *bases;
     struct missing *first, *last;
     size_t count;
     bool cut_short;
@@ -122,7 +133,7 @@ static bool out_of_memory(struct error *err)
 }
 
 static bool add(struct look *look, const struct ref *ref, const struct record *record, const char *why,
-                struct error *err)
+                const struct moved_base *moved, struct error *err)
 {
     struct comparison *c = look->comparison;
     struct arena *arena = call_arena(c->call);
@@ -134,6 +145,7 @@ static bool add(struct look *look, const struct ref *ref, const struct record *r
         .ref = arena_dup(arena, span_of(ref->name)),
         .commit = arena_dup(arena, span_of(ref->commit)),
         .found = state_of(arena, record),
+        .moved = *moved,
         .reason = arena_printf(arena, "found by reconcile: '%s' %s %.7s, %s", short_name(ref->name),
                                look->build->inline_id ? "is" : "points to", ref->commit, why),
     };
@@ -201,15 +213,25 @@ static bool look_at(struct look *look, const struct ref *ref, struct error *err)
 {
     struct comparison *c = look->comparison;
     struct record record;
+    struct moved_base moved = { 0 };
     const char *why = NULL;
     arena_reset(c->scratch);
     if (!record_read(look->store, look->build->name, ref->name, c->scratch, &record, err))
         return false;
-    if (record.outcome != RECORD_NONE)
-        why = why_of_known(look, ref, &record);
-    else if (!why_of_unknown(look, ref, &why, err))
+    if (look->build->reconcile && !c->bases_only) {
+        if (record.outcome != RECORD_NONE)
+            why = why_of_known(look, ref, &record);
+        else if (!why_of_unknown(look, ref, &why, err))
+            return false;
+    }
+    bool stands = look->build->on_base && (is_branch(ref->name) || look->build->inline_id) &&
+                  record_is_about(&record, ref->commit) &&
+                  (record.outcome == RECORD_BUILT || record.outcome == RECORD_FAILED);
+    if (!why && stands && !bases_compare(c->bases, c->call, look->build, &record, &moved, err))
         return false;
-    return !why || add(look, ref, &record, why, err);
+    if (moved.image)
+        why = arena_printf(c->scratch, "and its base '%s' is %.19s now", moved.image, moved.digest);
+    return !why || add(look, ref, &record, why, &moved, err);
 }
 
 /* --- a rule ---------------------------------------------------------------------------------------------------------- */
@@ -273,9 +295,9 @@ static bool compare_rule(struct comparison *c, const struct config_build *build,
 
 /* --- a repository ---------------------------------------------------------------------------------------------------- */
 
-static bool is_compared(const struct config_build *build)
+static bool is_compared(const struct comparison *c, const struct config_build *build)
 {
-    return build->enabled && build->reconcile;
+    return build->enabled && (build->on_base || (build->reconcile && !c->bases_only));
 }
 
 static bool shares_repository(const struct config_build *a, const struct config_build *b)
@@ -314,20 +336,21 @@ static void compare_repository(struct comparison *c, size_t from, size_t first)
         return;
     for (size_t i = first; i < n && has_time(c); i++) {
         const struct config_build *build = &config->builds[(from + i) % n];
-        if (!is_compared(build) || !shares_repository(build, leader))
+        if (!is_compared(c, build) || !shares_repository(build, leader))
             continue;
         if (!compare_rule(c, build, refs, &failed))
             call_log(c->call, "reconcile: build '%s': %s", build->name, failed.message);
     }
 }
 
-static bool was_compared(const struct config *config, size_t from, size_t at)
+static bool was_compared(const struct comparison *c, size_t from, size_t at)
 {
+    const struct config *config = c->reconciler->config;
     const size_t n = config->build_count;
     const struct config_build *build = &config->builds[(from + at) % n];
     for (size_t i = 0; i < at; i++) {
         const struct config_build *before = &config->builds[(from + i) % n];
-        if (is_compared(before) && shares_repository(before, build))
+        if (is_compared(c, before) && shares_repository(before, build))
             return true;
     }
     return false;
@@ -339,7 +362,7 @@ static void compare_all(struct comparison *c)
     const size_t n = config->build_count;
     const size_t from = n > 0 ? random_below(n) : 0;
     for (size_t i = 0; i < n; i++) {
-        if (!is_compared(&config->builds[(from + i) % n]) || was_compared(config, from, i))
+        if (!is_compared(c, &config->builds[(from + i) % n]) || was_compared(c, from, i))
             continue;
         if (!has_time(c))
             return;
@@ -388,8 +411,11 @@ static bool was_asked(const struct reconciler *reconciler, uint64_t hash)
 static bool ask_for(struct comparison *c, const struct missing *missing, struct error *err)
 {
     struct reconciler *reconciler = c->reconciler;
-    const char *id = arena_printf(call_arena(c->call), "%s %s, found %s, hour %lld", missing->ref, missing->commit,
-                                  missing->found, (long long)(clock_wall_ms() / HOUR_MS));
+    const struct wanted_build wanted = { missing->ref, missing->commit, missing->reason, missing->moved.image,
+                                         missing->moved.digest };
+    const char *id =
+        arena_printf(call_arena(c->call), "%s %s, found %s, base %s, hour %lld", missing->ref, missing->commit,
+                     missing->found, wanted.base ? wanted.base_digest : "", (long long)(clock_wall_ms() / HOUR_MS));
     if (!id)
         return out_of_memory(err);
     uint64_t hash = hash_of(missing, id);
@@ -397,8 +423,7 @@ static bool ask_for(struct comparison *c, const struct missing *missing, struct 
         return true;
     call_log(c->call, "build '%s': %s", missing->build->name, missing->reason);
     if (!call_set_parent(c->call, "/pushwright/reconcile", id, err) ||
-        !builds_missing(c->call, missing->build, missing->ref, missing->commit, missing->reason, err) ||
-        !call_flush(c->call, err))
+        !builds_missing(c->call, missing->build, &wanted, err) || !call_flush(c->call, err))
         return false;
     reconciler->asked[reconciler->asked_next++ % REMEMBERED] = hash;
     return true;
@@ -409,12 +434,13 @@ static bool ask_for_all(struct comparison *c, struct error *err)
     if (c->count > 0)
         poll(NULL, 0, RECONCILE_AGAIN_MS);
     for (const struct missing *missing = c->first; missing; missing = missing->next)
-        if (still_missing(c, missing) && !ask_for(c, missing, err))
+        if (!bases_circle(c->bases, c->call, missing->build, &missing->moved) && still_missing(c, missing) &&
+            !ask_for(c, missing, err))
             return false;
     return true;
 }
 
-static bool compare(struct reconciler *reconciler, struct call *call, struct error *err)
+static bool compare(struct reconciler *reconciler, struct call *call, bool bases_only, struct error *err)
 {
     struct error failed = { 0 };
     AUTO(registry_logins_free) struct registry_logins *logins = config_registry_logins(reconciler->config, &failed);
@@ -426,7 +452,11 @@ static bool compare(struct reconciler *reconciler, struct call *call, struct err
     struct comparison comparison = {
         .reconciler = reconciler, .call = call, .registries = registry_logins_options(logins), .scratch = scratch
     };
+    comparison.bases_only = bases_only;
     comparison.registries.timeout_ms = PEER_TIMEOUT_MS;
+    AUTO(bases_free) struct bases *bases = comparison.bases = bases_new(&comparison.registries, err);
+    if (!bases)
+        return false;
     compare_all(&comparison);
     if (comparison.cut_short)
         call_log(call, "reconcile: not everything was compared this time");
@@ -437,7 +467,21 @@ bool reconcile_run(struct reconciler *reconciler, struct call *call, struct erro
 {
     if (!gate_enter(&reconciler->gate, RECONCILE_PAUSE_MS))
         return true;
-    bool good = compare(reconciler, call, err);
+    bool good = compare(reconciler, call, false, err);
     gate_leave(&reconciler->gate);
+    return good;
+}
+
+bool reconcile_bases(struct reconciler *reconciler, struct call *call, struct error *err)
+{
+    bool any = false;
+    for (size_t i = 0; i < reconciler->config->build_count; i++)
+        any = any || (reconciler->config->builds[i].enabled && reconciler->config->builds[i].on_base);
+    if (!any)
+        return true;
+    if (!gate_enter(&reconciler->bases_gate, 0))
+        return error_set(err, ERROR_BUSY, "bases are being compared already");
+    bool good = compare(reconciler, call, true, err);
+    gate_leave(&reconciler->bases_gate);
     return good;
 }

@@ -10,6 +10,9 @@
  * A rule that never built anything is begun with the branch that HEAD stands for, or with the only one that it wants: never with tags, and
  * never with all of them. For an inline Dockerfile its text is what the commit is for others.
  *
+ * A rule with "base" also misses a build of a branch, or of its inline Dockerfile, when an image that the newest one stands on has another
+ * digest by now (bases.h).
+ *
  * The event's id is made from rule, ref, commit and the record that was found, and changes every hour: two comparisons ask for one build, and what
  * is lost again is asked for again. What is asked for is decided by `build`, which looks at the record, too. */
 #ifndef PUSHWRIGHT_FUNCTIONS_WEBHOOK_RECONCILE_H
@@ -31,10 +34,17 @@ struct reconciler *reconciler_new(const struct config *config, struct error *err
 void reconciler_free(struct reconciler *reconciler);
 AUTO_FREE(struct reconciler, reconciler_free)
 
-/* Is the request the timer's event? */
-bool reconcile_is_asked(struct call *call, const struct request *request);
+#define PUBLISHED_EVENT "dev.cdevents.artifact.published.0.3.0"
+
+/* Is the request the timer's event, or one that tells of an image? The latter is believed as little: which image stands where is read
+ * from the registry. */
+enum reconcile_asked { RECONCILE_NOTHING, RECONCILE_ALL, RECONCILE_BASES };
+enum reconcile_asked reconcile_asked(struct call *call, const struct request *request);
 
 /* Compare, unless it is too early. False only when the next hop did not take what was found. */
 bool reconcile_run(struct reconciler *reconciler, struct call *call, struct error *err);
+
+/* Compare only what rules with "base" stand on. ERROR_BUSY: it is being done. */
+bool reconcile_bases(struct reconciler *reconciler, struct call *call, struct error *err);
 
 #endif

@@ -3,7 +3,7 @@
  *   POST /hooks/NAME    a delivery for the source NAME (git host or registry)
  *   POST /              the same for the only source of the kind that the headers speak of
  *   POST /builds/NAME   build now, for who holds the API token
- *   POST /              a timer's event: compare the refs with what was built (reconcile.h)
+ *   POST /              a timer's event: compare the refs with what was built; an image's: compare the bases (reconcile.h)
  *
  * Verified over the raw bytes before anything is parsed. A sender is told 2xx only when the next hop has every event; what is not of
  * interest is 200 with the reason, because a refusal makes git hosts switch the hook off. */
@@ -225,9 +225,10 @@ static bool route_root(struct call *call, const struct request *request, struct 
     enum source_kind kind = sender_detect(request);
     const struct sender *sender = NULL;
     (void)rest;
-    if (reconcile_is_asked(call, request)) {
+    enum reconcile_asked asked = reconcile_asked(call, request);
+    if (asked != RECONCILE_NOTHING) {
         reply->status = 202;
-        return reconcile_run(state->reconciler, call, err);
+        return (asked == RECONCILE_ALL ? reconcile_run : reconcile_bases)(state->reconciler, call, err);
     }
     for (size_t i = 0; i < state->config->source_count; i++) {
         if (state->config->sources[i].kind != kind)

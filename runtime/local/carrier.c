@@ -381,7 +381,7 @@ static bool post(struct courier *courier, const struct parcel *parcel, struct ht
     const struct http_header headers[] = { { "Content-Type", "application/cloudevents+json; charset=UTF-8" } };
     const struct http_request request = {
         .method = "POST",
-        .url = "http://localhost/",
+        .url = courier->receiver->url,
         .unix_socket = courier->receiver->socket,
         .headers = headers,
         .header_count = 1,

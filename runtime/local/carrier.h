@@ -14,7 +14,8 @@ struct carrier;
 /* A function as its fn.json tells it. */
 struct receiver {
     const char *name;
-    const char *socket;       /* path of its unix socket */
+    const char *url;          /* http://... */
+    const char *socket;       /* path of its unix socket; NULL: the URL's host */
     const char *const *types; /* event types it takes */
     size_t type_count;
     unsigned concurrency; /* deliveries at once; further ones wait on disk */

@@ -48,6 +48,7 @@ struct chain {
     struct registry_logins *logins;
     const char *programs[FUNCTION_COUNT];
     struct manifest *manifests[FUNCTION_COUNT];
+    const char *sockets[FUNCTION_COUNT];
     struct receiver receivers[FUNCTION_COUNT];
     struct child children[FUNCTION_COUNT];
     struct carrier *carrier;
@@ -116,6 +117,22 @@ static void door_close(struct door *door)
 
 /* --- the functions ------------------------------------------------------------------------------------------------ */
 
+/* "8080" stands for every address of this machine. */
+static bool place_of(struct chain *chain, size_t function, const char *path, struct timer_target *out)
+{
+    const char *listen = chain->options.listen;
+    bool outside = chain->manifests[function]->serves_http;
+    bool by_socket = !outside || strncmp(listen, "unix:", 5) == 0;
+    const char *host = by_socket ? "localhost" : listen, *before = by_socket || strchr(host, ':') ? "" : "127.0.0.1:";
+    *out = (struct timer_target){
+        .url = arena_printf(chain->arena, "http://%s%s%s", before, host, path),
+        .unix_socket = !by_socket ? NULL
+                       : outside  ? listen + 5
+                                  : chain->sockets[function],
+    };
+    return out->url != NULL;
+}
+
 static bool ask_manifests(struct chain *chain, struct error *err)
 {
     for (size_t i = 0; i < FUNCTION_COUNT; i++) {
@@ -125,16 +142,19 @@ static bool ask_manifests(struct chain *chain, struct error *err)
         const struct manifest *m = chain->manifests[i] = program_manifest(chain->programs[i], err);
         if (!m)
             return error_wrap(err, "the function binaries, looked for in '%s'", chain->options.program_dir);
+        struct timer_target place;
+        chain->sockets[i] = arena_printf(chain->arena, "%s/run/%s.sock", chain->options.state_dir, function_names[i]);
+        if (!chain->sockets[i] || !place_of(chain, i, "/", &place))
+            return out_of_memory(err);
         chain->receivers[i] = (struct receiver){
             .name = function_names[i],
-            .socket = arena_printf(chain->arena, "%s/run/%s.sock", chain->options.state_dir, function_names[i]),
+            .url = place.url,
+            .socket = place.unix_socket,
             .types = m->in.items,
             .type_count = m->in.count,
             .concurrency = m->concurrency < COURIERS_MAX ? m->concurrency : COURIERS_MAX,
             .timeout_ms = m->timeout_s * 1000 + 5000, /* the function gives up first, and says why */
         };
-        if (!chain->receivers[i].socket)
-            return out_of_memory(err);
     }
     return true;
 }
@@ -197,7 +217,7 @@ static char **environment_of(struct chain *chain, size_t function, const char *k
     char *const ours[OURS] = {
         chain->manifests[function]->serves_http
             ? arena_printf(arena, "PUSHWRIGHT_LISTEN=%s", chain->options.listen)
-            : arena_printf(arena, "PUSHWRIGHT_LISTEN=unix:%s", chain->receivers[function].socket),
+            : arena_printf(arena, "PUSHWRIGHT_LISTEN=unix:%s", chain->sockets[function]),
         arena_printf(arena, "PUSHWRIGHT_CONFIG=%s", chain->options.config_path),
         arena_printf(arena, "PUSHWRIGHT_CHAIN_KEY_FILE=%s", key_path),
         arena_printf(arena, "PUSHWRIGHT_SINK=unix:%s/run/sink.sock", state),
@@ -307,22 +327,6 @@ static bool ended_early(struct chain *chain, struct error *err)
         *err = chain->ended;
     pthread_mutex_unlock(&chain->lock);
     return ended;
-}
-
-/* "8080" stands for every address of this machine. */
-static bool place_of(struct chain *chain, size_t function, const char *path, struct timer_target *out)
-{
-    const char *listen = chain->options.listen;
-    bool outside = chain->manifests[function]->serves_http;
-    bool by_socket = !outside || strncmp(listen, "unix:", 5) == 0;
-    const char *host = by_socket ? "localhost" : listen, *before = by_socket || strchr(host, ':') ? "" : "127.0.0.1:";
-    *out = (struct timer_target){
-        .url = arena_printf(chain->arena, "http://%s%s%s", before, host, path),
-        .unix_socket = !by_socket ? NULL
-                       : outside  ? listen + 5
-                                  : chain->receivers[function].socket,
-    };
-    return out->url != NULL;
 }
 
 static bool answers(struct http_client *client, const struct timer_target *place)

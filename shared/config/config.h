@@ -76,6 +76,7 @@ struct config_build {
     const struct patterns *branches,
         *tags;                    /* NULL: none of that kind builds; both absent in the file: every branch, no tag */
     const struct patterns *paths; /* NULL: any */
+    bool on_base; /* branches, and inline Dockerfiles, are built anew when an image moves that they stand on */
     bool
         reconcile; /* lost pushes are found on the timer; default true, but false with `paths`, and for an image in a directory ("oci:...") */
     bool honour_skip;       /* "[skip ci]" in the head commit's message; default true */

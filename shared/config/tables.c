@@ -2,6 +2,7 @@
 
 #include "shared/base/digest.h"
 #include "shared/base/machine.h"
+
 #include <string.h>
 
 #define SHAPE(rows) .settings = (rows), .count = sizeof(rows) / sizeof *(rows)
@@ -75,6 +76,7 @@ static const struct setting on_settings[] = {
     { "branches", JSON_ARRAY, 0, read_patterns, AT(config_build, branches) },
     { "tags", JSON_ARRAY, 0, read_patterns, AT(config_build, tags) },
     { "paths", JSON_ARRAY, 0, read_patterns, AT(config_build, paths) },
+    { "base", JSON_BOOLEAN, 0, read_boolean, AT(config_build, on_base) },
 };
 
 static const struct shape on_shape = { .what = "'on'", SHAPE(on_settings) };
@@ -139,8 +141,11 @@ static void check_build(struct reading *r, const struct json *object, void *item
         mistake(r, "source", "source '%s' is a registry: builds come from git hosts", build->source->name);
     if (!build->inline_text && !build->branches && !build->tags)
         default_to_every_branch(r, build);
+    bool in_directory = build->image && strncmp(build->image, "oci:", 4) == 0;
+    if (build->on_base && in_directory)
+        mistake(r, "on", "'base' needs an image at a registry, where it is remembered on what the image stands");
     /* Refs do not tell paths; and an image's own directory is not for our records. */
-    if ((build->paths || (build->image && strncmp(build->image, "oci:", 4) == 0)) && !json_get(object, "reconcile"))
+    if ((build->paths || in_directory) && !json_get(object, "reconcile"))
         build->reconcile = false;
 }
 

@@ -239,10 +239,12 @@ static bool check_platform(const struct image *image, const char *platform, stru
 
 /* The manifest behind the name; one step further when that is an index. */
 static bool find_manifest(struct store *store, const char *name, const char *platform, struct bytes *body,
-                          struct descriptor *out, struct error *err)
+                          struct image *image, struct error *err)
 {
+    struct descriptor *out = &image->manifest;
     if (!store_get_manifest(store, name, body, out, err))
         return false;
+    memcpy(image->named, out->digest, sizeof(image->named));
     if (!is_kind(out->media_type, KIND_INDEX))
         return true;
     struct descriptor chosen, came;
@@ -260,7 +262,7 @@ static bool find_manifest(struct store *store, const char *name, const char *pla
 static bool load(struct store *store, const char *name, const char *platform, struct image *image, struct error *err)
 {
     AUTO(bytes_release) struct bytes body = BYTES(STORE_MANIFEST_MAX);
-    if (!find_manifest(store, name, platform, &body, &image->manifest, err))
+    if (!find_manifest(store, name, platform, &body, image, err))
         return false;
     if (is_kind(image->manifest.media_type, KIND_OLD))
         return error_set(err, ERROR_UNSUPPORTED,

@@ -13,7 +13,8 @@ struct image_layer {
 };
 
 struct image {
-    struct descriptor manifest; /* of the chosen platform; media_type tells Docker's format from OCI's */
+    struct descriptor manifest;   /* of the chosen platform; media_type tells Docker's format from OCI's */
+    char named[DIGEST_TEXT_SIZE]; /* of what stands behind the name: of the index, where there is one */
     struct descriptor config_blob;
     struct bytes config;        /* the configuration's exact JSON */
     struct image_layer *layers; /* lowest first; NULL when there are none */

@@ -24,6 +24,7 @@ enum {
 #define ASKED_KEY "dev.pushwright.asked"
 #define EVENT_KEY "dev.pushwright.event"
 #define SEQUENCE_KEY "dev.pushwright.sequence"
+#define BASES_KEY "dev.pushwright.bases"
 #define BUILD_KEY "dev.pushwright.build"
 #define REF_KEY "dev.pushwright.ref"
 
@@ -167,7 +168,8 @@ bool record_read(struct store *store, const char *rule, const char *ref, struct 
                              .commit = json_get_string(notes, COMMIT_KEY),
                              .asked = json_get_string(notes, ASKED_KEY),
                              .event = json_get_string(notes, EVENT_KEY),
-                             .sequence = json_get_string(notes, SEQUENCE_KEY) };
+                             .sequence = json_get_string(notes, SEQUENCE_KEY),
+                             .bases = json_get_string(notes, BASES_KEY) };
     const char *time = json_get_string(notes, TIME_KEY);
     if (record.outcome != RECORD_NONE && is_commit(record.commit) && record.event && record.sequence && time &&
         rfc3339_parse(span_of(time), &record.at_ms))
@@ -205,8 +207,36 @@ bool record_write(struct store *store, const char *rule, const char *ref, const 
     json_add_string(&w, EVENT_KEY, record->event);
     json_add_string(&w, SEQUENCE_KEY, record->sequence);
     json_add_string(&w, TIME_KEY, time);
+    json_add_string(&w, BASES_KEY, record->bases && *record->bases ? record->bases : NULL);
     return (close_artifact(&w, err) && put_artifact(store, name, &manifest, again, err)) ||
            error_wrap(err, "remember the build of '%s'", ref);
+}
+
+bool record_next_base(struct span *rest, struct span *image, struct span *digest)
+{
+    *digest = span_cut(rest, '\n');
+    *image = span_cut(digest, ' ');
+    return image->len > 0 && digest->data && digest_is_legal(*digest);
+}
+
+bool record_stands_on(const struct record *record, const char *image, const char *digest)
+{
+    struct span rest = span_of(record->bases), name, now;
+
+    while (record->bases && record_next_base(&rest, &name, &now)) {
+        if (span_is(name, image) && span_is(now, digest))
+            return true;
+    }
+    return false;
+}
+
+bool record_add_base(struct bytes *bases, const char *image, const char *digest, struct error *err)
+{
+    const struct record told = { .bases = bytes_text(bases) };
+
+    if (record_stands_on(&told, image, digest) || bases->len + strlen(image) + strlen(digest) + 2 > RECORD_BASES_MAX)
+        return true;
+    return bytes_printf(bases, err, "%s%s %s", bases->len > 0 ? "\n" : "", image, digest);
 }
 
 bool record_is_about(const struct record *record, const char *commit)

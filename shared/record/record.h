@@ -37,6 +37,7 @@ struct record {
     const char *asked;    /* the object that the event named, which may be an annotated tag; NULL: the same */
     const char *event;    /* id of the event that asked */
     const char *sequence; /* of the push, decimal */
+    const char *bases;    /* a line "NAME:TAG DIGEST" for each image that it stands on; NULL: not told */
     int64_t at_ms;        /* when this was written */
 };
 
@@ -49,6 +50,13 @@ bool record_read(struct store *store, const char *rule, const char *ref, struct 
 /* again: one stands there, so what it is made of need not be sent. */
 bool record_write(struct store *store, const char *rule, const char *ref, const struct record *record, bool again,
                   struct error *err);
+
+/* Add a line to *bases, unless it stands there; more than RECORD_BASES_MAX bytes are not told. */
+enum { RECORD_BASES_MAX = 8 * 1024 };
+bool record_add_base(struct bytes *bases, const char *image, const char *digest, struct error *err);
+/* Take the next line off *rest; false: there is none, or it is not ours. */
+bool record_next_base(struct span *rest, struct span *image, struct span *digest);
+bool record_stands_on(const struct record *record, const char *image, const char *digest);
 
 /* Is it about this object? */
 bool record_is_about(const struct record *record, const char *commit);

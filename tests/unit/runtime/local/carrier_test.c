@@ -101,9 +101,13 @@ static int make(void **state)
     f->directory = directory_make_temporary("carrier", &err);
     assert_non_null(f->directory);
     snprintf(f->socket, sizeof f->socket, "%s/peer.sock", f->directory);
-    f->receiver = (struct receiver){
-        .name = "one", .socket = f->socket, .types = types, .type_count = 1, .concurrency = 2, .timeout_ms = 2000
-    };
+    f->receiver = (struct receiver){ .name = "one",
+                                     .url = "http://localhost/",
+                                     .socket = f->socket,
+                                     .types = types,
+                                     .type_count = 1,
+                                     .concurrency = 2,
+                                     .timeout_ms = 2000 };
     f->options = (struct carrier_options){
         .state_dir = f->directory, .receivers = &f->receiver, .receiver_count = 1, .notice = count_notice, .context = f
     };
