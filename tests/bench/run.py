@@ -5,7 +5,7 @@ import time
 import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from building import building
+from images import images
 from pages import pages
 from receiving import receiving, starts
 from table import Table, machine
@@ -36,7 +36,7 @@ def memory(table, directory):
 
 PARTS = (("size", "Size", sizes), ("start", "Start", starts), ("memory", "Memory", memory),
          ("webhook", "`webhook`: a signed GitHub push, its two events accepted by the next hop before the answer", receiving),
-         ("pages", "From `git push` to the page, local chain", pages), ("build", "Hello-world build, warm, registry on the same machine", building))
+         ("pages", "From `git push` to the page, local chain", pages), ("images", "Images: process start, `git fetch`, build and push, registry on the same machine", images))
 
 
 def write(table, where):

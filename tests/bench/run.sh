@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . shared/build/packages.sh
 
-need_packages gcc libc6-dev python3 git webhook buildah docker-registry skopeo
+need_packages gcc libc6-dev python3 git webhook buildah docker.io docker-registry skopeo umoci debootstrap time
 out=out/bench
 mkdir -p "$out"
 for tool in load nexthop coldstart; do

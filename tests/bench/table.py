@@ -37,6 +37,12 @@ class Table:
         self.add(measure, f"{ours:.{digits}f} {unit}", f"{peer:.{digits}f} {unit}, {peer / ours:.1f} times ours",
                  f"≤ 1/{parts}", ours * parts <= peer)
 
+    def share_of_faster(self, measure, ours, peers, parts, unit, digits=0):
+        """Ours is to be at most 1/parts of the fastest peer's."""
+        faster = min(peers.values())
+        said = ", ".join(f"{name} {value:.0f} {unit}" for name, value in peers.items())
+        self.add(measure, f"{ours:.{digits}f} {unit}", f"{said}: {faster / ours:.1f} times ours", f"≤ 1/{parts}", ours * parts <= faster)
+
     def missing(self, part, why):
         self.unmeasured.append(part)
         self.add(part, "not measured: " + " ".join(str(why).split()).replace("|", "/")[:300])

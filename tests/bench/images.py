@@ -1,0 +1,161 @@
+"""Images with and without RUN on a Debian of debootstrap, against buildah and BuildKit, in turns; memory, a context of many files, requests."""
+import io
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+
+from builders import Checkout, Ours, peers
+from debian_base import debian_base
+from pushwright import registry
+from table import median
+from tools import seconds_of
+
+COLD, WARM, FILES = 3, 9, 100_000
+LARGE_BYTES = 1_000_000_000
+REQUEST = re.compile(r'"(?:GET|HEAD|POST|PUT|PATCH|DELETE) /v2/([^ ]*) HTTP/1.1" \d+')
+
+
+def hello(host, base="base"):
+    return f"FROM {host}/{base}:1\nMAINTAINER Pushwright <hello@pushwright.dev>\nADD ./ /usr/share/nginx/html/\n"
+
+
+def with_run(host, base="base"):
+    return hello(host, base) + "RUN mkdir -p /srv/www && cp /usr/share/nginx/html/index.html /srv/www/ && ls /srv/www\n"
+
+
+def push_base(host):
+    """Into the registry; the bytes of its layer."""
+    seconds_of(["skopeo", "copy", "-q", "--dest-tls-verify=false", f"oci:{debian_base()}:base", f"docker://{host}/base:1"])
+    return max(path.stat().st_size for path in (debian_base() / "blobs/sha256").iterdir())
+
+
+def push_large_base(directory, host):
+    """The same with a layer of 1 GB on it, an eighth of it random."""
+    layout = directory / "large"
+    shutil.copytree(debian_base(), layout)
+    seconds_of(["umoci", "unpack", "--image", f"{layout}:base", directory / "bundle"])
+    with open(directory / "bundle/rootfs/large", "wb") as file:
+        for _ in range(LARGE_BYTES // 1_000_000):
+            file.write(os.urandom(125_000) + bytes(875_000))
+    seconds_of(["umoci", "repack", "--image", f"{layout}:base", directory / "bundle"])
+    shutil.rmtree(directory / "bundle")
+    seconds_of(["skopeo", "copy", "-q", "--dest-tls-verify=false", f"oci:{layout}:base", f"docker://{host}/large:1"])
+    shutil.rmtree(layout)
+
+
+def version(package):
+    return subprocess.run(["dpkg-query", "-W", "-f", "${Version}", package], capture_output=True, text=True).stdout.split("+")[0]
+
+
+def rounds(builders, count, dockerfile, cold):
+    """Median seconds of each, in turns."""
+    took = {builder.name: [] for builder in builders}
+    for _ in range(count):
+        for builder in builders:
+            if cold:
+                builder.forget()
+            took[builder.name].append(builder.build(dockerfile)[0])
+    return {name: median(times) for name, times in took.items()}
+
+
+def compare(table, measure, times, parts):
+    ours = times.pop(Ours.name)
+    table.share_of_faster(measure, ours * 1000, {name: seconds * 1000 for name, seconds in times.items()}, parts, "ms", 1)
+
+
+def speed(table, checkout, builders, size):
+    host = checkout.host
+    for builder in builders:  # from here on each one's repository holds the base's layer
+        builder.build(with_run(host))
+    cold = rounds(builders, COLD, hello(host), True)
+    compare(table, f"hello, base of {size / 1e6:.0f} MB, nothing known of it; median of {COLD}", dict(cold), 4)
+    found(table, checkout, min(seconds for name, seconds in cold.items() if name != Ours.name))
+    compare(table, f"hello, the base known; median of {WARM}", rounds(builders, WARM, hello(host), False), 10)
+    compare(table, f"with one RUN, nothing known; median of {COLD}", rounds(builders, COLD, with_run(host), True), 4)
+    compare(table, f"with one RUN, the base known; median of {WARM}", rounds(builders, WARM, with_run(host), False), 8)
+
+
+def found(table, checkout, faster):
+    """A runner that comes up empty, while the index of the base's layer lies in the registry."""
+    ours = Ours(checkout, PUSHWRIGHT_REGISTRY_INDEX="1")
+    ours.forget()
+    ours.build(hello(checkout.host))
+    times = []
+    for _ in range(WARM):
+        ours.forget()
+        times.append(ours.build(hello(checkout.host))[0])
+    table.share_of_faster(f"hello, the base's header index found in the registry; median of {WARM}", median(times) * 1000,
+                          {"the faster of them, cold": faster * 1000}, 40, "ms", 1)
+    appended(table, checkout, median(times))
+
+
+def appended(table, checkout, ours):
+    """A layer on a base is all that `crane append` does: no Dockerfile, no configuration, no look at the base."""
+    measure = "the same against `crane append` of a finished layer"
+    if not shutil.which("crane"):
+        table.add(measure, f"{ours * 1000:.1f} ms", "this Debian has no package crane")
+        return
+    layer = checkout.directory / "layer.tar"
+    with tarfile.open(layer, "w") as tar:
+        entry = tarfile.TarInfo("usr/share/nginx/html/index.html")
+        entry.size = 20
+        tar.addfile(entry, io.BytesIO(b"<h1>appended</h1>...\n"))
+    times = [seconds_of(["crane", "append", "--insecure", "-b", f"{checkout.host}/base:1", "-f", layer, "-t", f"{checkout.host}/crane:{number}"])[0]
+             for number in range(WARM)]
+    crane = median(times)
+    table.add(measure, f"{ours * 1000:.1f} ms", f"{crane * 1000:.1f} ms", "lower than the peer's", ours < crane)
+
+
+def memory(table, checkout):
+    ours, host = Ours(checkout), checkout.host
+    large_file = with_run(host) + "RUN head -c 125000000 /dev/urandom > /a && for n in 1 2 3 4 5 6 7 8; do cat /a; done > /b && rm /a\n"
+    for measure, dockerfile, limit in (
+            ("hello, nothing known: peak memory", hello(host), 8), ("the same on a base with a layer of 1 GB", hello(host, "large"), 8),
+            ("with one RUN, nothing known: peak memory", with_run(host), 24), ("the same on a base with a layer of 1 GB", with_run(host, "large"), 24),
+            ("a RUN that makes 1 GB: peak memory", large_file, 24)):
+        ours.forget()
+        table.at_most(measure, ours.build(dockerfile)[1] / 1e6, limit, "MB", 1)
+
+
+def many_files(table, checkout, builders):
+    folder = checkout.directory / "many"
+    for number in range(FILES):
+        place = folder / f"{number // 100:04}"
+        if number % 100 == 0:
+            place.mkdir(parents=True)
+        (place / f"{number:06}.txt").write_text(f"file {number} of many\n")
+    (folder / "Dockerfile").write_text(f"FROM {checkout.host}/base:1\nCOPY . /data/\n")
+    results = {builder.name: builder.build_folder(folder) for builder in builders}
+    compare(table, f"a context of {FILES} small files, the base known, once", {name: took for name, (took, _) in results.items()}, 3)
+    table.add("of it peak memory", *(f"{results[name][1] / 1e6:.0f} MB" for name in (Ours.name, "BuildKit")))
+
+
+def requests(table, checkout, log):
+    """From the registry's log: what the build asks, and apart from it what it remembers there."""
+    def seen(builder, dockerfile):
+        before = log.stat().st_size
+        builder.build(dockerfile)
+        asked = REQUEST.findall(log.read_text()[before:])[:-1]  # the last one is the bench's own look
+        remembered = [path for path in asked if "/pushwright-ref" in path]
+        return len(asked) - len(remembered), len(remembered)
+    ours = Ours(checkout)
+    ours.forget()
+    for measure, limit in (("hello, nothing known: requests, one base layer", 9), ("hello, the base known: requests", 9)):
+        build, remembered = seen(ours, hello(checkout.host))
+        table.at_most(measure + (f" (and {remembered} for the record of builds)" if remembered else ""), build, limit, "requests")
+
+
+def images(table, directory):
+    with registry(directory / "registry") as host:
+        size = push_base(host)
+        checkout = Checkout(directory, host)
+        ours = Ours(checkout)
+        with peers(checkout) as others:
+            table.add("the peers", "", f"buildah {version('buildah')}, docker.io {version('docker.io')} with BuildKit")
+            speed(table, checkout, [ours, *others], size)
+            many_files(table, checkout, [ours, *others])
+        requests(table, checkout, directory / "registry/registry.log")
+        push_large_base(directory, host)
+        memory(table, checkout)
