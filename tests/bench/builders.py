@@ -50,8 +50,9 @@ class Checkout:
 class Ours:
     name = "Pushwright"
 
-    def __init__(self, checkout, **environment):
+    def __init__(self, checkout, remember=False, **environment):
         self.checkout, self.directory, self.more = checkout, checkout.directory, environment
+        self.remember = remember  # of builds, at the registry, for the comparison on a timer
 
     def forget(self):
         shutil.rmtree(self.directory / "cache", ignore_errors=True)
@@ -62,7 +63,7 @@ class Ours:
             "sources": [{"name": "git", "kind": "gitea", "secret": {"env": "NONE"}}],
             "registries": [{"host": self.checkout.host, "plainHttp": True}],
             "builds": [{"name": "hello", "source": "git", "repository": "demo/hello", "clone": f"file://{self.checkout.bare}",
-                        "image": f"{self.checkout.host}/ours", "tag": "{sha:12}", "reconcile": False}], "triggers": []}))
+                        "image": f"{self.checkout.host}/ours", "tag": "{sha:12}", "reconcile": self.remember}], "triggers": []}))
         return path
 
     def event(self, commit):
