@@ -7,6 +7,7 @@
 #include "runtime/cli/story.h"
 #include "shared/builder/baseindex.h"
 #include "shared/dockerfile/platform.h"
+#include "shared/sandbox/sandbox.h"
 
 #include <signal.h>
 #include <string.h>
@@ -147,7 +148,8 @@ static bool build(struct session *session, struct error *err)
                  .secret_count = request->secret_count,
                  .agents = request->agents,
                  .agent_count = request->agent_count,
-                 .no_network = request->no_network },
+                 .no_network = request->no_network,
+                 .chroot = request->chroot },
     };
 
     registries.cache_directory = cache;
@@ -224,6 +226,9 @@ static int run(int argc, char **argv)
         return command_usage(&command_build, err.message);
     if (request->contexts.count > 0)
         return command_usage(&command_build, "--build-context is not supported by this builder");
+    struct error ignored = { 0 }; /* RUN says which users it has */
+    if (request->call == BUILD_CALL_BUILD)
+        sandbox_take_subordinate_ids(&ignored);
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);
     signal(SIGPIPE, SIG_IGN);

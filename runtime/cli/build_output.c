@@ -208,7 +208,7 @@ static bool write_tar(struct build_result *result, const struct build_output *ou
 static bool write_output(struct build_result *result, const struct build_output *output, struct error *err)
 {
     if (output->kind == BUILD_TO_LOCAL)
-        return export_directory(&result->built[0], output->dest, err);
+        return export_directory(&result->built[0], output->dest, result->request->as_root, err);
     if (output->kind == BUILD_TO_TAR)
         return write_file(result, output, write_tar, err);
     if (output->unpacked)

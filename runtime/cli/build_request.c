@@ -25,6 +25,7 @@ const char build_help[] =
     "      --secret id=ID,src=FILE, or id=ID,env=NAME: for RUN --mount=type=secret\n"
     "      --ssh ID[=SOCKET]      for RUN --mount=type=ssh; default: $SSH_AUTH_SOCK\n"
     "      --network MODE         default or host; none: no RUN has a network\n"
+    "      --isolation chroot     where no namespaces can be had RUN does without: it can then reach all that you can\n"
     "      --no-cache             every step is made anew\n"
     "      --pull                 bases are always asked for at their registry, so this changes nothing\n\n"
     "Where it goes:\n"
@@ -432,6 +433,14 @@ static bool on_network(struct build_request *request, const char *value, struct 
     return error_set(err, ERROR_UNSUPPORTED, "'%s' is none of default, host, none", value);
 }
 
+/* buildah's word for what its users run in containers. */
+static bool on_isolation(struct build_request *request, const char *value, struct error *err)
+{
+    request->chroot = strcmp(value, "chroot") == 0;
+    return request->chroot || strcmp(value, "default") == 0 ||
+           error_set(err, ERROR_UNSUPPORTED, "'%s' is neither default nor chroot", value);
+}
+
 static bool on_check(struct build_request *request, bool value)
 {
     if (value)
@@ -493,6 +502,7 @@ static const struct option {
     { .name = "progress", .value = on_progress },
     { .name = "call", .value = on_call },
     { .name = "network", .value = on_network },
+    { .name = "isolation", .value = on_isolation },
     { .name = "check", .flag = on_check },
     { .name = "push", .flag = on_push },
     { .name = "no-cache", .flag = on_no_cache },
@@ -524,7 +534,6 @@ static const struct option {
     { .name = "cpuset-mems", .refusal = "no control groups are made" },
     { .name = "memory", .letter = 'm', .refusal = "no control groups are made" },
     { .name = "memory-swap", .refusal = "no control groups are made" },
-    { .name = "isolation", .refusal = "that is for Windows" },
     { .name = "security-opt", .refusal = "every RUN has the default seccomp filter and capabilities" },
     { .name = "shm-size", .refusal = "the size of /dev/shm cannot be chosen" },
     { .name = "ulimit", .refusal = "RUN has the limits of this process: ulimit in the shell before" },
@@ -694,6 +703,7 @@ struct build_request *build_request_parse(int argc, char **argv, struct error *e
         return NULL;
     }
     request->arena = arena;
+    request->as_root = geteuid() == 0;
     if (parse_all(request, &arguments, err) && check(request, err))
         return request;
     build_request_free(request);

@@ -49,7 +49,8 @@ struct build_request {
     size_t secret_count, agent_count;
     struct build_output outputs[BUILD_OUTPUTS_MAX];
     size_t output_count;
-    bool push, no_cache, no_network, quiet;
+    bool push, no_cache, no_network, quiet, chroot;
+    bool as_root; /* not only in a namespace of its own */
     enum build_call call;
     enum build_progress progress;
 };

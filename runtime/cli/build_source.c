@@ -9,6 +9,9 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+enum { PIECE = 64 * 1024 };
+static const int64_t context_bytes_max = INT64_C(16) << 30;
+
 struct opening {
     struct build_request *request;
     struct build_source *source;
@@ -25,6 +28,7 @@ void build_source_release(struct build_source *source)
 {
     context_release(&source->context);
     git_snapshot_free(source->snapshot);
+    spool_free(source->spool);
 }
 
 /* ---- downloads ---- */
@@ -144,19 +148,45 @@ static bool open_directory(const struct opening *opening, struct error *err)
     return context_of_directory(opening->request->context, file, &opening->source->context, err);
 }
 
-static bool open_text(const struct opening *opening, struct error *err)
+static bool read_input(struct spool *spool, struct content *out, struct error *err)
 {
-    struct bytes text = ARENA_BYTES(opening->request->arena, DOCKERFILE_SIZE_MAX);
-    bool from_here = strcmp(opening->request->context, "-") == 0;
+    char piece[PIECE];
+    ssize_t n;
 
-    if (!(from_here ? file_read(&text, "-", err) : fetch_text(opening, opening->request->context, &text, err)))
+    while ((n = read(STDIN_FILENO, piece, sizeof(piece))) != 0) {
+        if (n < 0 && errno != EINTR)
+            return error_set_errno(err, errno, "read standard input");
+        if (n > 0 && !spool_append(spool, piece, (size_t)n, err))
+            return false;
+    }
+    *out = (struct content){ .kind = CONTENT_SPOOL, .size = spool_size(spool), .spool = { spool, 0 } };
+    return true;
+}
+
+/* An archive, or else a Dockerfile by itself. */
+static bool open_stream(const struct opening *opening, struct error *err)
+{
+    const struct build_request *request = opening->request;
+    struct context *context = &opening->source->context;
+    struct bytes text = ARENA_BYTES(request->arena, DOCKERFILE_SIZE_MAX);
+    struct spool *spool = opening->source->spool = spool_new(context_bytes_max, err);
+    const struct download_options options = { .allow_private = true, .cancelled = opening->cancelled };
+    struct download got;
+    bool is_archive = false;
+
+    if (!spool || !(strcmp(request->context, "-") == 0 ? read_input(spool, &got.content, err)
+                                                       : download(request->context, &options, spool, &got, err)))
         return false;
-    return context_of_text(bytes_span(&text), &opening->source->context, err);
+    if (!context_of_archive(&got.content, request->file, context, &is_archive, err))
+        return false;
+    return is_archive ||
+           (content_read(&got.content, append, &text, err) && context_of_text(bytes_span(&text), context, err));
 }
 
 static bool open_any(const struct opening *opening, struct error *err)
 {
     const char *context = opening->request->context;
+    struct error no_git = { 0 };
     struct git_ref git;
     struct stat is;
     bool is_git;
@@ -164,13 +194,15 @@ static bool open_any(const struct opening *opening, struct error *err)
     if (stat(context, &is) == 0 && S_ISDIR(is.st_mode))
         return open_directory(opening, err);
     if (strcmp(context, "-") == 0)
-        return open_text(opening, err);
-    if (git_ref_parse(opening->request->arena, context, &git, &is_git, err))
+        return open_stream(opening, err);
+    if (git_ref_parse(opening->request->arena, context, &git, &is_git, &no_git))
         return open_git(opening, &git, err);
-    if (is_git)
+    if (is_git) {
+        *err = no_git;
         return false;
+    }
     if (download_is_url(context))
-        return open_text(opening, err);
+        return open_stream(opening, err);
     return error_set(err, ERROR_INVALID, "'%s' is neither a directory nor a git repository, a URL or -", context);
 }
 

@@ -11,6 +11,7 @@ struct build_source {
     struct git_snapshot *snapshot; /* NULL: not from git */
     const char *commit, *remote;   /* of a commit */
     const char *name;              /* of the Dockerfile, for people */
+    struct spool *spool;           /* what was downloaded or read; NULL: nothing */
 };
 
 /* Strings are made in the request's arena. */

@@ -40,7 +40,7 @@ static const struct tree_node *find_dockerfile(const struct context *context, co
     if (!file && err->kind == ERROR_NONE && strcmp(path, "Dockerfile") == 0)
         file = find(context->files->tree, root, "dockerfile", TAR_FILE, err);
     if (!file && err->kind == ERROR_NONE)
-        error_set(err, ERROR_INVALID, "the commit holds no file '%s'", path);
+        error_set(err, ERROR_INVALID, "the context holds no file '%s'", path);
     else if (!file)
         error_wrap(err, "'%s'", path);
     return file;
@@ -88,29 +88,44 @@ static bool hand_over(struct context *context, struct context *out)
     return true;
 }
 
+/* The Dockerfile and what .dockerignore leaves out stand among the files themselves. */
+static bool find_all(struct context *context, const char *dockerfile, const char *directory, struct error *err)
+{
+    const struct tree_node *file = find_dockerfile(context, dockerfile, err);
+
+    if (!file)
+        return false;
+    if (!content_read(file->is.content, append, &context->dockerfile, err))
+        return error_wrap(err, "'%s'", dockerfile);
+    context->root = find(context->files->tree, tree_root(context->files->tree), directory, TAR_DIRECTORY, err);
+    if (!context->root)
+        return err->kind != ERROR_NONE
+                   ? error_wrap(err, "context '%s'", directory)
+                   : error_set(err, ERROR_INVALID, "the context holds no directory '%s'", directory);
+    return find_ignore(context, file, &context->ignore, err) &&
+           (!context->ignore || files_prune(context->files, context->root, context->ignore, err));
+}
+
 bool context_of_commit(struct git_snapshot *snapshot, const char *dockerfile, const char *directory,
                        struct context *out, struct error *err)
 {
     AUTO(context_release) struct context context = { .dockerfile = BYTES(DOCKERFILE_SIZE_MAX) };
-    const struct tree_node *file;
 
     context.files = files_of_commit(snapshot, err);
-    if (!context.files)
-        return false;
-    file = find_dockerfile(&context, dockerfile, err);
-    if (!file)
-        return false;
-    if (!content_read(file->is.content, append, &context.dockerfile, err))
-        return error_wrap(err, "'%s'", dockerfile);
-    context.root = find(context.files->tree, tree_root(context.files->tree), directory, TAR_DIRECTORY, err);
-    if (!context.root)
-        return err->kind != ERROR_NONE ? error_wrap(err, "context '%s'", directory)
-                                       : error_set(err, ERROR_INVALID, "the commit holds no directory '%s'", directory);
-    if (!find_ignore(&context, file, &context.ignore, err))
-        return false;
-    if (context.ignore && !files_prune(context.files, context.root, context.ignore, err))
-        return false;
-    return hand_over(&context, out);
+    return context.files && find_all(&context, dockerfile, directory, err) && hand_over(&context, out);
+}
+
+/* ---- an archive ---- */
+
+bool context_of_archive(const struct content *archive, const char *dockerfile, struct context *out, bool *is_archive,
+                        struct error *err)
+{
+    AUTO(context_release) struct context context = { .dockerfile = BYTES(DOCKERFILE_SIZE_MAX) };
+
+    context.files = files_of_archive(archive, is_archive, err);
+    if (!context.files || !*is_archive)
+        return context.files != NULL;
+    return find_all(&context, dockerfile ? dockerfile : "Dockerfile", ".", err) && hand_over(&context, out);
 }
 
 /* ---- a directory ---- */

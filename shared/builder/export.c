@@ -29,11 +29,11 @@ static bool is_empty(const char *path, struct error *err)
     return true;
 }
 
-bool export_directory(const struct built *built, const char *directory, struct error *err)
+bool export_directory(const struct built *built, const char *directory, bool owners, struct error *err)
 {
     const struct engine_options *options = built->owner->options;
     const struct place_how how = {
-        .owners = geteuid() == 0, .all = true, .cancelled = options->cancelled, .context = options->cancelled_context
+        .owners = owners, .all = true, .cancelled = options->cancelled, .context = options->cancelled_context
     };
     const struct tree *tree = tree_of(built, err);
 

@@ -4,9 +4,8 @@
 
 #include "shared/builder/engine.h"
 
-/* Into a directory, which must be empty or not there. As root owners are the image's; otherwise everything is ours, and what only root can
- * make (devices) is an error. */
-bool export_directory(const struct built *built, const char *directory, struct error *err);
+/* Into a directory, which must be empty or not there. owners: files are their users', which takes root; else all are ours. */
+bool export_directory(const struct built *built, const char *directory, bool owners, struct error *err);
 
 /* A tar, the same bytes for the same image; written to the descriptor. */
 bool export_tar(const struct built *built, int fd, struct error *err);

@@ -1,5 +1,6 @@
 #include "shared/builder/files.h"
 
+#include "shared/builder/archive.h"
 #include "shared/builder/folder.h"
 
 #include <string.h>
@@ -10,6 +11,7 @@ void files_free(struct files *files)
         return;
     tree_free(files->tree);
     folder_free(files->folder);
+    spool_free(files->spool);
     free(files);
 }
 
@@ -34,6 +36,45 @@ struct files *files_of_directory(const char *path, const struct ignore *ignore, 
     files->folder = folder_open(path, err);
     if (!files->folder || !folder_load(files->folder, files->tree, ignore, &files->time_s, err))
         return NULL;
+    return TAKE(files);
+}
+
+/* ---- an archive ---- */
+
+static const int64_t archive_bytes_max = INT64_C(16) << 30;
+
+static int64_t newest_of(const struct tree_node *node)
+{
+    int64_t newest = node->is.type == TAR_FILE ? node->is.mtime_s : 0;
+
+    for (const struct tree_node *child = node->first; child; child = child->next) {
+        int64_t time = newest_of(child);
+        newest = time > newest ? time : newest;
+    }
+    return newest;
+}
+
+struct files *files_of_archive(const struct content *archive, bool *is_archive, struct error *err)
+{
+    AUTO(files_free) struct files *files = files_of_nothing(err);
+    uint64_t file_number = 0;
+
+    if (!files)
+        return NULL;
+    files->spool = spool_new(archive_bytes_max, err);
+    if (!files->spool)
+        return NULL;
+    const struct copy copy = { .to = files->tree,
+                               .workdir = "/",
+                               .dest = "/",
+                               .from_name = "the context",
+                               .keep_owner = true,
+                               .newest_s = INT64_MAX,
+                               .file_number = &file_number };
+    const struct archive_options options = { files->spool, &file_number, archive_bytes_max };
+    if (!archive_unpack(&copy, archive, &options, is_archive, err))
+        return NULL;
+    files->time_s = newest_of(tree_root(files->tree));
     return TAKE(files);
 }
 

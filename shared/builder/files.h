@@ -14,6 +14,7 @@ struct files {
     int64_t time_s;    /* of the commit; of the newest file of a directory */
     size_t submodules; /* left empty */
     struct folder *folder;
+    struct spool *spool; /* contents of an archive's files; NULL: they are elsewhere */
 };
 
 /* Directories and files have git's modes (0755, 0644, 0755 for executables) and the commit's time. The snapshot must outlive the files.
@@ -23,6 +24,9 @@ struct files *files_of_commit(struct git_snapshot *snapshot, struct error *err);
 /* What lies below the directory, as it lies there: modes, times, hard links, file capabilities; sockets are left out. No symbolic link is
  * followed, neither now nor when a content is read. What `ignore` (may be NULL) leaves out is not looked at. */
 struct files *files_of_directory(const char *path, const struct ignore *ignore, struct error *err);
+
+/* What a tar unpacks to. *is_archive false: it is none. The newest file's time counts. */
+struct files *files_of_archive(const struct content *archive, bool *is_archive, struct error *err);
 
 struct files *files_of_nothing(struct error *err);
 

@@ -2,6 +2,9 @@
 """`pushwright build` as a person meets it: against a real registry and real git, images judged by skopeo and umoci, a terminal by a pty."""
 import base64
 import fcntl
+import functools
+import http.server
+import io
 import json
 import os
 import pathlib
@@ -14,11 +17,11 @@ import subprocess
 import sys
 import tarfile
 import termios
-import time
+import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from build_test import BIN, world
-from pushwright import need, registry, run_tests, Skip, wait_until
+from pushwright import need, registry, run_tests, Skip
 from run_test import image
 
 PUSHWRIGHT = BIN / "pushwright"
@@ -128,6 +131,44 @@ def a_dockerfile_may_come_from_standard_input():
         assert run(w, "-f", "-", place, stdin=text)[0].startswith("sha256:")
         assert run(w, "-", stdin=f"FROM {w.base}\nLABEL a=b\n")[0].startswith("sha256:")
         assert "can't use stdin for both" in run(w, "-f", "-", "-", stdin=text, code=2)[1]
+
+
+def an_archive_is_a_context():
+    with world() as w:
+        packed = w.directory / "web/context.tar.gz"
+        packed.parent.mkdir()
+        place = context(w, f"FROM {w.base}\nCOPY . /all/\n", {"f": "1", "sub/g": "2", "left-out": "3", ".dockerignore": "left-out\nDockerfile\n",
+                                                              "Other": f"FROM {w.base}\nCOPY f /f\n"})
+        with tarfile.open(packed, "w:gz") as tar:
+            tar.add(place, ".")
+        run(w, "-o", w.directory / "from-stdin", "-", stdin=packed.read_bytes())
+        assert sorted(p.name for p in (w.directory / "from-stdin/all").rglob("*")) == [".dockerignore", "Other", "f", "g", "sub"]
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=packed.parent))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        run(w, "-o", w.directory / "from-url", "-f", "Other", f"{url}/context.tar.gz")
+        assert (w.directory / "from-url/f").read_text() == "1"
+        (packed.parent / "Elsewhere").write_text(f"FROM {w.base}\nCOPY sub/g /g\n")
+        run(w, "-o", w.directory / "url-file", "-f", f"{url}/Elsewhere", place)
+        assert (w.directory / "url-file/g").read_text() == "2"
+        (packed.parent / "Alone").write_text(f"FROM {w.base}\nLABEL a=b\n")
+        run(w, f"{url}/Alone")
+        server.shutdown()
+        hostile = w.directory / "hostile.tar"
+        with tarfile.open(hostile, "w") as tar:
+            for name, kind, target in (("Dockerfile", tarfile.REGTYPE, ""), ("out", tarfile.SYMTYPE, "/etc"), ("../escaped", tarfile.REGTYPE, "")):
+                entry = tarfile.TarInfo(name)
+                entry.type, entry.linkname = kind, target
+                body = f"FROM {w.base}\nCOPY out/passwd /p\n".encode() if name == "Dockerfile" else b""
+                entry.size = len(body)
+                tar.addfile(entry, io.BytesIO(body))
+        said = run(w, "-", stdin=hostile.read_bytes(), code=1)[1]
+        assert b"ERROR" in said and not (w.directory / "escaped").exists(), said
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
 
 
 def passwords_of_docker_and_podman_are_used_and_never_shown():
@@ -332,7 +373,7 @@ def root_of_a_podman_container_builds():
 
 if __name__ == "__main__":
     run_tests([an_image_is_pushed_with_all_that_was_said_of_it, every_output_holds_the_same_image, podman_loads_what_is_made_for_docker,
-               a_git_repository_is_a_context, a_dockerfile_may_come_from_standard_input, passwords_of_docker_and_podman_are_used_and_never_shown,
+               a_git_repository_is_a_context, a_dockerfile_may_come_from_standard_input, an_archive_is_a_context, passwords_of_docker_and_podman_are_used_and_never_shown,
                a_failure_shows_output_and_place, warnings_are_told_as_buildx_tells_them, what_cannot_be_honoured_is_refused_by_name,
                json_is_what_buildkit_writes, a_terminal_is_redrawn, an_interrupt_ends_everything, an_ordinary_user_builds_with_run,
                root_of_a_podman_container_builds])
