@@ -137,7 +137,7 @@ struct config *config_parse(struct span text, struct config_mistakes *mistakes, 
 /* A line each, as compilers write them; those that do not fit an error are counted. */
 static void tell_mistakes(const char *path, const struct config_mistakes *mistakes, struct error *err)
 {
-    AUTO(bytes_release) struct bytes lines = BYTES(sizeof err->message - 40);
+    AUTO(bytes_release) struct bytes lines = BYTES(sizeof err->message - 64);
     struct error full = { 0 };
     size_t told = 0;
     for (; told < mistakes->count; told++) {
@@ -149,7 +149,8 @@ static void tell_mistakes(const char *path, const struct config_mistakes *mistak
     if (told == mistakes->count)
         error_set(err, ERROR_INVALID, "%s", bytes_text(&lines));
     else
-        error_set(err, ERROR_INVALID, "%s\nand %zu more", bytes_text(&lines), mistakes->count - told);
+        error_set(err, ERROR_INVALID, "%s\nand %zu more, which 'pushwright lint' tells", bytes_text(&lines),
+                  mistakes->count - told);
 }
 
 struct config *config_load(const char *path, struct error *err)

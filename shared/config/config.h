@@ -161,7 +161,7 @@ AUTO_RELEASE(struct config_mistakes, config_mistakes_release)
 
 /* NULL with every mistake in *mistakes (at most 100) and the first in *err. */
 struct config *config_parse(struct span text, struct config_mistakes *mistakes, struct error *err);
-/* Read and parse; the error names file, line, column of each mistake, a line each. path NULL: $PUSHWRIGHT_CONFIG, else
+/* Read and parse; the error names file, line, column of each mistake, a line each, and how many more do not fit it. path NULL: $PUSHWRIGHT_CONFIG, else
  * /etc/pushwright/pushwright.json. */
 struct config *config_load(const char *path, struct error *err);
 void config_free(struct config *config);

@@ -9,7 +9,7 @@
 #include "shared/base/json_scan.h"
 #include "shared/config/suggest.h"
 
-enum { MISTAKES_MAX = 100, SETTINGS_MAX = 40, MISTAKES_ARENA_MAX = 1024 * 1024, PATH_MAX_LENGTH = 4096 };
+enum { MISTAKES_MAX = 100, MISTAKES_ARENA_MAX = 1024 * 1024, PATH_MAX_LENGTH = 4096 };
 
 static void give_up(struct reading *r)
 {
@@ -174,7 +174,6 @@ static void read_member(struct reading *r, const struct setting *setting, const 
 void read_members(struct reading *r, const struct shape *shape, const struct json *object, void *item)
 {
     const struct json *values[SETTINGS_MAX] = { NULL };
-    assert(shape->count <= SETTINGS_MAX);
     for (const struct json *member = json_first(object); member; member = json_next(member)) {
         const struct setting *setting = find_setting(shape, json_key(member));
         if (setting)

@@ -49,6 +49,7 @@ typedef bool check_fn(struct span text, struct error *err);
 
 enum { REQUIRED = 1, OR_NUMBER = 2 };
 
+enum { SETTINGS_MAX = 64 }; /* of one shape: tables.c is not compiled with more */
 enum { ITEMS_MAX = 10000 }; /* of a list of objects: their names are compared each with each */
 
 struct setting {

@@ -5,7 +5,14 @@
 
 #include <string.h>
 
-#define SHAPE(rows) .settings = (rows), .count = sizeof(rows) / sizeof *(rows)
+#define COUNT(rows) (sizeof(rows) / sizeof *(rows))
+/* How many it may be is known when it is compiled, and decided there. */
+#define FITS(rows)                                                                                                     \
+    sizeof(struct {                                                                                                    \
+        _Static_assert(COUNT(rows) <= SETTINGS_MAX, "settings.h: SETTINGS_MAX");                                       \
+        char nothing;                                                                                                  \
+    })
+#define SHAPE(rows) .settings = (rows), .count = COUNT(rows) + 0 * FITS(rows)
 #define AT(item, member) .offset = offsetof(struct item, member)
 #define LIST(item, member, length) AT(item, member), .count_offset = offsetof(struct item, length)
 

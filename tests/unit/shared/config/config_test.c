@@ -403,7 +403,7 @@ static void loading_names_the_file_and_every_mistake(void **state)
     assert_error(err, ERROR_INVALID, expected);
     assert_true(file_write_atomic(path, SPAN("{\"sources\":[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]}"), 0600, &err));
     assert_null(config_load(NULL, &err));
-    assert_error(err, ERROR_INVALID, " more");
+    assert_error(err, ERROR_INVALID, " more, which 'pushwright lint' tells");
     assert_true(file_write_atomic(path, SPAN("{}"), 0600, &err));
     AUTO(config_free) struct config *config = config_load(NULL, &err);
     assert_non_null(config);
