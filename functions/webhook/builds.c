@@ -308,7 +308,10 @@ static bool read_wish(struct call *call, const struct config_build *build, struc
         return arena_no_room(call_arena(call), "the ref", err);
     if (wish->commit && (!oid_is_legal(wish->commit) || oid_is_zero(wish->commit)))
         return error_set(err, ERROR_INVALID, "\"commit\" must be a full commit id, not '%.80s'", wish->commit);
-    return ref_check(wish->ref, err);
+    if (!ref_check(wish->ref, err))
+        return false;
+    return strncmp(wish->ref, "refs/heads/", 11) == 0 || strncmp(wish->ref, "refs/tags/", 10) == 0 ||
+           error_set(err, ERROR_INVALID, "'%.200s' is neither a branch nor a tag", wish->ref);
 }
 
 bool builds_on_request(struct call *call, const struct config_build *build, struct span body, struct verdict *verdict,

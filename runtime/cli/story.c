@@ -44,7 +44,8 @@ static const char *short_image(const struct facts *f, const char *fallback)
 
 static void tell_push(const struct facts *f, struct story *s)
 {
-    s->text = arena_printf(f->arena, "push of %s (%.7s) to %s", short_ref(custom(f, "ref")), f->subject,
+    s->text = arena_printf(f->arena, "push of %s (%.7s) to %s", short_ref(custom(f, "ref")),
+                           or_else(custom(f, "commit"), f->subject),
                            or_else(json_get_string(json_get(f->content, "repository"), "id"), "?"));
 }
 
@@ -64,17 +65,21 @@ static void tell_gone(const struct facts *f, struct story *s)
 }
 
 /* Artifacts are named by purl; people know images by their references. */
-static void tell_published(const struct facts *f, struct story *s)
+static const char *image_of_purl(const struct facts *f, const char *purl)
 {
     struct error ignored = { 0 };
     AUTO(reference_release) struct reference image = { 0 };
     AUTO(bytes_release) struct bytes name = BYTES(4096);
+    if (!reference_from_purl(span_of(purl), &image, &ignored) || !reference_name(&name, &image, &ignored))
+        return purl;
+    return arena_printf(f->arena, "%s%s%s (%.19s)", bytes_text(&name), image.tag ? ":" : "", image.tag ? image.tag : "",
+                        image.digest ? image.digest : "no digest told");
+}
+
+static void tell_published(const struct facts *f, struct story *s)
+{
     s->about = custom(f, "build");
-    s->text = arena_printf(f->arena, "image %s", f->subject);
-    if (!reference_from_purl(span_of(f->subject), &image, &ignored) || !reference_name(&name, &image, &ignored))
-        return;
-    s->text = arena_printf(f->arena, "image %s%s%s (%.19s)", bytes_text(&name), image.tag ? ":" : "",
-                           image.tag ? image.tag : "", image.digest ? image.digest : "no digest told");
+    s->text = arena_printf(f->arena, "image %s", image_of_purl(f, f->subject));
 }
 
 static void tell_finished(const struct facts *f, struct story *s)
@@ -113,8 +118,8 @@ static void tell_rolledback(const struct facts *f, struct story *s)
 {
     s->about = f->subject;
     s->bad = true;
-    s->text =
-        arena_printf(f->arena, "%s stays at %s", f->subject, or_else(json_get_string(f->content, "artifactId"), "?"));
+    const char *stays = json_get_string(f->content, "artifactId");
+    s->text = arena_printf(f->arena, "%s stays at %s", f->subject, stays ? image_of_purl(f, stays) : "?");
 }
 
 static void tell_incident(const struct facts *f, struct story *s)

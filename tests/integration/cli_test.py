@@ -163,6 +163,8 @@ def tags_and_several_refs_at_once_are_told(place):
     git("notes", "add", "-m", "a note", cwd=place.work)
     place.push("main", "other", "v1", "v2", "refs/notes/commits")
     assert sorted(place.queued()) == [(ref, commit) for ref in sorted(["refs/heads/main", "refs/heads/other", "refs/tags/v1", "refs/tags/v2"])]
+    for ref in ["main", "v1"]:
+        wait_until(lambda: f"push of {ref} ({commit[:7]}) to " in place.chain.said(), what=f"the push of {ref} to be told with its commit")
 
 
 @with_place
@@ -270,6 +272,13 @@ def history_tells_times_reasons_and_only_what_is_asked(place):
     assert place.run("history", "nobody")[0] == ""
     events = [json.loads(line) for line in place.run("history", "--json", "docs")[0].splitlines()]
     assert events and all(event["specversion"] == "1.0" for event in events)
+    purl = f"pkg:oci/web@sha256%3A{'a' * 64}?repository_url=localhost%2Fweb&tag=v1"
+    subject = {"id": "local/default/web", "content": {"artifactId": purl}}
+    (place.work / "event.json").write_text(json.dumps({"specversion": "1.0", "id": "1", "source": "/s", "subject": "local/default/web", "type": "dev.cdevents.service.rolledback.0.3.0",
+                                                       "data": {"subject": subject}}))
+    place.run("send", place.work / "event.json")
+    said = place.run("history", "local/default/web")[0]
+    assert "local/default/web stays at localhost/web:v1 (sha256:aaaaaaaaaaaa)" in said, said
 
 
 if __name__ == "__main__":

@@ -644,7 +644,8 @@ def wishes_that_cannot_be_met_are_refused_with_the_reason():
             ("off", {"ref": "main"}, "switched off"), ("plain", b"", "must be JSON"), ("plain", b"[]", "not an object"),
             ("plain", {}, "names no ref"), ("plain", {"ref": ""}, "names no ref"), ("plain", {"ref": 5}, "must be a string"),
             ("plain", {"ref": "a..b"}, "not the name of a ref"), ("plain", {"ref": "a\nb"}, "not the name of a ref"),
-            ("plain", {"ref": "refs/x"}, "not the name of a ref"), ("plain", {"ref": "x" * 5000}, "not the name of a ref"),
+            ("plain", {"ref": "refs/x"}, "not the name of a ref"), ("plain", {"ref": "refs/pull/7/head"}, "neither a branch nor a tag"),
+            ("plain", {"ref": "x" * 5000}, "not the name of a ref"),
             ("plain", {"ref": "main", "commit": "abc"}, "full commit id"), ("plain", {"ref": "main", "commit": 5}, "must be a string"),
             ("plain", {"ref": "main", "commit": ZERO}, "full commit id"), ("plain", {"ref": "main", "sha": NEW}, "not \\\"sha\\\"")):
         answer, events = ask(name, body)
