@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "shared/base/random.h"
@@ -221,11 +222,35 @@ bool directory_remove(const char *path, struct error *err)
     return true;
 }
 
-char *directory_make_temporary(const char *prefix, struct error *err)
+static const char *temporary_parent(void)
 {
     const char *parent = getenv("TMPDIR");
+    return parent && *parent ? parent : "/tmp";
+}
+
+void directory_clear_temporary(const char *prefix, int64_t older_than_s)
+{
+    const char *parent = temporary_parent();
+    size_t len = strlen(prefix);
+    AUTO(closedir) DIR *directory = opendir(parent);
+    for (struct dirent *entry = directory ? readdir(directory) : NULL; entry; entry = readdir(directory)) {
+        struct stat is;
+        AUTO(free) char *path = NULL;
+        if (strncmp(entry->d_name, prefix, len) != 0 || strlen(entry->d_name) != len + strlen("-XXXXXX") ||
+            fstatat(dirfd(directory), entry->d_name, &is, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(is.st_mode) ||
+            is.st_uid != geteuid() || time(NULL) - is.st_mtim.tv_sec < older_than_s)
+            continue;
+        if (asprintf(&path, "%s/%s", parent, entry->d_name) < 0)
+            path = NULL;
+        else
+            directory_remove(path, &(struct error){ 0 });
+    }
+}
+
+char *directory_make_temporary(const char *prefix, struct error *err)
+{
     AUTO(free) char *path = NULL;
-    if (asprintf(&path, "%s/%s-XXXXXX", parent && *parent ? parent : "/tmp", prefix) < 0) {
+    if (asprintf(&path, "%s/%s-XXXXXX", temporary_parent(), prefix) < 0) {
         path = NULL;
         error_set(err, ERROR_INTERNAL, "out of memory");
         return NULL;

@@ -21,6 +21,9 @@ bool directory_make(const char *path, mode_t mode, struct error *err);
 /* The directory and everything in it, never following a symbolic link; a missing one is fine. */
 bool directory_remove(const char *path, struct error *err);
 
+/* Those of that prefix which belong to us and were last changed that long ago are removed: who made them was killed. */
+void directory_clear_temporary(const char *prefix, int64_t older_than_s);
+
 /* A new private directory below $TMPDIR or /tmp, named PREFIX-random; the caller frees the path. */
 char *directory_make_temporary(const char *prefix, struct error *err);
 

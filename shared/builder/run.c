@@ -61,9 +61,11 @@ static bool choose_mode(struct runner *runner, bool chroot, struct error *err)
     if (sandbox_probe(&runner->mode, &none))
         return true;
     if (!chroot)
-        return error_set(err, none.kind,
-                         "%s; for a repository that you trust, \"isolation\": \"chroot\" in its build rule will do",
-                         none.message);
+        return error_set(
+            err, none.kind,
+            "%s; for a Dockerfile that you trust, isolation in a chroot will do (\"isolation\": \"chroot\" in the "
+            "build rule, --isolation=chroot)",
+            none.message);
     runner->mode = SANDBOX_IN_CHROOT;
     return sandbox_probe_chroot(err);
 }

@@ -282,10 +282,15 @@ static bool fetch_into(git_repository *repository, const struct git_remote_optio
     return fetch_history(&session, repository, ref, &tip.commit, commit, err);
 }
 
+/* No build takes longer than a day. */
+static const char temporary_name[] = "pushwright-git";
+static const int64_t abandoned_after_s = 25 * 3600;
+
 static struct git_snapshot *fetch_remote(const struct git_remote_options *options, const char *ref,
                                          const git_oid *wanted, struct error *err)
 {
-    AUTO(free) char *directory = directory_make_temporary("pushwright-git", err);
+    directory_clear_temporary(temporary_name, abandoned_after_s);
+    AUTO(free) char *directory = directory_make_temporary(temporary_name, err);
     AUTO(git_repository_free) git_repository *repository = NULL;
     git_oid commit;
 

@@ -226,6 +226,34 @@ def a_container_without_namespaces_makes_the_same_image_in_a_chroot():
         assert "took longer than the 3 s" in errors and not processes_with(mark), errors
 
 
+def the_command_line_builds_the_same_in_every_place():
+    need("newuidmap")
+    container = [sys.executable, "-c", CONTAINER]
+    with world() as w:
+        base = image(w, "base")
+        (w.directory / "context").mkdir()
+        (w.directory / "context/Dockerfile").write_text(f"FROM {base}\nRUN touch /x; chown 1000:50 /x\n")
+
+        def build(*options):
+            shutil.rmtree(w.directory / "cache", ignore_errors=True)
+            out = w.directory / f"out{len(list(w.directory.glob('out*')))}"
+            for place in (w.directory / "cache", out):
+                place.mkdir()
+                place.chmod(0o777)
+            return subprocess.run([*w.wrap, str(BIN / "pushwright"), "build", "-q", "-o", f"type=oci,dest={out}/o.tar", *options,
+                                   str(w.directory / "context")], env=w.environment(), capture_output=True, text=True, timeout=60)
+
+        first = build()
+        assert first.returncode == 0 and first.stdout.startswith("sha256:"), first
+        w.wrap = container
+        told = build()
+        assert told.returncode == 1 and "--isolation=chroot" in told.stderr, told
+        assert build("--isolation=chroot").stdout == first.stdout
+        as_ordinary(w, 54321, "somebody:500000:65536\n")
+        shutil.rmtree(w.directory / "cache")
+        assert build().stdout == first.stdout
+
+
 def a_chroot_is_not_left_and_shows_nothing_of_ours():
     mark = "visible-secret-7f3b"
     attempts = ["mount -t tmpfs none /tmp", "unshare -m true", "unshare -r true", "chroot / true", "mknod /disk b 8 0", "nsenter -t 1 -m true",
@@ -447,7 +475,7 @@ if __name__ == "__main__":
         sys.exit(0)
     run_tests([the_same_commit_gives_the_same_digest_whatever_is_cached, output_and_failures_are_told, a_command_sees_what_buildkit_shows,
                an_ordinary_user_with_subordinate_ids_makes_the_same_image, a_container_without_namespaces_makes_the_same_image_in_a_chroot,
-               a_chroot_is_not_left_and_shows_nothing_of_ours, nothing_of_ours_is_visible_inside, the_machine_cannot_be_reached, links_of_an_image_lead_nowhere_but_inside,
+               the_command_line_builds_the_same_in_every_place, a_chroot_is_not_left_and_shows_nothing_of_ours, nothing_of_ours_is_visible_inside, the_machine_cannot_be_reached, links_of_an_image_lead_nowhere_but_inside,
                mounts_and_their_stubs_stay_inside, what_the_builder_has_more_than_others_is_not_handed_on,
                a_working_directory_leads_nowhere_else, the_kernel_shows_and_takes_little, privileges_are_not_to_be_had, a_command_that_does_not_end_is_killed_whole,
                a_killed_builder_leaves_nothing, builds_at_the_same_time_share_what_they_unpack])

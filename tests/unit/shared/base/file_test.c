@@ -178,6 +178,31 @@ static void the_deepest_tree_is_removed(void **state)
 
 #define FRESH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
+static void abandoned_temporary_directories_are_removed(void **state)
+{
+    (void)state;
+    struct error err = { 0 };
+    const struct timespec then[2] = { { .tv_sec = 1000000000 }, { .tv_sec = 1000000000 } };
+    setenv("TMPDIR", directory, 1);
+    AUTO(free) char *old = directory_make_temporary("job", &err);
+    AUTO(free) char *fresh = directory_make_temporary("job", &err);
+    AUTO(free) char *other = directory_make_temporary("job-of", &err);
+    const char *link = in("job-LINKED");
+    assert_non_null(old);
+    assert_non_null(fresh);
+    assert_non_null(other);
+    assert_int_equal(symlink(other, link), 0);
+    assert_int_equal(utimensat(AT_FDCWD, old, then, 0), 0);
+    assert_int_equal(utimensat(AT_FDCWD, other, then, 0), 0);
+    assert_int_equal(utimensat(AT_FDCWD, link, then, AT_SYMLINK_NOFOLLOW), 0);
+    directory_clear_temporary("job", 3600);
+    unsetenv("TMPDIR");
+    assert_int_equal(access(old, F_OK), -1);
+    assert_int_equal(access(fresh, F_OK), 0);
+    assert_int_equal(access(other, F_OK), 0);
+    assert_int_equal(access(link, F_OK), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -191,6 +216,7 @@ int main(void)
         FRESH(removing_never_follows_links),
         FRESH(a_missing_directory_is_as_good_as_removed),
         FRESH(the_deepest_tree_is_removed),
+        FRESH(abandoned_temporary_directories_are_removed),
     };
     return cmocka_run_group_tests_name("base/file", tests, NULL, NULL);
 }
