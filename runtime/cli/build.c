@@ -136,6 +136,7 @@ static bool build(struct session *session, struct error *err)
         .context = &session->source.context,
         .target = request->target,
         .args = { request->args.items, request->args.count },
+        .contexts = { request->contexts.items, request->contexts.count },
         .labels = { request->labels.items, request->labels.count },
         .progress = session->progress,
         .name_platform = request->platforms.count > 1,
@@ -224,8 +225,6 @@ static int run(int argc, char **argv)
 
     if (!request)
         return command_usage(&command_build, err.message);
-    if (request->contexts.count > 0)
-        return command_usage(&command_build, "--build-context is not supported by this builder");
     struct error ignored = { 0 }; /* RUN says which users it has */
     if (request->call == BUILD_CALL_BUILD)
         sandbox_take_subordinate_ids(&ignored);

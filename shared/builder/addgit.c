@@ -1,6 +1,5 @@
 #include "shared/builder/addgit.h"
 
-#include "shared/dockerfile/gitref.h"
 #include "shared/http/address.h"
 #include "shared/http/url.h"
 
@@ -84,10 +83,25 @@ static bool check_source(const struct git_ref *source, const struct addgit_optio
            error_set(err, ERROR_DENIED, "the repository's host has an address of the own network");
 }
 
-static struct fetched *get(const struct git_ref *source, const struct addgit_options *options, struct error *err)
+/* The subdirectory. */
+static bool find_root(const struct git_ref *source, struct fetched *fetched, struct error *err)
 {
-    struct fetched *fetched = calloc(1, sizeof(*fetched));
+    const struct tree *tree = fetched->files->tree;
+    struct tree_place place;
 
+    if (!tree_resolve(tree, tree_root(tree), source->directory, true, &place, err))
+        return false;
+    if (place.missing[0] || !tree_is_directory(place.node))
+        return error_set(err, ERROR_INVALID, "\"/%s\": not found in the repository", source->directory);
+    fetched->root = place.node;
+    return true;
+}
+
+struct fetched *addgit_fetch(const struct git_ref *source, const struct addgit_options *options, struct error *err)
+{
+    if (!check_source(source, options, err))
+        return NULL;
+    struct fetched *fetched = calloc(1, sizeof(*fetched));
     if (!fetched) {
         error_set(err, ERROR_INTERNAL, "out of memory");
         return NULL;
@@ -95,9 +109,10 @@ static struct fetched *get(const struct git_ref *source, const struct addgit_opt
     fetched->snapshot = fetch(source, options, err);
     if (fetched->snapshot)
         fetched->files = files_of_commit(fetched->snapshot, err);
-    if (fetched->files && (fetched->files->submodules == 0 || source->submodules == GIT_REF_NO))
+    bool whole = fetched->files && (fetched->files->submodules == 0 || source->submodules == GIT_REF_NO);
+    if (whole && find_root(source, fetched, err))
         return fetched;
-    if (fetched->files)
+    if (fetched->files && !whole)
         error_set(err, ERROR_UNSUPPORTED,
                   "submodules are not fetched by this builder: say submodules=false to do without");
     fetched_free(fetched);
@@ -109,15 +124,14 @@ bool addgit(const struct copy *copy, const char *source, const struct addgit_opt
 {
     AUTO(arena_free) struct arena *arena = arena_new(16 * GIT_REF_MAX);
     struct copy from = *copy;
-    struct tree_place place;
     struct git_ref ref;
     bool is_git;
 
     if (!arena)
         return error_set(err, ERROR_INTERNAL, "out of memory");
-    if (!git_ref_parse(arena, source, &ref, &is_git, err) || !check_source(&ref, options, err))
+    if (!git_ref_parse(arena, source, &ref, &is_git, err))
         return false;
-    struct fetched *fetched = get(&ref, options, err);
+    struct fetched *fetched = addgit_fetch(&ref, options, err);
     if (!fetched)
         return false;
     fetched->next = *list;
@@ -125,10 +139,6 @@ bool addgit(const struct copy *copy, const char *source, const struct addgit_opt
     from.from = fetched->files->tree;
     from.from_name = "the repository";
     from.unpack = NULL;
-    if (!tree_resolve(from.from, tree_root(from.from), ref.directory, true, &place, err))
-        return false;
-    if (place.missing[0] || !tree_is_directory(place.node))
-        return error_set(err, ERROR_INVALID, "\"/%s\": not found in the repository", ref.directory);
-    from.from_root = place.node;
+    from.from_root = fetched->root;
     return copy_source(&from, ".", err);
 }

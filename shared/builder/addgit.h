@@ -4,11 +4,14 @@
 
 #include "shared/builder/copy.h"
 #include "shared/builder/files.h"
+#include "shared/dockerfile/context.h"
 
 /* Files that were fetched, kept until the build that reads them ends. */
 struct fetched {
     struct git_snapshot *snapshot;
     struct files *files;
+    struct tree_node *root;              /* the subdirectory that was asked for */
+    const struct named_context *context; /* that it is; NULL: of an ADD */
     struct fetched *next;
 };
 void fetched_free(struct fetched *list);
@@ -20,6 +23,9 @@ struct addgit_options {
     bool (*cancelled)(void *context);
     void *cancelled_context;
 };
+
+/* What the source names, not in a list yet. */
+struct fetched *addgit_fetch(const struct git_ref *source, const struct addgit_options *options, struct error *err);
 
 /* The repository's files, or those of its subdirectory, into the destination, without submodules. What was fetched is put in front of
  * *list. ERROR_UNSUPPORTED for ssh, for --keep-git-dir and for commits that have submodules. */

@@ -3,6 +3,7 @@
 #include "shared/base/encode.h"
 #include "shared/builder/copy.h"
 #include "shared/builder/download.h"
+#include "shared/builder/named.h"
 
 #include <string.h>
 
@@ -198,10 +199,12 @@ static bool on_source(void *context, const struct tree_node *node, const char *n
 /* ---- COPY and ADD ---- */
 
 /* The tree's content does not matter where its layers are known. */
-static bool put_origin(struct key *key, const struct dockerfile_source *source, struct error *err)
+static bool put_origin(struct key *key, struct dockerfile_source *source, struct error *err)
 {
     struct build *build = key->stage->build;
 
+    if (!named_settle(build, source, err))
+        return false;
     put_number(key, (uint64_t)source->kind);
     if (source->kind == DOCKERFILE_STAGE)
         put_layers(key, &build->stages[source->stage]);

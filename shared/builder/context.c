@@ -176,20 +176,30 @@ static bool read_ignore_beside(const char *directory, const char *dockerfile, st
     return *ignore || error_wrap(err, ".dockerignore");
 }
 
+static bool load_directory(const char *directory, const char *dockerfile, struct context *context, struct error *err)
+{
+    if (!read_ignore_beside(directory, dockerfile, &context->ignore, err))
+        return false;
+    context->files = files_of_directory(directory, context->ignore, err);
+    if (!context->files)
+        return false;
+    context->root = tree_root(context->files->tree);
+    return !context->ignore || files_prune(context->files, context->root, context->ignore, err);
+}
+
 bool context_of_directory(const char *directory, const char *dockerfile, struct context *out, struct error *err)
 {
     AUTO(context_release) struct context context = { .dockerfile = BYTES(DOCKERFILE_SIZE_MAX) };
 
-    if (!read_dockerfile(directory, dockerfile, &context.dockerfile, err) ||
-        !read_ignore_beside(directory, dockerfile, &context.ignore, err))
-        return false;
-    context.files = files_of_directory(directory, context.ignore, err);
-    if (!context.files)
-        return false;
-    context.root = tree_root(context.files->tree);
-    if (context.ignore && !files_prune(context.files, context.root, context.ignore, err))
-        return false;
-    return hand_over(&context, out);
+    return read_dockerfile(directory, dockerfile, &context.dockerfile, err) &&
+           load_directory(directory, dockerfile, &context, err) && hand_over(&context, out);
+}
+
+bool context_of_folder(const char *directory, struct context *out, struct error *err)
+{
+    AUTO(context_release) struct context context = { 0 };
+
+    return load_directory(directory, "-", &context, err) && hand_over(&context, out);
 }
 
 /* ---- a text ---- */

@@ -22,6 +22,9 @@ bool context_of_commit(struct git_snapshot *snapshot, const char *dockerfile, co
 /* A directory of this machine. `dockerfile` NULL is Dockerfile (or dockerfile) in it; else it may lie anywhere, "-" is standard input. */
 bool context_of_directory(const char *directory, const char *dockerfile, struct context *out, struct error *err);
 
+/* The same without a Dockerfile. */
+bool context_of_folder(const char *directory, struct context *out, struct error *err);
+
 /* A tar, compressed or not; what it holds is copied. *is_archive false: it is none, and *out is left alone. */
 bool context_of_archive(const struct content *archive, const char *dockerfile, struct context *out, bool *is_archive,
                         struct error *err);

@@ -4,6 +4,7 @@
 #include "shared/builder/addgit.h"
 #include "shared/builder/cache.h"
 #include "shared/builder/cache_key.h"
+#include "shared/builder/named.h"
 #include "shared/builder/run.h"
 #include "shared/builder/stage.h"
 
@@ -183,13 +184,22 @@ static bool find_base(struct build *build, size_t index, struct error *err)
         return collected_triggers(build, plan->base.stage, &triggers, err) &&
                dockerfile_plan_triggers(build->plan, index, triggers, err);
     }
-    if (plan->base.kind == DOCKERFILE_IMAGE) {
-        stage->base = build_base(build, plan->base.image, plan->platform, err);
+    struct dockerfile_source source = plan->base;
+    if (!named_settle(build, &source, err))
+        return false;
+    if (source.kind == DOCKERFILE_NAMED)
+        return error_set(err, ERROR_UNSUPPORTED,
+                         "context '%s' holds files: COPY --from takes them, a stage stands on an image",
+                         source.context->name);
+    if (source.kind == DOCKERFILE_IMAGE) {
+        stage->base = build_base(build, source.image, plan->platform, err);
         if (!stage->base)
             return false;
     }
     stage->config = imageconfig_new(build->arena, stage->base ? stage->base->config : NULL,
                                     stage->base ? stage->base->image.layer_count : 0, err);
+    if (stage->config && plan->replaced)
+        return true;
     return stage->config && imageconfig_words(stage->config, "OnBuild", &triggers, err) &&
            dockerfile_plan_triggers(build->plan, index, triggers, err);
 }
@@ -200,7 +210,9 @@ static bool check_support(const struct build *build, struct error *err)
     for (size_t i = 0; i < build->stage_count; i++) {
         const struct dockerfile_stage *stage = &build->dockerfile->stages[i];
 
-        for (size_t k = 0; dockerfile_plan_stage(build->plan, i)->needed && k < stage->count; k++) {
+        const struct dockerfile_plan_stage *plan = dockerfile_plan_stage(build->plan, i);
+
+        for (size_t k = 0; plan->needed && !plan->replaced && k < stage->count; k++) {
             if (!stage_can(&stage->instructions[k], err))
                 return false;
         }
@@ -309,6 +321,8 @@ static bool run_stage(struct stage *stage, struct error *err)
         return false;
     stage_step_base(stage);
     progress_end(&stage->step, NULL);
+    if (plan->replaced)
+        return true;
     stage->runs_ahead =
         count_runs(plan->triggers, plan->trigger_count) + count_runs(parsed->instructions, parsed->count);
     for (size_t i = 0; i < plan->trigger_count; i++) {
@@ -346,6 +360,7 @@ static bool make_stages(struct build *build, struct error *err)
 static bool prepare(struct build *build, struct error *err)
 {
     struct dockerfile_options options = { .args = build->options->args,
+                                          .contexts = build->options->contexts,
                                           .target = build->options->target,
                                           .target_platform = build->platform,
                                           .build_platform = MACHINE_PLATFORM };

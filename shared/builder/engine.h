@@ -36,6 +36,8 @@ struct engine_options {
     const struct context *context; /* borrowed */
     const char *target;            /* stage; NULL: the last */
     struct dockerfile_pairs args;
+    struct dockerfile_pairs
+        contexts; /* named contexts; a directory is opened as it is said: never from who is not trusted */
     struct dockerfile_pairs labels; /* of the image, beside those of the Dockerfile */
     struct progress *progress;      /* NULL: nobody listens */
     bool name_platform;             /* in the names of steps: there are several */

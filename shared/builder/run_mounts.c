@@ -2,6 +2,7 @@
 
 #include "shared/base/digest.h"
 #include "shared/base/file.h"
+#include "shared/builder/named.h"
 #include "shared/builder/run_diff.h"
 #include "shared/builder/run_place.h"
 
@@ -132,6 +133,9 @@ static bool find_source(struct preparing *at, const struct dockerfile_mount *mou
 
     if (mount->from)
         dockerfile_plan_mount_source(build->plan, mount->from, &source);
+    if (!named_settle(build, &source, err) ||
+        (source.kind == DOCKERFILE_NAMED && !named_files(build, source.context, &tree, &root, err)))
+        return false;
     if (source.kind == DOCKERFILE_STAGE)
         tree = stage_tree(&build->stages[source.stage], err);
     if (source.kind == DOCKERFILE_IMAGE) {
@@ -145,7 +149,7 @@ static bool find_source(struct preparing *at, const struct dockerfile_mount *mou
     }
     if (!tree)
         return false;
-    if (source.kind != DOCKERFILE_CONTEXT)
+    if (source.kind != DOCKERFILE_CONTEXT && source.kind != DOCKERFILE_NAMED)
         root = tree_root(tree);
     if (!tree_resolve(tree, root, mount->source, true, &place, err))
         return false;
@@ -203,7 +207,9 @@ static bool append_seed(struct preparing *at, const struct dockerfile_mount *mou
         return true;
     dockerfile_plan_mount_source(build->plan, mount->from, &source);
     if (!bytes_printf(out, err, " %zu:%s %s", strlen(mount->source), mount->source,
-                      source.kind == DOCKERFILE_IMAGE ? source.image : ""))
+                      source.kind == DOCKERFILE_IMAGE   ? source.image
+                      : source.kind == DOCKERFILE_NAMED ? source.context->value
+                                                        : ""))
         return false;
     const struct stage *stage = source.kind == DOCKERFILE_STAGE ? &build->stages[source.stage] : NULL;
     for (size_t i = 0; stage && i < stage->layer_count; i++) {

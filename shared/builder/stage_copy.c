@@ -5,6 +5,7 @@
 #include "shared/builder/archive.h"
 #include "shared/builder/copy.h"
 #include "shared/builder/download.h"
+#include "shared/builder/named.h"
 
 #include <string.h>
 
@@ -19,7 +20,8 @@ static bool source_of(struct stage *stage, const struct dockerfile_copy *in, str
     struct build *build = stage->build;
     struct dockerfile_source source;
 
-    if (!dockerfile_plan_source(build->plan, stage->index, in->from, &source, err))
+    if (!dockerfile_plan_source(build->plan, stage->index, in->from, &source, err) ||
+        !named_settle(build, &source, err))
         return false;
     copy->keep_owner = source.kind != DOCKERFILE_CONTEXT;
     copy->from_name = source.kind == DOCKERFILE_CONTEXT ? "the context" : in->from;
@@ -42,7 +44,7 @@ static bool source_of(struct stage *stage, const struct dockerfile_copy *in, str
         copy->from = build->nothing;
         break;
     case DOCKERFILE_NAMED:
-        return error_set(err, ERROR_UNSUPPORTED, "named contexts are not supported by this builder");
+        return named_files(build, source.context, &copy->from, &copy->from_root, err);
     }
     if (copy->from)
         copy->from_root = tree_root(copy->from);

@@ -124,6 +124,39 @@ def a_git_repository_is_a_context():
         assert "neither a branch nor a tag 'nosuch'" in said, said
 
 
+def named_contexts_stand_for_what_they_say():
+    with world() as w:
+        w.repository("lib", {"sub/from-git": "git", "Dockerfile": "FROM scratch\n"})
+        tools = w.directory / "tools"
+        tools.mkdir()
+        for name in ("tool", "secret", ".dockerignore"):
+            (tools / name).write_text("secret\n" if name == ".dockerignore" else name)
+        (tools / "out").symlink_to("/etc")
+        place = context(w, f"""FROM nowhere.invalid/base:1 AS base
+FROM stage.invalid/x AS deps
+RUN this is not run
+FROM base
+COPY --from=tools . /tools/
+COPY --from=lib from-git /
+COPY --from=deps /etc/passwd /deps
+RUN --mount=type=bind,from=tools,target=/m cp /m/tool /bound
+""")
+        base = image(w, "base")
+        layout = f"oci-layout://{w.directory}/named:x"
+        subprocess.run(["skopeo", "copy", "-q", f"oci:{w.directory}/base:base", f"oci:{w.directory}/named:x"], check=True, capture_output=True)
+        url = w.url("lib") + "#main:sub"
+        named = ["--build-context", f"nowhere.invalid/base:1=docker-image://{base}", "--build-context", f"tools={tools}",
+                 "--build-context", f"lib={url}", "--build-context", f"deps={layout}"]
+        run(w, *named, "-o", w.directory / "out", place)
+        out = w.directory / "out"
+        assert sorted(p.name for p in (out / "tools").iterdir()) == [".dockerignore", "out", "tool"], list((out / "tools").iterdir())
+        assert (out / "from-git").read_text() == "git" and "www" in (out / "deps").read_text() and (out / "bound").read_text() == "tool"
+        for value, why in ((f"base={tools}", "a stage stands on an image"), ("tools=http://127.0.0.1:1/x.tar", "is a download"),
+                           ("tools=target:x", "is a target"), (f"tools={w.directory}/missing", "context 'tools'")):
+            _, said = run(w, *named, "--build-context", value, "-o", w.directory / "no", place, code=1)
+            assert why in said, (value, said)
+
+
 def a_dockerfile_may_come_from_standard_input():
     with world() as w:
         place = context(w, "broken", {"f": "1"})
@@ -373,7 +406,7 @@ def root_of_a_podman_container_builds():
 
 if __name__ == "__main__":
     run_tests([an_image_is_pushed_with_all_that_was_said_of_it, every_output_holds_the_same_image, podman_loads_what_is_made_for_docker,
-               a_git_repository_is_a_context, a_dockerfile_may_come_from_standard_input, an_archive_is_a_context, passwords_of_docker_and_podman_are_used_and_never_shown,
+               a_git_repository_is_a_context, named_contexts_stand_for_what_they_say, a_dockerfile_may_come_from_standard_input, an_archive_is_a_context, passwords_of_docker_and_podman_are_used_and_never_shown,
                a_failure_shows_output_and_place, warnings_are_told_as_buildx_tells_them, what_cannot_be_honoured_is_refused_by_name,
                json_is_what_buildkit_writes, a_terminal_is_redrawn, an_interrupt_ends_everything, an_ordinary_user_builds_with_run,
                root_of_a_podman_container_builds])
