@@ -333,7 +333,10 @@ static bool open_context(const struct job *job, struct git_snapshot *snapshot, s
 {
     const struct config_build *rule = job->rule;
 
-    return snapshot ? context_of_commit(snapshot, rule->dockerfile, rule->context, out, err)
+    const struct submodules_options submodules = { &job->remote, job->state->allow_private };
+
+    return snapshot ? context_of_commit(snapshot, rule->submodules ? &submodules : NULL, rule->dockerfile,
+                                        rule->context, out, err)
                     : context_of_text(span_of(rule->inline_text), out, err);
 }
 
@@ -373,8 +376,9 @@ static bool build(struct job *job, struct error *err)
     AUTO(engine_free) struct engine *engine = engine_new(&options, err);
     if (!engine)
         return false;
-    if (context.files->submodules > 0)
-        call_log(job->call, "%zu submodules of '%s' are left empty", context.files->submodules, job->rule->repository);
+    if (context.files->submodules)
+        call_log(job->call, "%zu submodules of '%s' are left empty", context.files->submodule_count,
+                 job->rule->repository);
     return attest_key(job->rule, &job->key, err) && build_platforms(job, engine, err);
 }
 

@@ -134,7 +134,10 @@ static bool open_git(const struct opening *opening, const struct git_ref *git, s
     source->remote = strncmp(git->remote, "http", 4) == 0 ? git->remote : NULL;
     progress_say(opening->step, source->commit);
     const char *file = arena_printf(request->arena, "%s/%s", directory, source->name);
-    return file ? context_of_commit(source->snapshot, file, directory, &source->context, err) : out_of_memory(err);
+    const struct submodules_options submodules = { &remote, true };
+    return file ? context_of_commit(source->snapshot, git->submodules == GIT_REF_NO ? NULL : &submodules, file,
+                                    directory, &source->context, err)
+                : out_of_memory(err);
 }
 
 /* ---- each kind ---- */

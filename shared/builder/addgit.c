@@ -1,5 +1,6 @@
 #include "shared/builder/addgit.h"
 
+#include "shared/builder/submodules.h"
 #include "shared/http/address.h"
 #include "shared/http/url.h"
 
@@ -49,12 +50,17 @@ static bool check_commit(const char *commit, const char *checksum, struct error 
            error_set(err, ERROR_INVALID, "expected checksum to match %s, got %s", checksum, commit);
 }
 
+static struct git_remote_options remote_of(const struct git_ref *source, const struct addgit_options *options)
+{
+    return (struct git_remote_options){ .url = source->remote,
+                                        .cancelled = options->cancelled,
+                                        .cancelled_context = options->cancelled_context };
+}
+
 static struct git_snapshot *fetch(const struct git_ref *source, const struct addgit_options *options, struct error *err)
 {
     AUTO(bytes_release) struct bytes ref = BYTES(GIT_REF_MAX + 16);
-    struct git_remote_options remote = { .url = source->remote,
-                                         .cancelled = options->cancelled,
-                                         .cancelled_context = options->cancelled_context };
+    const struct git_remote_options remote = remote_of(source, options);
     const char *checksum = options->checksum ? options->checksum : *source->checksum ? source->checksum : NULL;
     char commit[GIT_OID_TEXT_SIZE];
 
@@ -109,12 +115,11 @@ struct fetched *addgit_fetch(const struct git_ref *source, const struct addgit_o
     fetched->snapshot = fetch(source, options, err);
     if (fetched->snapshot)
         fetched->files = files_of_commit(fetched->snapshot, err);
-    bool whole = fetched->files && (fetched->files->submodules == 0 || source->submodules == GIT_REF_NO);
-    if (whole && find_root(source, fetched, err))
+    const struct git_remote_options remote = remote_of(source, options);
+    const struct submodules_options submodules = { &remote, options->allow_private };
+    if (fetched->files && (source->submodules == GIT_REF_NO || submodules_fetch(fetched->files, &submodules, err)) &&
+        find_root(source, fetched, err))
         return fetched;
-    if (fetched->files && !whole)
-        error_set(err, ERROR_UNSUPPORTED,
-                  "submodules are not fetched by this builder: say submodules=false to do without");
     fetched_free(fetched);
     return NULL;
 }

@@ -27,8 +27,8 @@ struct addgit_options {
 /* What the source names, not in a list yet. */
 struct fetched *addgit_fetch(const struct git_ref *source, const struct addgit_options *options, struct error *err);
 
-/* The repository's files, or those of its subdirectory, into the destination, without submodules. What was fetched is put in front of
- * *list. ERROR_UNSUPPORTED for ssh, for --keep-git-dir and for commits that have submodules. */
+/* The repository's files, or those of its subdirectory, into the destination, with its submodules. What was fetched is put in front of
+ * *list. ERROR_UNSUPPORTED for ssh and for --keep-git-dir. */
 bool addgit(const struct copy *copy, const char *source, const struct addgit_options *options, struct fetched **list,
             struct error *err);
 

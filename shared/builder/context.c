@@ -106,13 +106,14 @@ static bool find_all(struct context *context, const char *dockerfile, const char
            (!context->ignore || files_prune(context->files, context->root, context->ignore, err));
 }
 
-bool context_of_commit(struct git_snapshot *snapshot, const char *dockerfile, const char *directory,
-                       struct context *out, struct error *err)
+bool context_of_commit(struct git_snapshot *snapshot, const struct submodules_options *submodules,
+                       const char *dockerfile, const char *directory, struct context *out, struct error *err)
 {
     AUTO(context_release) struct context context = { .dockerfile = BYTES(DOCKERFILE_SIZE_MAX) };
 
     context.files = files_of_commit(snapshot, err);
-    return context.files && find_all(&context, dockerfile, directory, err) && hand_over(&context, out);
+    return context.files && (!submodules || submodules_fetch(context.files, submodules, err)) &&
+           find_all(&context, dockerfile, directory, err) && hand_over(&context, out);
 }
 
 /* ---- an archive ---- */

@@ -2,7 +2,7 @@
 #ifndef PUSHWRIGHT_SHARED_BUILDER_CONTEXT_H
 #define PUSHWRIGHT_SHARED_BUILDER_CONTEXT_H
 
-#include "shared/builder/files.h"
+#include "shared/builder/submodules.h"
 
 enum { IGNORE_FILE_MAX = 1024 * 1024 };
 
@@ -15,9 +15,9 @@ struct context {
 
 /* The commit's tree. `dockerfile` and `directory` are paths from the repository's root; symbolic links are followed inside the
  * repository only. NAME.dockerignore beside the Dockerfile, else .dockerignore in the directory is honoured (BuildKit does so for
- * local directories only; what is left out there is mostly secret). ERROR_INVALID names what is missing or hostile. */
-bool context_of_commit(struct git_snapshot *snapshot, const char *dockerfile, const char *directory,
-                       struct context *out, struct error *err);
+ * local directories only; what is left out there is mostly secret). submodules NULL: they are left empty. ERROR_INVALID names what is missing or hostile. */
+bool context_of_commit(struct git_snapshot *snapshot, const struct submodules_options *submodules,
+                       const char *dockerfile, const char *directory, struct context *out, struct error *err);
 
 /* A directory of this machine. `dockerfile` NULL is Dockerfile (or dockerfile) in it; else it may lie anywhere, "-" is standard input. */
 bool context_of_directory(const char *directory, const char *dockerfile, struct context *out, struct error *err);

@@ -12,6 +12,9 @@ void files_free(struct files *files)
     tree_free(files->tree);
     folder_free(files->folder);
     spool_free(files->spool);
+    for (size_t i = 0; i < files->added_count; i++)
+        git_snapshot_free(files->added[i]);
+    free(files->added);
     free(files);
 }
 
@@ -83,6 +86,8 @@ struct files *files_of_archive(const struct content *archive, bool *is_archive, 
 struct loading {
     struct git_snapshot *snapshot;
     struct files *files;
+    struct tree_node *root;
+    struct submodule **next; /* where the next one of the commit goes */
 };
 
 static bool out_of_memory(struct error *err)
@@ -138,6 +143,23 @@ static const struct mode *mode_of(enum git_mode mode)
     return row;
 }
 
+static bool note_submodule(struct loading *loading, const struct git_entry *entry, struct tree_node *node,
+                           struct error *err)
+{
+    struct arena *arena = tree_arena(loading->files->tree);
+    struct submodule *module = arena_take(arena, sizeof(*module));
+
+    if (!module || !(module->path = arena_dup(arena, span_of(entry->path))) ||
+        !(module->commit = arena_dup(arena, span_of(entry->oid))))
+        return out_of_memory(err);
+    module->node = node;
+    module->next = NULL;
+    *loading->next = module;
+    loading->next = &module->next;
+    loading->files->submodule_count++;
+    return true;
+}
+
 static bool on_entry(void *context, const struct git_entry *entry, struct error *err)
 {
     struct loading *loading = context;
@@ -145,7 +167,7 @@ static bool on_entry(void *context, const struct git_entry *entry, struct error 
     const struct mode *mode = mode_of(entry->mode);
     struct attributes is = { .type = mode->type, .mode = mode->permissions, .mtime_s = loading->files->time_s };
     struct span rest = span_of(entry->path), part = span_cut(&rest, '/');
-    struct tree_node *node = tree_root(tree);
+    struct tree_node *node = loading->root;
 
     for (; rest.data; part = span_cut(&rest, '/')) {
         node = tree_child(tree, node, part);
@@ -160,20 +182,35 @@ static bool on_entry(void *context, const struct git_entry *entry, struct error 
     if (!node)
         return false;
     node->is = is;
-    loading->files->submodules += entry->mode == GIT_MODE_SUBMODULE;
-    return true;
+    return entry->mode != GIT_MODE_SUBMODULE || note_submodule(loading, entry, node, err);
 }
 
 struct files *files_of_commit(struct git_snapshot *snapshot, struct error *err)
 {
     AUTO(files_free) struct files *files = files_of_nothing(err);
-    struct loading loading = { snapshot, files };
 
     if (!files)
         return NULL;
+    struct loading loading = { snapshot, files, tree_root(files->tree), &files->submodules };
     files->time_s = git_snapshot_time_s(snapshot);
     tree_root(files->tree)->is.mtime_s = files->time_s;
     return git_snapshot_walk(snapshot, FILES_ENTRIES_MAX, on_entry, &loading, err) ? TAKE(files) : NULL;
+}
+
+bool files_add_commit(struct files *files, struct git_snapshot *snapshot, struct tree_node *directory,
+                      struct error *err)
+{
+    struct git_snapshot **added = realloc(files->added, (files->added_count + 1) * sizeof(struct git_snapshot *));
+    struct loading loading = { snapshot, files, directory, &files->submodules };
+
+    if (!added) {
+        git_snapshot_free(snapshot);
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    }
+    files->added = added;
+    added[files->added_count++] = snapshot;
+    files->submodules = NULL;
+    return git_snapshot_walk(snapshot, FILES_ENTRIES_MAX, on_entry, &loading, err);
 }
 
 /* ---- what is left out ---- */

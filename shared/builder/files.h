@@ -9,10 +9,19 @@ enum { FILES_ENTRIES_MAX = 1000000 };
 
 struct folder;
 
+struct submodule {
+    struct tree_node *node;
+    const char *path, *commit;
+    struct submodule *next;
+};
+
 struct files {
-    struct tree *tree; /* everything belongs to 0:0 */
-    int64_t time_s;    /* of the commit; of the newest file of a directory */
-    size_t submodules; /* left empty */
+    struct tree *tree;            /* everything belongs to 0:0 */
+    int64_t time_s;               /* of the commit; of the newest file of a directory */
+    struct submodule *submodules; /* of the commit that was added last: directories that are left empty */
+    size_t submodule_count;       /* of all commits */
+    struct git_snapshot **added;  /* commits that are kept for their contents */
+    size_t added_count;
     struct folder *folder;
     struct spool *spool; /* contents of an archive's files; NULL: they are elsewhere */
 };
@@ -20,6 +29,10 @@ struct files {
 /* Directories and files have git's modes (0755, 0644, 0755 for executables) and the commit's time. The snapshot must outlive the files.
  * ERROR_INVALID names what is hostile, ERROR_TOO_LARGE over FILES_ENTRIES_MAX. */
 struct files *files_of_commit(struct git_snapshot *snapshot, struct error *err);
+
+/* Another commit's tree below the directory, which is empty. The files take the snapshot, on failure too. */
+bool files_add_commit(struct files *files, struct git_snapshot *snapshot, struct tree_node *directory,
+                      struct error *err);
 
 /* What lies below the directory, as it lies there: modes, times, hard links, file capabilities; sockets are left out. No symbolic link is
  * followed, neither now nor when a content is read. What `ignore` (may be NULL) leaves out is not looked at. */

@@ -82,6 +82,7 @@ struct config_build {
     bool honour_skip;       /* "[skip ci]" in the head commit's message; default true */
     const char *dockerfile; /* "Dockerfile", relative to context's repository root */
     const char *context;    /* "." */
+    bool submodules;        /* of the commit are fetched, too; default true */
     const char *target;     /* NULL: the last stage */
     const struct config_argument *args;
     size_t arg_count;

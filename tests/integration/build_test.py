@@ -289,6 +289,53 @@ def what_a_person_asks_for_and_a_tag_tell_their_commit_too():
             assert {kind: told["customData"].get("commit") for kind, told in events.items()} == dict.fromkeys(events, commit), events
 
 
+def with_submodules(w, name, files, modules):
+    """A commit with submodules: {path: (URL as .gitmodules says it, commit)}."""
+    w.repository(name, {**files, ".gitmodules": "".join(f'[submodule "{path}"]\n\tpath = {path}\n\turl = {url}\n' for path, (url, _) in modules.items())})
+    work = w.directory / f"work-{name}"
+    for path, (_, commit) in modules.items():
+        git("-C", work, "update-index", "--add", "--cacheinfo", f"160000,{commit},{path}")
+    git("-C", work, "commit", "-q", "--amend", "--no-edit")
+    git("-C", work, "push", "-qf", w.directory / f"{name}.git", "HEAD:refs/heads/main")
+    return git("-C", work, "rev-parse", "HEAD")
+
+
+def submodules_are_part_of_the_commit():
+    with world() as w:
+        deep = w.repository("deep", {"deepest": "3"})
+        lib = with_submodules(w, "lib", {"f": "2"}, {"in/side": ("./../deep.git", deep)})
+        w.repository("lib", {"f": "newer than what is asked for"})
+        commit = with_submodules(w, "app", {"Dockerfile": f"FROM {w.base}\nCOPY vendor /v\n"}, {"vendor/lib": ("../lib.git", lib), "vendor/deep": (w.url("deep"), deep)})
+        w.rule("app")
+        tree = added(w.built("app", commit)[2], w.tree_of_base())
+        assert {path: node[4] for path, node in tree.items() if node[0] == "file"} == {
+            "v/lib/f": "2", "v/lib/.gitmodules": tree["v/lib/.gitmodules"][4], "v/lib/in/side/deepest": "3", "v/deep/deepest": "3"}, tree
+        w.rule("app", submodules=False)
+        tree = added(w.built("app", commit, asked="person")[2], w.tree_of_base())
+        assert {path: node[0] for path, node in tree.items()} == dict.fromkeys(("v", "v/lib", "v/deep"), "directory"), tree
+        w.rule("app", clone=w.url("app", "private/"))
+        assert "artifact.published" in w.build("app", commit, token=git_http.TOKEN, asked="person", environment={"PUSHWRIGHT_ADD_PRIVATE": "1"})[1]
+        seen = len(git_http.Handler.seen)
+        elsewhere = w.url("lib", "private/").replace("127.0.0.1", "localhost")
+        for url, why in ((elsewhere, "own network"), ("ssh://git@h/x.git", "https and http only"), ("git@h:x.git", "https and http only"),
+                         (f"file://{w.directory}/lib.git", "https and http only"), ("-u./payload", "https and http only"), ("../../../../x", "above the host"),
+                         ("https://user:secret@h/x", ""), ("http://127.0.0.1:1/x.git", "own network")):
+            commit = with_submodules(w, "app", {"x": url}, {"vendor/lib": (url, lib)})
+            code, events, log = w.build("app", commit, token=git_http.TOKEN)
+            assert code == 0 and "artifact.published" not in events, (url, code, log)
+            told = events["build.finished"]["customData"]["errors"]
+            assert "submodule 'vendor/lib'" in told and why in told and git_http.TOKEN not in told + log, (url, told)
+        commit = with_submodules(w, "app", {}, {"vendor/lib": (elsewhere, lib)})
+        w.build("app", commit, token=git_http.TOKEN, environment={"PUSHWRIGHT_ADD_PRIVATE": "1"})
+        assert [said for _, path, said in git_http.Handler.seen[seen:] if "/lib.git" in path and said] == [], "the token went to another host"
+        loop = lib
+        for i in range(7):
+            loop = with_submodules(w, f"loop{i}", {}, {"next": (f"../loop{i - 1}.git" if i else "../lib.git", loop)})
+        commit = with_submodules(w, "app", {}, {"vendor/lib": (w.url("loop6"), loop)})
+        w.rule("app")
+        assert "within each other" in w.build("app", commit)[1]["build.finished"]["customData"]["errors"]
+
+
 def the_same_input_gives_the_same_digest():
     with world() as w:
         commit = w.repository("same", {"Dockerfile": f"FROM {w.base}\nARG V\nLABEL v=$V\nCOPY . /app/\n", "a": "1", "big": b"x" * 9_000_000})
@@ -860,7 +907,7 @@ def hostile_bases_are_refused():
 
 
 if __name__ == "__main__":
-    run_tests([hello_world_is_built_and_pushed, what_a_person_asks_for_and_a_tag_tell_their_commit_too, the_same_input_gives_the_same_digest, destinations_follow_the_base_image,
+    run_tests([hello_world_is_built_and_pushed, submodules_are_part_of_the_commit, what_a_person_asks_for_and_a_tag_tell_their_commit_too, the_same_input_gives_the_same_digest, destinations_follow_the_base_image,
                metadata_instructions_reach_the_configuration, stages_and_images_are_copied_from,
                sources_are_chosen_as_the_reference_says, dockerignore_is_honoured,
                archives_are_unpacked, downloads_are_added, repositories_are_added, mistakes_are_told_by_line, hostile_trees_never_lead_outside,
