@@ -126,8 +126,8 @@ static bool start(void **out, struct error *err)
     state->running = running_new(err);
     if (!state->running)
         return false;
-    state->cache_directory = baseindex_default_directory(state->arena);
-    if (!read_cache_bytes(&state->cache_bytes, err))
+    state->cache_directory = baseindex_default_directory(state->arena, err);
+    if (!state->cache_directory || !read_cache_bytes(&state->cache_bytes, err))
         return false;
     state->allow_private = private && strcmp(private, "1") == 0;
     state->registry_indexes = indexes && strcmp(indexes, "1") == 0;

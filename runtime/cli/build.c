@@ -41,12 +41,12 @@ static const char *machine_platform(struct arena *arena, struct error *err)
 }
 
 /* The person's own, never one that everybody may write to. */
-static const char *cache_directory(struct arena *arena)
+static const char *cache_directory(struct arena *arena, struct error *err)
 {
     const char *home = getenv("HOME");
 
     if (getenv("PUSHWRIGHT_CACHE_DIR") || getenv("XDG_CACHE_HOME") || !home || home[0] != '/')
-        return baseindex_default_directory(arena);
+        return baseindex_default_directory(arena, err);
     return arena_printf(arena, "%s/.cache/pushwright", home);
 }
 
@@ -131,7 +131,7 @@ static bool build(struct session *session, struct error *err)
 {
     struct build_request *request = session->request;
     struct registry_options registries = build_logins_options(session->logins);
-    const char *cache = cache_directory(request->arena);
+    const char *cache = cache_directory(request->arena, err);
     const struct engine_options options = {
         .context = &session->source.context,
         .target = request->target,
@@ -153,6 +153,8 @@ static bool build(struct session *session, struct error *err)
                  .chroot = request->chroot },
     };
 
+    if (!cache)
+        return false;
     registries.cache_directory = cache;
     AUTO(engine_free) struct engine *engine = engine_new(&options, err);
     return engine && build_all(session, engine, &registries, err);

@@ -205,6 +205,16 @@ static bool empty_directory(struct removal *removal, int fd, unsigned depth)
     }
 }
 
+bool directory_make_own(const char *path, struct error *err)
+{
+    struct stat found;
+    if (mkdir(path, 0700) == 0 || errno != EEXIST)
+        return true;
+    return (lstat(path, &found) == 0 && S_ISDIR(found.st_mode) && found.st_uid == geteuid() &&
+            (found.st_mode & (S_IWGRP | S_IWOTH)) == 0) ||
+           error_set(err, ERROR_DENIED, "'%s' is not a directory of this user alone", path);
+}
+
 bool directory_remove(const char *path, struct error *err)
 {
     AUTO(close) int top = open_to_empty(AT_FDCWD, path);

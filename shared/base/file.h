@@ -18,6 +18,11 @@ bool file_write_all(int fd, const void *data, size_t len, struct error *err);
 /* The directory and its parents; an existing one is fine. */
 bool directory_make(const char *path, mode_t mode, struct error *err);
 
+/* A directory for this user alone, in one where everybody may write: made, or found as it was made. ERROR_DENIED when there is
+ * something else of that name, a link or another user's: whoever was first could decide what we read. One that cannot be made for want
+ * of its parent is left to whoever writes into it. */
+bool directory_make_own(const char *path, struct error *err);
+
 /* The directory and everything in it, never following a symbolic link; a missing one is fine. */
 bool directory_remove(const char *path, struct error *err);
 

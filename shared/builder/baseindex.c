@@ -27,7 +27,7 @@ struct record {
     uint32_t type;
 };
 
-const char *baseindex_default_directory(struct arena *arena)
+const char *baseindex_default_directory(struct arena *arena, struct error *err)
 {
     const char *directory = getenv("PUSHWRIGHT_CACHE_DIR"), *cache = getenv("XDG_CACHE_HOME");
 
@@ -35,7 +35,11 @@ const char *baseindex_default_directory(struct arena *arena)
         return directory;
     if (cache && *cache)
         return arena_printf(arena, "%s/pushwright", cache);
-    return "/tmp/pushwright-cache";
+    directory = arena_printf(arena, "/tmp/pushwright-cache-%u", (unsigned)geteuid());
+    if (directory && directory_make_own(directory, err))
+        return directory;
+    error_wrap(err, "set PUSHWRIGHT_CACHE_DIR");
+    return NULL;
 }
 
 /* ---- making an index ---- */

@@ -27,7 +27,8 @@ void baseindex_keep(const struct image_layer *layer, const char *cache_directory
  * nothing. */
 bool baseindex_apply(struct span index, struct tree *tree, struct base *base, uint32_t layer, struct error *err);
 
-/* Where indexes are kept: $PUSHWRIGHT_CACHE_DIR, $XDG_CACHE_HOME/pushwright, or /tmp/pushwright-cache. In the arena. */
-const char *baseindex_default_directory(struct arena *arena);
+/* Where indexes are kept: $PUSHWRIGHT_CACHE_DIR, $XDG_CACHE_HOME/pushwright, or /tmp/pushwright-cache-UID, made for this user alone. In
+ * the arena. ERROR_DENIED when somebody else has put something there before. */
+const char *baseindex_default_directory(struct arena *arena, struct error *err);
 
 #endif

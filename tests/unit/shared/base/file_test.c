@@ -131,6 +131,24 @@ static void directories_with_their_parents(void **state)
     assert_false(directory_make(in("file/below"), 0755, &err));
 }
 
+static void an_own_directory_is_nobody_elses(void **state)
+{
+    (void)state;
+    const char *path = in("own"), *link_path = in("link");
+    struct error err = { 0 };
+    assert_true(directory_make_own(path, &err));
+    assert_true(directory_make_own(path, &err)); /* found again */
+    assert_int_equal(chmod(path, 0777), 0);
+    assert_false(directory_make_own(path, &err));
+    assert_error(err, ERROR_DENIED, path);
+    assert_int_equal(chmod(path, 0700), 0);
+    assert_int_equal(symlink(path, link_path), 0);
+    err = (struct error){ 0 };
+    assert_false(directory_make_own(link_path, &err));
+    assert_error(err, ERROR_DENIED, link_path);
+    assert_true(directory_make_own(in("nowhere/own"), &err)); /* left to who writes into it */
+}
+
 static void removing_never_follows_links(void **state)
 {
     (void)state;
@@ -213,6 +231,7 @@ int main(void)
         FRESH(a_failed_write_leaves_the_old_content_and_no_litter),
         FRESH(a_link_is_replaced_not_written_through),
         FRESH(directories_with_their_parents),
+        FRESH(an_own_directory_is_nobody_elses),
         FRESH(removing_never_follows_links),
         FRESH(a_missing_directory_is_as_good_as_removed),
         FRESH(the_deepest_tree_is_removed),
