@@ -15,7 +15,7 @@ import tarfile
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from build_test import World
 from debian_base import absent, debian_base, machine_files
-from pushwright import free_port, http, need, process, registry, run_tests, temporary_directory, wait_until
+from pushwright import BIN, free_port, http, need, process, registry, run_tests, temporary_directory, wait_until
 
 FOLDER = pathlib.Path(__file__).with_name("dockerfiles")
 PLATFORM = "linux/amd64"
@@ -254,9 +254,21 @@ def platforms_by_metadata_alone():
     assert len(index["manifests"]) == 3, index
 
 
+def secrets_of_the_command_line():
+    debian()
+    image, token = f"{images.host}/library/secret:1", images.world.directory / "token"
+    token.write_text("not to be found")
+    argv = [BIN / "pushwright", "build", "--push", "-t", image, "--secret", f"id=token,src={token}", "--secret", "id=user,env=WHO",
+            "--build-arg", f"HUB={images.host}/library", FOLDER / "secret"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE_SECONDS, env={**images.world.environment(), "WHO": "Ann"})
+    assert done.returncode == 0 and "not to be found" not in done.stdout + done.stderr, (done.stdout, done.stderr)
+    digest = hashlib.sha256(b"not to be found").hexdigest()
+    assert images.said("secret:1") == f"{digest}  -\nno secrets\n", images.said("secret:1")
+
+
 TESTS = [debian_of_debootstrap, apt_with_cache_mounts, c_in_stages, a_static_server_on_scratch, python_with_packages_in_a_venv, node_with_packages_of_npm,
          nginx_without_root, php_as_its_user, onbuild_of_perl, an_entrypoint_that_steps_down, heredocs, versions_checksums_and_what_a_build_needs_only,
-         platforms_by_metadata_alone]
+         platforms_by_metadata_alone, secrets_of_the_command_line]
 
 if __name__ == "__main__":
     if os.getuid() != 0:
