@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -33,6 +34,7 @@ struct peer {
     int listener, wake[2];
     unsigned port;
     pthread_t thread;
+    sem_t begun;
     const int *script; /* statuses, the last repeats; HANG_UP: close without an answer */
     size_t script_length;
     const char *extra;              /* header lines of every answer */
@@ -91,6 +93,7 @@ static inline bool peer_answer(struct peer *peer, int fd)
 static inline void *peer_loop(void *context)
 {
     struct peer *peer = context;
+    sem_post(&peer->begun);
     struct pollfd fds[PEER_CONNECTIONS + 2] = { { .fd = peer->wake[0], .events = POLLIN },
                                                 { .fd = peer->listener, .events = POLLIN } };
     nfds_t count = 2;
@@ -119,7 +122,11 @@ static inline void peer_run(struct peer *peer, int listener, const int *script, 
     peer->script_length = length;
     assert_int_equal(listen(listener, 16), 0);
     assert_int_equal(pipe(peer->wake), 0);
+    assert_int_equal(sem_init(&peer->begun, 0, 0), 0);
     assert_int_equal(pthread_create(&peer->thread, NULL, peer_loop, peer), 0);
+    /* Tests fork. A thread that is still beginning may hold the allocator's lock, which nobody would give back in the child. */
+    while (sem_wait(&peer->begun) != 0)
+        ;
 }
 
 static inline struct peer *peer_start(const int *script, size_t length)
@@ -151,6 +158,7 @@ static inline void peer_stop(struct peer *peer)
 {
     assert_int_equal(write(peer->wake[1], "x", 1), 1);
     pthread_join(peer->thread, NULL);
+    sem_destroy(&peer->begun);
     close(peer->listener);
     close(peer->wake[0]);
     close(peer->wake[1]);
