@@ -4,6 +4,7 @@
 #include "runtime/server.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 
 enum { BODY_MAX = 1024, CONNECTIONS_MAX = 16, DRAIN_MS = 1000 };
 
@@ -11,6 +12,7 @@ struct scrape {
     const struct metrics *metrics;
     struct server *server;
     pthread_t thread;
+    sem_t settled; /* it listens, or never will */
     bool running;
 };
 
@@ -33,11 +35,18 @@ static void handle(void *context, const struct request *request, struct reply *r
         reply->status = 404;
 }
 
+static void ready(void *context)
+{
+    struct scrape *scrape = context;
+    sem_post(&scrape->settled);
+}
+
 static void *run(void *context)
 {
     struct scrape *scrape = context;
     struct error ignored = { 0 };
     (void)server_run(scrape->server, &ignored);
+    sem_post(&scrape->settled);
     return NULL;
 }
 
@@ -49,12 +58,14 @@ struct scrape *scrape_start(const struct metrics *metrics, const char *listen, s
         return NULL;
     }
     scrape->metrics = metrics;
+    sem_init(&scrape->settled, 0, 0);
     scrape->server = server_new(&(struct server_options){ .listen = listen,
                                                           .workers = 1,
                                                           .connections_max = CONNECTIONS_MAX,
                                                           .body_max = BODY_MAX,
                                                           .drain_timeout_ms = DRAIN_MS,
                                                           .handle = handle,
+                                                          .ready = ready,
                                                           .context = scrape },
                                 err);
     if (!scrape->server)
@@ -65,6 +76,9 @@ struct scrape *scrape_start(const struct metrics *metrics, const char *listen, s
         error_set_errno(err, failed, "cannot start a thread");
         return NULL;
     }
+    /* Who is told that the function listens may ask for its metrics at once. */
+    while (sem_wait(&scrape->settled) != 0)
+        ;
     return TAKE(scrape);
 }
 
@@ -77,5 +91,6 @@ void scrape_stop(struct scrape *scrape)
         pthread_join(scrape->thread, NULL);
     }
     server_free(scrape->server);
+    sem_destroy(&scrape->settled);
     free(scrape);
 }
