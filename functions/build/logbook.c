@@ -6,6 +6,7 @@
 #include "shared/base/json.h"
 #include "shared/config/template.h"
 #include "shared/http/client.h"
+#include "shared/oci/descriptor.h"
 #include "shared/oci/referrers.h"
 #include "shared/record/record.h"
 
@@ -136,25 +137,6 @@ static bool address_of(const struct logbook *logbook, const struct logbook_place
     return *address || error_set(err, ERROR_INTERNAL, "out of memory");
 }
 
-static struct descriptor describe(const char *media_type, struct span content)
-{
-    struct descriptor descriptor = { .size = (int64_t)content.len };
-
-    snprintf(descriptor.media_type, sizeof(descriptor.media_type), "%s", media_type);
-    memcpy(descriptor.digest, "sha256:", 7);
-    sha256_hex_of(content, descriptor.digest + 7);
-    return descriptor;
-}
-
-static void write_descriptor(struct json_writer *w, const char *key, const struct descriptor *blob)
-{
-    json_open_object(w, key);
-    json_add_string(w, "mediaType", blob->media_type);
-    json_add_string(w, "digest", blob->digest);
-    json_add_integer(w, "size", blob->size);
-    json_close_object(w);
-}
-
 /* The tag of a rule and ref, as shared/record makes those of its own. */
 static void failed_tag(const struct logbook_place *place, char out[static 128])
 {
@@ -174,7 +156,8 @@ static bool put_failed(struct store *store, const struct logbook_place *place, s
                        const struct referrer_annotation *annotations, size_t count, struct descriptor *out,
                        struct error *err)
 {
-    const struct descriptor empty = describe(MEDIA_OCI_EMPTY, SPAN("{}")), blob = describe("text/plain", text);
+    const struct descriptor empty = descriptor_of(MEDIA_OCI_EMPTY, SPAN("{}")),
+                            blob = descriptor_of("text/plain", text);
     AUTO(bytes_release) struct bytes manifest = BYTES(STORE_MANIFEST_MAX);
     struct json_writer w = json_writer_on(&manifest);
     char tag[128];
@@ -184,9 +167,9 @@ static bool put_failed(struct store *store, const struct logbook_place *place, s
     json_add_integer(&w, "schemaVersion", 2);
     json_add_string(&w, "mediaType", MEDIA_OCI_MANIFEST);
     json_add_string(&w, "artifactType", LOGBOOK_TYPE);
-    write_descriptor(&w, "config", &empty);
+    descriptor_write(&w, "config", &empty);
     json_open_array(&w, "layers");
-    write_descriptor(&w, NULL, &blob);
+    descriptor_write(&w, NULL, &blob);
     json_close_array(&w);
     json_open_object(&w, "annotations");
     for (size_t i = 0; i < count; i++)

@@ -1,4 +1,5 @@
 #include "shared/attest/tagged.h"
+#include "shared/oci/descriptor.h"
 
 #include "shared/base/digest.h"
 #include "shared/base/json.h"
@@ -16,15 +17,6 @@ struct adding {
     struct descriptor blob;
     char tag[DIGEST_TEXT_SIZE + SUFFIX_MAX];
 };
-
-static struct descriptor describe(const char *media_type, struct span content)
-{
-    struct descriptor descriptor = { .digest = "sha256:", .size = (int64_t)content.len };
-
-    snprintf(descriptor.media_type, sizeof(descriptor.media_type), "%s", media_type);
-    sha256_hex_of(content, descriptor.digest + strlen("sha256:"));
-    return descriptor;
-}
 
 static void write_descriptor(struct json_writer *w, const char *key, const struct descriptor *descriptor)
 {
@@ -119,7 +111,7 @@ static bool write_behind(struct adding *adding, const struct json *old, struct e
         return error_set(err, ERROR_TOO_LARGE, "%d stand there already: delete the tag, or some of them", LAYERS_MAX);
     if (!write_config(&config, old, adding, err))
         return false;
-    struct descriptor described = describe(MEDIA_OCI_CONFIG, bytes_span(&config));
+    struct descriptor described = descriptor_of(MEDIA_OCI_CONFIG, bytes_span(&config));
     return write_manifest(&manifest, old, adding, &described, err) &&
            store_put_blob(adding->store, &described, bytes_span(&config), err) &&
            store_put_manifest(adding->store, adding->tag, MEDIA_OCI_MANIFEST, bytes_span(&manifest), &ignored, err);
@@ -161,7 +153,7 @@ static bool add_once(struct adding *adding, bool *stands, struct error *err)
 bool tagged_add(struct store *store, const char *subject, const char *suffix, const struct tagged_layer *layer,
                 struct error *err)
 {
-    struct adding adding = { store, layer, describe(layer->media_type, layer->content), "" };
+    struct adding adding = { store, layer, descriptor_of(layer->media_type, layer->content), "" };
     bool stands = false;
 
     snprintf(adding.tag, sizeof(adding.tag), "sha256-%s.%s", subject + strlen("sha256:"), suffix);

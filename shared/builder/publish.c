@@ -1,4 +1,5 @@
 #include "shared/builder/publish.h"
+#include "shared/oci/descriptor.h"
 
 #include "shared/base/clock.h"
 #include "shared/base/digest.h"
@@ -59,16 +60,6 @@ struct store *publication_store(const struct publication *publication)
 }
 
 /* ---- manifests ---- */
-
-static struct descriptor describe(const char *media_type, struct span content)
-{
-    struct descriptor descriptor = { .size = (int64_t)content.len };
-
-    snprintf(descriptor.media_type, sizeof(descriptor.media_type), "%s", media_type);
-    memcpy(descriptor.digest, "sha256:", 7);
-    sha256_hex_of(content, descriptor.digest + 7);
-    return descriptor;
-}
 
 /* The same bytes have two names, OCI's and Docker's; one image has those of one family, whatever its base has. */
 enum media { MEDIA_CONFIG, MEDIA_MANIFEST, MEDIA_INDEX, MEDIA_NAMES = 6 };
@@ -179,7 +170,7 @@ static bool write_manifest(struct publication *publication, size_t i, struct err
 {
     const struct publish_options *options = &publication->options;
     const struct built *built = &options->built[i];
-    struct descriptor config = describe(media_name(options, MEDIA_CONFIG), bytes_span(&built->config));
+    struct descriptor config = descriptor_of(media_name(options, MEDIA_CONFIG), bytes_span(&built->config));
     struct json_writer w = json_writer_on(&publication->manifests[i]);
 
     json_open_object(&w, NULL);
@@ -195,7 +186,8 @@ static bool write_manifest(struct publication *publication, size_t i, struct err
     json_close_object(&w);
     if (!json_writer_end(&w, err))
         return false;
-    publication->described[i] = describe(media_name(options, MEDIA_MANIFEST), bytes_span(&publication->manifests[i]));
+    publication->described[i] =
+        descriptor_of(media_name(options, MEDIA_MANIFEST), bytes_span(&publication->manifests[i]));
     return true;
 }
 
@@ -219,7 +211,7 @@ static bool write_index(struct publication *publication, struct error *err)
     json_close_object(&w);
     if (!json_writer_end(&w, err))
         return false;
-    publication->top = describe(media_name(options, MEDIA_INDEX), bytes_span(&publication->index));
+    publication->top = descriptor_of(media_name(options, MEDIA_INDEX), bytes_span(&publication->index));
     return true;
 }
 
@@ -332,7 +324,7 @@ bool publish_layer(struct store *to, const struct built_layer *layer, const stru
 
 static bool send_config(struct store *store, const struct built *built, struct error *err)
 {
-    struct descriptor config = describe(MEDIA_OCI_CONFIG, bytes_span(&built->config));
+    struct descriptor config = descriptor_of(MEDIA_OCI_CONFIG, bytes_span(&built->config));
 
     return store_put_blob(store, &config, bytes_span(&built->config), err);
 }

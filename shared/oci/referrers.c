@@ -1,4 +1,5 @@
 #include "shared/oci/referrers.h"
+#include "shared/oci/descriptor.h"
 
 #include "shared/base/digest.h"
 #include "shared/oci/store_backend.h"
@@ -12,14 +13,6 @@ enum {
 };
 
 static const struct span empty_object = { "{}", 2 };
-
-static struct descriptor describe(const char *media_type, struct span content)
-{
-    struct descriptor descriptor = { .digest = "sha256:", .size = (int64_t)content.len };
-    snprintf(descriptor.media_type, sizeof descriptor.media_type, "%s", media_type);
-    sha256_hex_of(content, descriptor.digest + 7);
-    return descriptor;
-}
 
 static void tag_of(const char *digest, char tag[static TAG_SIZE])
 {
@@ -126,15 +119,6 @@ bool oci_referrers_read(struct store *store, const char *subject, const struct d
 
 /* ---- pushing ---- */
 
-static void write_descriptor(struct json_writer *w, const char *key, const struct descriptor *d)
-{
-    json_open_object(w, key);
-    json_add_string(w, "mediaType", d->media_type);
-    json_add_string(w, "digest", d->digest);
-    json_add_integer(w, "size", d->size);
-    json_close_object(w);
-}
-
 static void write_annotations(struct json_writer *w, const struct referrer_new *referrer)
 {
     if (referrer->annotation_count == 0)
@@ -148,22 +132,22 @@ static void write_annotations(struct json_writer *w, const struct referrer_new *
 static bool write_manifest(struct bytes *out, const struct descriptor *subject, const struct referrer_new *referrer,
                            struct error *err)
 {
-    const struct descriptor empty = describe(MEDIA_OCI_EMPTY, empty_object);
+    const struct descriptor empty = descriptor_of(MEDIA_OCI_EMPTY, empty_object);
     struct json_writer w = json_writer_on(out);
     json_open_object(&w, NULL);
     json_add_integer(&w, "schemaVersion", 2);
     json_add_string(&w, "mediaType", MEDIA_OCI_MANIFEST);
     json_add_string(&w, "artifactType", referrer->artifact_type);
-    write_descriptor(&w, "config", &empty);
+    descriptor_write(&w, "config", &empty);
     json_open_array(&w, "layers");
     for (size_t i = 0; i < referrer->blob_count; i++) {
-        const struct descriptor blob = describe(referrer->blobs[i].media_type, referrer->blobs[i].content);
-        write_descriptor(&w, NULL, &blob);
+        const struct descriptor blob = descriptor_of(referrer->blobs[i].media_type, referrer->blobs[i].content);
+        descriptor_write(&w, NULL, &blob);
     }
     if (referrer->blob_count == 0)
-        write_descriptor(&w, NULL, &empty);
+        descriptor_write(&w, NULL, &empty);
     json_close_array(&w);
-    write_descriptor(&w, "subject", subject);
+    descriptor_write(&w, "subject", subject);
     write_annotations(&w, referrer);
     json_close_object(&w);
     return json_writer_end(&w, err);
@@ -171,9 +155,9 @@ static bool write_manifest(struct bytes *out, const struct descriptor *subject, 
 
 static bool put_blobs(struct store *store, const struct referrer_new *referrer, struct error *err)
 {
-    const struct descriptor empty = describe(MEDIA_OCI_EMPTY, empty_object);
+    const struct descriptor empty = descriptor_of(MEDIA_OCI_EMPTY, empty_object);
     for (size_t i = 0; i < referrer->blob_count; i++) {
-        const struct descriptor blob = describe(referrer->blobs[i].media_type, referrer->blobs[i].content);
+        const struct descriptor blob = descriptor_of(referrer->blobs[i].media_type, referrer->blobs[i].content);
         if (!store_put_blob(store, &blob, referrer->blobs[i].content, err))
             return false;
     }
@@ -263,7 +247,7 @@ bool oci_referrers_push(struct store *store, const struct descriptor *subject, c
     bool listed = false;
     if (!check_subject(subject->digest, err) || !write_manifest(&body, subject, referrer, err))
         return false;
-    *out = describe(MEDIA_OCI_MANIFEST, bytes_span(&body));
+    *out = descriptor_of(MEDIA_OCI_MANIFEST, bytes_span(&body));
     if (!put_blobs(store, referrer, err))
         return error_wrap(err, "'%s' of '%s'", referrer->artifact_type, subject->digest);
     if (!store->backend->put_manifest(store->self, NULL, bytes_span(&body), out, &listed, err))

@@ -1,4 +1,5 @@
 #include "shared/record/record.h"
+#include "shared/oci/descriptor.h"
 
 #include "shared/base/clock.h"
 #include "shared/base/digest.h"
@@ -69,25 +70,6 @@ struct store *record_store(const char *image, const struct registry_options *reg
 
 /* ---- artifacts ---- */
 
-static struct descriptor describe(const char *media_type, struct span content)
-{
-    struct descriptor descriptor = { .size = (int64_t)content.len };
-
-    snprintf(descriptor.media_type, sizeof(descriptor.media_type), "%s", media_type);
-    memcpy(descriptor.digest, "sha256:", 7);
-    sha256_hex_of(content, descriptor.digest + 7);
-    return descriptor;
-}
-
-static void write_descriptor(struct json_writer *w, const char *key, const struct descriptor *blob)
-{
-    json_open_object(w, key);
-    json_add_string(w, "mediaType", blob->media_type);
-    json_add_string(w, "digest", blob->digest);
-    json_add_integer(w, "size", blob->size);
-    json_close_object(w);
-}
-
 /* Up to its annotations, which the caller writes. */
 static struct json_writer open_artifact(struct bytes *out, const char *type, const struct descriptor *config,
                                         const struct descriptor *layer)
@@ -98,9 +80,9 @@ static struct json_writer open_artifact(struct bytes *out, const char *type, con
     json_add_integer(&w, "schemaVersion", 2);
     json_add_string(&w, "mediaType", MEDIA_OCI_MANIFEST);
     json_add_string(&w, "artifactType", type);
-    write_descriptor(&w, "config", config);
+    descriptor_write(&w, "config", config);
     json_open_array(&w, "layers");
-    write_descriptor(&w, NULL, layer);
+    descriptor_write(&w, NULL, layer);
     json_close_array(&w);
     json_open_object(&w, "annotations");
     return w;
@@ -180,7 +162,7 @@ bool record_read(struct store *store, const char *rule, const char *ref, struct 
 static bool put_artifact(struct store *store, const char *name, const struct bytes *manifest, bool again,
                          struct error *err)
 {
-    const struct descriptor empty = describe(MEDIA_OCI_EMPTY, SPAN("{}"));
+    const struct descriptor empty = descriptor_of(MEDIA_OCI_EMPTY, SPAN("{}"));
     struct descriptor ignored;
     struct error not_there = { 0 };
 
@@ -193,7 +175,7 @@ bool record_write(struct store *store, const char *rule, const char *ref, const 
                   struct error *err)
 {
     AUTO(bytes_release) struct bytes manifest = BYTES(MANIFEST_MAX);
-    struct descriptor empty = describe(MEDIA_OCI_EMPTY, SPAN("{}"));
+    struct descriptor empty = descriptor_of(MEDIA_OCI_EMPTY, SPAN("{}"));
     char name[NAME_MAX_BYTES], time[RFC3339_SIZE];
 
     record_name(name, rule, ref);
@@ -301,13 +283,13 @@ bool record_write_first(struct store *store, const char *rule, const struct refs
 {
     AUTO(bytes_release) struct bytes text = BYTES(FIRST_MAX);
     AUTO(bytes_release) struct bytes manifest = BYTES(MANIFEST_MAX);
-    struct descriptor empty = describe(MEDIA_OCI_EMPTY, SPAN("{}"));
+    struct descriptor empty = descriptor_of(MEDIA_OCI_EMPTY, SPAN("{}"));
     char name[NAME_MAX_BYTES];
 
     if (!refs_write(&text, refs, err))
         return false;
     first_name(name, rule);
-    struct descriptor layer = describe(FIRST_TYPE, bytes_span(&text));
+    struct descriptor layer = descriptor_of(FIRST_TYPE, bytes_span(&text));
     struct json_writer w = open_artifact(&manifest, FIRST_TYPE, &empty, &layer);
     json_add_string(&w, BUILD_KEY, rule);
     return (close_artifact(&w, err) && store_put_blob(store, &layer, bytes_span(&text), err) &&
