@@ -18,16 +18,31 @@ static inline bool json_is_plain(char c)
 }
 
 #ifdef __SSE2__
-/* Which of sixteen bytes need a look; what is not ASCII is negative here. */
+/* Which of sixteen bytes need a look. Inverting that bit brings the quote, 0x22, right behind the control characters, which stay among
+ * themselves; what is not ASCII is negative here. */
 static inline unsigned json_special_of_16(const char *p)
 {
     const __m128i all = _mm_loadu_si128((const __m128i *)(const void *)p);
-    const __m128i low = _mm_cmplt_epi8(all, _mm_set1_epi8(0x20));
-    const __m128i marks =
-        _mm_or_si128(_mm_cmpeq_epi8(all, _mm_set1_epi8('"')), _mm_cmpeq_epi8(all, _mm_set1_epi8('\\')));
-    return (unsigned)_mm_movemask_epi8(_mm_or_si128(low, marks));
+    const __m128i low = _mm_cmpgt_epi8(_mm_set1_epi8(0x21), _mm_xor_si128(all, _mm_set1_epi8(0x02)));
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(low, _mm_cmpeq_epi8(all, _mm_set1_epi8('\\'))));
 }
 #endif
+
+enum { JSON_WINDOW = 64 };
+
+/* Which of so many bytes are not plain, bit 0 the first. */
+static inline uint64_t json_specials(const char *p)
+{
+    uint64_t special = 0;
+#ifdef __SSE2__
+    for (size_t i = JSON_WINDOW; i > 0; i -= 16)
+        special = special << 16 | json_special_of_16(p + i - 16);
+#else
+    for (size_t i = 0; i < JSON_WINDOW; i++)
+        special |= (uint64_t)!json_is_plain(p[i]) << i;
+#endif
+    return special;
+}
 
 /* How many characters at the beginning are plain. */
 static inline size_t json_plain_run(const char *text, size_t len)

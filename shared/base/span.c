@@ -86,28 +86,25 @@ char *span_dup(struct span s)
     return copy;
 }
 
-/* Unicode 15, table 3-7. */
+/* Unicode 15, table 3-7: what may stand behind a first byte, where that is not 80 to BF. */
+static bool second_fits(unsigned char first, unsigned char second)
+{
+    unsigned char low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+    unsigned char high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+    return second >= low && second <= high;
+}
+
 static size_t utf8_sequence(const unsigned char *p, size_t left)
 {
-    static const struct {
-        unsigned char first_low, first_high, second_low, second_high, length;
-    } rows[] = {
-        { 0x00, 0x7f, 0, 0, 1 },       { 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
-        { 0xe1, 0xec, 0x80, 0xbf, 3 }, { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 },
-        { 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        if (p[0] < rows[i].first_low || p[0] > rows[i].first_high)
-            continue;
-        size_t length = rows[i].length;
-        if (length > left || (length > 1 && (p[1] < rows[i].second_low || p[1] > rows[i].second_high)))
+    if (p[0] < 0x80)
+        return 1;
+    size_t length = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+    if (p[0] < 0xc2 || p[0] > 0xf4 || length > left || !second_fits(p[0], p[1]))
+        return 0;
+    for (size_t i = 2; i < length; i++)
+        if ((p[i] & 0xc0) != 0x80)
             return 0;
-        for (size_t k = 2; k < length; k++)
-            if ((p[k] & 0xc0) != 0x80)
-                return 0;
-        return length;
-    }
-    return 0;
+    return length;
 }
 
 size_t span_utf8_sequence(struct span s)
