@@ -153,6 +153,26 @@ static bool superseded(struct job *job, const char *reason)
     return true;
 }
 
+/* A person need not know the full name. */
+static bool resolve(struct job *job, struct error *err)
+{
+    AUTO(bytes_release) struct bytes ref = BYTES(GIT_PATH_MAX);
+    char tip[GIT_OID_TEXT_SIZE];
+
+    if (!job->order.named)
+        return true;
+    if (!git_resolve(&job->remote, job->order.named, &ref, tip, err))
+        return false;
+    if (ref.len == 0)
+        return error_set(err, ERROR_NOT_FOUND, "'%s' has neither a branch nor a tag '%s', nor any other ref 'refs/%s'",
+                         job->rule->clone, job->order.named, job->order.named);
+    const char *full = arena_dup(call_arena(job->call), bytes_span(&ref));
+    if (!full)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    order_set_ref(&job->order, full);
+    return true;
+}
+
 /* What the ref points to now; false without a reason in job->superseded is an error. A branch that has moved on has a build of its
  * own; a tag, and what a person asks for, is built as it was asked for. */
 static bool check_tip(struct job *job, struct error *err)
@@ -321,7 +341,7 @@ static bool fetch(struct job *job, struct git_snapshot **out, struct error *err)
 {
     if (job->order.is_inline)
         return true;
-    *out = git_fetch(&job->remote, job->order.ref, job->commit, err);
+    *out = git_fetch(&job->remote, job->order.is_commit ? NULL : job->order.ref, job->commit, err);
     if (!*out)
         return false;
     snprintf(job->commit, sizeof(job->commit), "%s", git_snapshot_commit(*out));
@@ -387,7 +407,7 @@ static bool attempt(struct job *job, struct error *err)
     const char *why;
     bool newer;
 
-    if (!connect_source(job, err) ||
+    if (!connect_source(job, err) || !resolve(job, err) ||
         !recall_open(&job->recall, job->call, job->rule, &job->order, &job->registries, err) || !check_tip(job, err))
         return false;
     if (job->superseded)

@@ -211,9 +211,10 @@ static bool keep_in_registry(struct logbook *logbook, const struct logbook_place
 static bool expand_url(const struct logbook_place *place, struct bytes *out, struct error *err)
 {
     struct template_values values = order_values(place->order, place->commit ? place->commit : "");
-    struct span *const named[] = { &values.branch, &values.tag, &values.build };
-    AUTO(bytes_release) struct bytes branch = BYTES(URL_BYTES), tag = BYTES(URL_BYTES), build = BYTES(URL_BYTES);
-    struct bytes *const encoded[] = { &branch, &tag, &build };
+    struct span *const named[] = { &values.branch, &values.tag, &values.other, &values.build };
+    AUTO(bytes_release) struct bytes branch = BYTES(URL_BYTES), tag = BYTES(URL_BYTES), other = BYTES(URL_BYTES);
+    AUTO(bytes_release) struct bytes build = BYTES(URL_BYTES);
+    struct bytes *const encoded[] = { &branch, &tag, &other, &build };
 
     for (size_t i = 0; i < sizeof(named) / sizeof(named[0]); i++) {
         if (!named[i]->data)

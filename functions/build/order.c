@@ -38,6 +38,37 @@ static bool read_time(const struct json *custom, struct order *out, struct error
            error_set(err, ERROR_INVALID, "customData.time: '%.80s' is not a time", time);
 }
 
+static bool is_commit_id(const char *text)
+{
+    size_t digits = strspn(text, "0123456789abcdef");
+
+    return (digits == 40 || digits == 64) && !text[digits]; /* SHA-1 and SHA-256 */
+}
+
+void order_set_ref(struct order *order, const char *ref)
+{
+    order->ref = ref;
+    order->is_branch = strncmp(ref, "refs/heads/", 11) == 0;
+    order->is_tag = strncmp(ref, "refs/tags/", 10) == 0;
+    order->is_commit = is_commit_id(ref);
+    order->is_inline = strcmp(ref, CONFIG_INLINE_REF) == 0;
+}
+
+/* Whoever may push a branch or a tag may have it built; a merge request's ref, or a commit of nobody knows where, is built for who holds
+ * the API's token. */
+static bool check_ref(const struct order *order, struct error *err)
+{
+    if (order->is_branch || order->is_tag || order->is_inline)
+        return true;
+    if (!order->by_person)
+        return error_set(err, ERROR_INVALID, "customData.ref: '%.200s' is neither a branch nor a tag", order->ref);
+    if (order->is_commit && order->commit && strcmp(order->ref, order->commit) != 0)
+        return error_set(err, ERROR_INVALID, "customData.commit: '%.80s' is not the commit of customData.ref",
+                         order->commit);
+    return order->is_commit || strcmp(order->ref, "HEAD") == 0 || strncmp(order->ref, "refs/", 5) == 0 ||
+           error_set(err, ERROR_INVALID, "customData.ref: '%.200s' is not the full name of a ref", order->ref);
+}
+
 bool order_read(struct call *call, struct order *out, struct error *err)
 {
     const struct json *data = call_data(call, err);
@@ -51,6 +82,7 @@ bool order_read(struct call *call, struct order *out, struct error *err)
                            .repository = json_get_string(repository, "id"),
                            .repository_source = json_get_string(repository, "source"),
                            .ref = json_get_string(custom, "ref"),
+                           .named = json_get_string(custom, "named"),
                            .commit = json_get_string(custom, "commit"),
                            .sequence = json_get_string(custom, "sequence"),
                            .by_person = asked && strcmp(asked, "person") == 0,
@@ -72,10 +104,11 @@ bool order_read(struct call *call, struct order *out, struct error *err)
         return missing("customData.base.image or .digest", err);
     if (!read_time(custom, &order, err))
         return false;
-    order.is_tag = strncmp(order.ref, "refs/tags/", 10) == 0;
-    order.is_inline = strcmp(order.ref, CONFIG_INLINE_REF) == 0;
-    if (!order.is_tag && !order.is_inline && strncmp(order.ref, "refs/heads/", 11) != 0)
-        return error_set(err, ERROR_INVALID, "customData.ref: '%.200s' is neither a branch nor a tag", order.ref);
+    order_set_ref(&order, order.ref);
+    if (!check_ref(&order, err))
+        return false;
+    if (order.is_commit)
+        order.commit = order.ref;
     *out = order;
     return true;
 }
@@ -88,8 +121,10 @@ struct template_values order_values(const struct order *order, const char *commi
 
     if (order->is_tag)
         values.tag = span_of(order->ref + 10);
-    else if (!order->is_inline)
+    else if (order->is_branch)
         values.branch = span_of(order->ref + 11);
+    else if (!order->is_inline)
+        values.other = span_of(order->ref + (strncmp(order->ref, "refs/", 5) == 0 ? 5 : 0));
     return values;
 }
 

@@ -13,11 +13,14 @@ struct order {           /* strings belong to the call */
     const char *subject; /* the event's subject.id, by which all events of the build are told to be of one */
     const char *build;
     const char *repository, *repository_source;
-    const char *ref;      /* full name */
+    const char *ref; /* full name; or the id of a commit, "HEAD" or any other ref, for which only persons ask */
+    const char
+        *named; /* what a person wrote instead of a full name: order_set_ref() once it is known what is meant; NULL */
     const char *commit;   /* NULL: the ref's tip */
     const char *sequence; /* decimal; orders the pushes of a ref */
     int64_t time_ms;      /* of the push */
-    bool is_tag;
+    bool is_branch, is_tag;
+    bool is_commit;    /* the ref is the commit's own id */
     bool is_inline;    /* of no repository: the ref is CONFIG_INLINE_REF */
     bool by_person;    /* asked for by a person: the ref may have moved on */
     bool by_reconcile; /* found by comparing, not told by a push */
@@ -27,6 +30,8 @@ struct order {           /* strings belong to the call */
 
 /* ERROR_INVALID names the member of the event that is missing or wrong. */
 bool order_read(struct call *call, struct order *out, struct error *err);
+
+void order_set_ref(struct order *order, const char *ref); /* with what it is */
 
 /* Negative, 0 or positive as a is older than, the same as, or newer than b. */
 int order_compare_sequences(const char *a, const char *b);

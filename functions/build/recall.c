@@ -6,11 +6,16 @@
 
 enum { RUNNING_SLACK_MS = 60 * 1000 };
 
+static bool is_compared(const struct order *order)
+{
+    return order->is_inline || ((order->is_branch || order->is_tag) && !(order->by_person && order->commit));
+}
+
 bool recall_open(struct recall *recall, struct call *call, const struct config_build *rule, const struct order *order,
                  const struct registry_options *registries, struct error *err)
 {
     *recall = (struct recall){ .call = call, .rule = rule, .order = order };
-    if (!rule->reconcile && !rule->on_base)
+    if ((!rule->reconcile && !rule->on_base) || !is_compared(order))
         return true;
     recall->store = record_store(rule->image, registries, err);
     return recall->store != NULL;

@@ -2,6 +2,8 @@
  * what was lost on the way is found by `webhook` (reconcile.h there).
  *
  * Written before the build begins, and after everything that it has to tell was accepted. A rule with "reconcile": false is not remembered.
+ * Nor is what `webhook` does not compare: a ref that is neither a branch nor a tag, and a commit that a person names, which need not
+ * be where its ref stands (building an old one must not look as if the push of the newest had been lost).
  * Nor is one whose registry refuses such records for good: that is logged, and the build goes on. */
 #ifndef PUSHWRIGHT_FUNCTIONS_BUILD_RECALL_H
 #define PUSHWRIGHT_FUNCTIONS_BUILD_RECALL_H

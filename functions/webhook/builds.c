@@ -138,6 +138,7 @@ static const char *why_not(struct arena *arena, const struct config_build *build
 
 struct wish {
     const char *ref, *commit, *message, *asked;
+    const char *named;  /* by a person, not in full: a branch, else a tag ... ; `ref` is the branch */
     const char *reason; /* NULL: it needs none */
     const char *base, *base_digest;
     int64_t sequence_ms, time_ms;
@@ -159,6 +160,7 @@ static bool write_queued(struct bytes *out, const struct config_build *build, co
         json_close_object(&w);
     }
     json_add_string(&w, "ref", wish->ref);
+    json_add_string(&w, "named", wish->named);
     json_add_string(&w, "commit", wish->commit);
     json_add_string(&w, "sequence", sequence);
     json_add_string(&w, "time", time);
@@ -284,7 +286,42 @@ static bool check_wish(const struct json *doc, struct error *err)
     return true;
 }
 
-/* {"ref": "main" or a full name, "commit": optional} of a repository; {} or nothing of an inline Dockerfile. */
+/* Git takes the digits in either case, and tells them in the lower one. */
+static const char *read_oid(struct arena *arena, const char *said)
+{
+    char *oid = arena_dup(arena, span_of(said));
+    for (char *c = oid; c && *c; c++)
+        if (*c >= 'A' && *c <= 'F')
+            *c = (char)(*c - 'A' + 'a');
+    return oid && oid_is_legal(oid) && !oid_is_zero(oid) ? oid : NULL;
+}
+
+static bool read_commit(struct arena *arena, const char *said, struct wish *wish, struct error *err)
+{
+    wish->commit = said ? read_oid(arena, said) : NULL;
+    return !said || wish->commit ||
+           error_set(err, ERROR_INVALID, "\"commit\" must be a full commit id, not '%.80s'", said);
+}
+
+/* A full name, or "HEAD", as it is; a commit's id; else whatever the repository has by that name, which `build` asks. */
+static bool read_ref(struct arena *arena, const char *said, struct wish *wish, struct error *err)
+{
+    const char *oid = read_oid(arena, said);
+    if (oid && wish->commit && strcmp(oid, wish->commit) != 0)
+        return error_set(err, ERROR_INVALID, "\"ref\" and \"commit\" name two commits");
+    wish->ref = said;
+    if (oid)
+        wish->ref = wish->commit = oid;
+    if (oid || strcmp(said, "HEAD") == 0)
+        return true;
+    if (strncmp(said, "refs/", 5) != 0) {
+        wish->named = said;
+        wish->ref = arena_printf(arena, "refs/heads/%s", said);
+    }
+    return wish->ref ? ref_check(wish->ref, err) : arena_no_room(arena, "the ref", err);
+}
+
+/* {"ref": ..., "commit": optional} of a repository; {} or nothing of an inline Dockerfile. */
 static bool read_wish(struct call *call, const struct config_build *build, struct span body, struct wish *wish,
                       struct error *err)
 {
@@ -300,18 +337,10 @@ static bool read_wish(struct call *call, const struct config_build *build, struc
                error_set(err, ERROR_INVALID, "build '%s' is of an inline Dockerfile: it has no refs and commits",
                          build->name);
     const char *ref = json_get_string(doc, "ref");
-    wish->commit = json_get_string(doc, "commit");
     if (!ref || !*ref)
         return error_set(err, ERROR_INVALID, "the body names no ref: {\"ref\": \"main\"} builds the branch's tip");
-    wish->ref = strncmp(ref, "refs/", 5) == 0 ? ref : arena_printf(call_arena(call), "refs/heads/%s", ref);
-    if (!wish->ref)
-        return arena_no_room(call_arena(call), "the ref", err);
-    if (wish->commit && (!oid_is_legal(wish->commit) || oid_is_zero(wish->commit)))
-        return error_set(err, ERROR_INVALID, "\"commit\" must be a full commit id, not '%.80s'", wish->commit);
-    if (!ref_check(wish->ref, err))
-        return false;
-    return strncmp(wish->ref, "refs/heads/", 11) == 0 || strncmp(wish->ref, "refs/tags/", 10) == 0 ||
-           error_set(err, ERROR_INVALID, "'%.200s' is neither a branch nor a tag", wish->ref);
+    return read_commit(call_arena(call), json_get_string(doc, "commit"), wish, err) &&
+           read_ref(call_arena(call), ref, wish, err);
 }
 
 bool builds_on_request(struct call *call, const struct config_build *build, struct span body, struct verdict *verdict,

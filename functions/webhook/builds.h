@@ -10,7 +10,9 @@
 bool builds_for_push(struct call *call, const struct config_source *source, const struct change *change,
                      struct verdict *verdict, struct error *err);
 
-/* POST /builds/NAME, body {"ref": "main" or a full name, "commit": optional}: a new build whatever the rule's conditions say. */
+/* POST /builds/NAME, body {"ref": ..., "commit": optional}: a new build whatever the rule's conditions say. The ref is a full name of any
+ * kind ("refs/pull/1/head"), a short one (a branch, else a tag, else "refs/NAME"), "HEAD", or the full id of a commit, which the
+ * git host must give out by id. Whether there is such a thing is told by the build's events. */
 bool builds_on_request(struct call *call, const struct config_build *build, struct span body, struct verdict *verdict,
                        struct error *err);
 

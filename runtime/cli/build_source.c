@@ -88,28 +88,20 @@ static bool is_commit(const char *text)
     return strlen(text) == GIT_OID_TEXT_SIZE - 1 - 24 && strspn(text, "0123456789abcdef") == strlen(text);
 }
 
-/* The full name of a branch or tag, whichever there is. */
+/* The full name of a ref, whichever there is; nothing written: what HEAD stands for. */
 static bool resolve(struct build_request *request, const struct git_remote_options *remote, const char *written,
                     const char **ref, char commit[static GIT_OID_TEXT_SIZE], struct error *err)
 {
-    static const char *const places[] = { "refs/heads/", "refs/tags/" };
+    AUTO(bytes_release) struct bytes full = BYTES(GIT_PATH_MAX);
+    const char *name = *written ? written : "HEAD";
 
-    if (!*written || strncmp(written, "refs/", 5) == 0 || strcmp(written, "HEAD") == 0) {
-        *ref = *written ? written : "HEAD";
-        if (!git_tip(remote, *ref, commit, err))
-            return false;
-        return *commit || error_set(err, ERROR_NOT_FOUND, "the repository has no ref '%s'", *ref);
-    }
-    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-        *ref = arena_printf(request->arena, "%s%s", places[i], written);
-        if (!*ref)
-            return out_of_memory(err);
-        if (!git_tip(remote, *ref, commit, err))
-            return false;
-        if (*commit)
-            return true;
-    }
-    return error_set(err, ERROR_NOT_FOUND, "the repository has neither a branch nor a tag '%s'", written);
+    if (!git_resolve(remote, name, &full, commit, err))
+        return false;
+    if (!*commit)
+        return error_set(err, ERROR_NOT_FOUND,
+                         "the repository has neither a branch nor a tag '%s', nor another ref of that name", name);
+    *ref = arena_dup(request->arena, bytes_span(&full));
+    return *ref || out_of_memory(err);
 }
 
 static bool open_git(const struct opening *opening, const struct git_ref *git, struct error *err)

@@ -25,23 +25,14 @@ static bool is_commit(const char *ref)
     return strspn(ref, "0123456789abcdef") == COMMIT_HEX && !ref[COMMIT_HEX];
 }
 
-/* The ref's full name and where it points to: as it was said, else a branch, else a tag. */
+/* The ref's full name and where it points to; nothing said: what HEAD stands for. */
 static bool find_ref(const struct git_remote_options *remote, const char *said, struct bytes *ref,
                      char commit[static GIT_OID_TEXT_SIZE], struct error *err)
 {
-    static const char *const folders[] = { "refs/heads/", "refs/tags/" };
+    const char *name = *said ? said : "HEAD";
 
-    if (!*said || strncmp(said, "refs/", 5) == 0)
-        return bytes_append_text(ref, *said ? said : "HEAD", err) && git_tip(remote, ref->data, commit, err) &&
-               (commit[0] || error_set(err, ERROR_NOT_FOUND, "repository does not contain ref %s", ref->data));
-    for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
-        bytes_clear(ref);
-        if (!bytes_printf(ref, err, "%s%s", folders[i], said) || !git_tip(remote, ref->data, commit, err))
-            return false;
-        if (commit[0])
-            return true;
-    }
-    return error_set(err, ERROR_NOT_FOUND, "repository does not contain ref %s", said);
+    return git_resolve(remote, name, ref, commit, err) &&
+           (commit[0] || error_set(err, ERROR_NOT_FOUND, "repository does not contain ref %s", name));
 }
 
 static bool check_commit(const char *commit, const char *checksum, struct error *err)

@@ -33,7 +33,11 @@ static bool put_tag(struct bytes *out, const struct template_values *values, siz
 static bool put_ref(struct bytes *out, const struct template_values *values, size_t length, struct error *err)
 {
     (void)length;
-    return bytes_append_span(out, values->branch.data ? values->branch : values->tag, err);
+    return bytes_append_span(out,
+                             values->branch.data ? values->branch
+                             : values->tag.data  ? values->tag
+                                                 : values->other,
+                             err);
 }
 
 static bool put_sha(struct bytes *out, const struct template_values *values, size_t length, struct error *err)
@@ -189,8 +193,10 @@ bool template_tag(struct bytes *out, struct span tmpl, const struct template_val
     if (!template_expand(&text, tmpl, values, err))
         return error_wrap(err, "tag template '%.*s'", SPAN_ARGS(tmpl));
     if (text.len == 0)
-        return error_set(err, ERROR_INVALID, "tag template '%.*s' gives an empty tag for this push of a %s",
-                         SPAN_ARGS(tmpl), values->branch.data ? "branch" : "tag");
+        return error_set(err, ERROR_INVALID, "tag template '%.*s' gives an empty tag for %s", SPAN_ARGS(tmpl),
+                         values->branch.data ? "a branch"
+                         : values->tag.data  ? "a tag"
+                                             : "what is neither a branch nor a tag");
     uint8_t digest[SHA256_SIZE];
     sha256_of(bytes_span(&text), digest);
     if (!make_legal(&text))

@@ -1,8 +1,8 @@
 /* Templates: text with placeholders, for tags of images and values of build arguments.
  *
- *   {branch}  name of the branch that was pushed, empty for a tag
- *   {tag}     name of the tag that was pushed, empty for a branch
- *   {ref}     name of either
+ *   {branch}  name of the branch that was pushed, empty for anything else
+ *   {tag}     name of the tag that was pushed, empty for anything else
+ *   {ref}     name of either, of another ref without "refs/" ("pull/1/head"), or the id of the commit that was asked for
  *   {sha}     the commit; {sha:7} its first seven digits
  *   {time}    of the push, UTC: 20260901120000
  *   {build}   name of the build rule
@@ -15,7 +15,7 @@
 #include "shared/base/bytes.h"
 
 struct template_values {
-    struct span branch, tag; /* short names; the one that was not pushed is absent */
+    struct span branch, tag, other; /* short names; at most one is there */
     struct span sha;
     struct span build;
     int64_t time_ms; /* of the push, since 1970 UTC */

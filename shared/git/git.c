@@ -11,7 +11,7 @@
 
 #define FETCHED_REF "refs/pushwright/fetched"
 
-enum { OID_HEX = 40, TIMEOUT_MS = 10 * 60 * 1000 };
+enum { OID_HEX = 40, OID_SHA256_HEX = 64, TIMEOUT_MS = 10 * 60 * 1000 };
 static const int64_t received_max = INT64_C(4) << 30;
 
 /* Commits of history that are fetched, one try after the other, until the one that is looked for is among them. */
@@ -255,7 +255,9 @@ static bool fetch_by_id(struct session *session, const git_oid *commit, struct e
     if (session_fetch(session, id, 1, err))
         return true;
     if (err->kind == ERROR_INVALID)
-        return error_set(err, ERROR_UNSUPPORTED, "'%s' does not give out commits by id", session->options->url);
+        return error_set(err, ERROR_UNSUPPORTED,
+                         "'%s' does not give out commits by id: name a ref from which %s is reachable",
+                         session->options->url, id);
     /* "not our ref" reaches libgit2 where it waits for the list of shallow commits. */
     if (strstr(err->message, "not our ref") || strstr(err->message, "unexpected packet type"))
         return error_set(err, ERROR_NOT_FOUND, "'%s' does not give out commit %s", session->options->url, id);
@@ -411,50 +413,72 @@ static bool ref_check(const char *ref, struct error *err)
 
 static bool commit_parse(const char *text, git_oid *oid, struct error *err)
 {
-    if (strlen(text) == OID_HEX && strspn(text, "0123456789abcdef") == OID_HEX && git_oid_fromstr(oid, text) == 0)
+    size_t digits = strspn(text, "0123456789abcdef");
+
+    if (digits == OID_HEX && !text[digits] && git_oid_fromstr(oid, text) == 0)
         return true;
+    if (digits == OID_SHA256_HEX && !text[digits])
+        return error_set(err, ERROR_UNSUPPORTED,
+                         "commit '%s' is of a repository with SHA-256 names, from which nothing can be fetched yet",
+                         text);
     return error_set(err, ERROR_INVALID, "'%.80s' is not a commit id of 40 hexadecimal digits", text);
 }
 
-static bool find_tip(const struct git_remote_options *options, const char *ref, struct pointed *tip, bool *has_ref,
-                     struct error *err)
+/* The first that the repository has of the names "PREFIX NAME"; it has none: *ref is empty. */
+static bool find_tip(const struct git_remote_options *options, const char *const *prefixes, size_t count,
+                     const char *name, struct bytes *ref, char commit[static GIT_OID_TEXT_SIZE], struct error *err)
 {
     AUTO(bytes_release) struct bytes path = BYTES(GIT_PATH_MAX);
+    AUTO(git_repository_free) git_repository *repository = NULL;
     AUTO(session_release) struct session session = { .options = options };
-    struct error missing = { 0 };
+    struct pointed tip;
     bool is_local;
 
-    if (!local_path(options->url, &path, &is_local, err))
+    commit[0] = '\0';
+    bytes_clear(ref);
+    if (!library_start(err) || !git_url_check(options->url, err) ||
+        !bytes_printf(ref, err, "%s%s", prefixes[0], name) || !ref_check(ref->data, err) ||
+        !local_path(options->url, &path, &is_local, err))
         return false;
-    if (is_local) {
-        AUTO(git_repository_free) git_repository *repository = local_open(path.data, err);
-        *has_ref = repository && local_tip(repository, options->url, ref, tip, &missing);
-        if (!repository)
+    if (is_local ? !(repository = local_open(path.data, err)) : !session_open(&session, NULL, err))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        struct error missing = { 0 };
+
+        bytes_clear(ref);
+        if (!bytes_printf(ref, err, "%s%s", prefixes[i], name))
             return false;
-    } else {
-        if (!session_open(&session, NULL, err))
+        if (is_local ? local_tip(repository, options->url, ref->data, &tip, &missing)
+                     : session_tip(&session, ref->data, &tip, &missing)) {
+            git_oid_tostr(commit, GIT_OID_TEXT_SIZE, &tip.commit);
+            return true;
+        }
+        if (missing.kind != ERROR_NOT_FOUND) {
+            *err = missing;
             return false;
-        *has_ref = session_tip(&session, ref, tip, &missing);
+        }
     }
-    if (*has_ref || missing.kind == ERROR_NOT_FOUND)
-        return true;
-    *err = missing;
-    return false;
+    bytes_clear(ref);
+    return true;
 }
+
+static const char *const as_it_is[] = { "" }, *const short_forms[] = { "refs/heads/", "refs/tags/", "refs/" };
 
 bool git_tip(const struct git_remote_options *options, const char *ref, char commit[static GIT_OID_TEXT_SIZE],
              struct error *err)
 {
-    struct pointed tip;
-    bool has_ref = false;
+    AUTO(bytes_release) struct bytes name = BYTES(GIT_PATH_MAX);
 
-    if (!library_start(err) || !git_url_check(options->url, err) || !ref_check(ref, err) ||
-        !find_tip(options, ref, &tip, &has_ref, err))
-        return false;
-    commit[0] = '\0';
-    if (has_ref)
-        git_oid_tostr(commit, GIT_OID_TEXT_SIZE, &tip.commit);
-    return true;
+    return find_tip(options, as_it_is, 1, ref, &name, commit, err);
+}
+
+bool git_resolve(const struct git_remote_options *options, const char *name, struct bytes *ref,
+                 char commit[static GIT_OID_TEXT_SIZE], struct error *err)
+{
+    bool is_full = strcmp(name, "HEAD") == 0 || strncmp(name, "refs/", 5) == 0;
+
+    return find_tip(options, is_full ? as_it_is : short_forms,
+                    is_full ? 1 : sizeof(short_forms) / sizeof(short_forms[0]), name, ref, commit, err);
 }
 
 struct git_snapshot *git_fetch(const struct git_remote_options *options, const char *ref, const char *commit,

@@ -32,6 +32,11 @@ bool git_url_check(const char *url, struct error *err);
 bool git_tip(const struct git_remote_options *remote, const char *ref, char commit[static GIT_OID_TEXT_SIZE],
              struct error *err);
 
+/* The same by the name that people use: a full one as it is; else a branch of that name, else a tag, else "refs/NAME" ("pull/1/head"). *ref
+ * is the full name, empty when the repository has none of them. */
+bool git_resolve(const struct git_remote_options *remote, const char *name, struct bytes *ref,
+                 char commit[static GIT_OID_TEXT_SIZE], struct error *err);
+
 /* One commit and its tree; fetched ones lie in a private temporary directory that goes with it, local ones are read where they are.
  * One thread at a time. */
 struct git_snapshot;

@@ -621,12 +621,15 @@ def ask(name, body, authorization="Bearer " + TOKEN, more=()):
 
 def a_person_may_ask_for_any_ref_of_a_build():
     for body, ref, commit_id in (({"ref": "main"}, "refs/heads/main", None), ({"ref": "feature/x"}, "refs/heads/feature/x", None),
-                                 ({"ref": "refs/tags/v0.1", "commit": NEW}, "refs/tags/v0.1", NEW)):
+                                 ({"ref": "refs/tags/v0.1", "commit": NEW}, "refs/tags/v0.1", NEW), ({"ref": "refs/pull/7/head"}, "refs/pull/7/head", None),
+                                 ({"ref": "HEAD"}, "HEAD", None), ({"ref": NEW}, NEW, NEW), ({"ref": NEW.upper(), "commit": NEW}, NEW, NEW),
+                                 ({"ref": "ab" * 32}, "ab" * 32, "ab" * 32)):
         answer, events = ask("paths", body)
         check(answer, 202, '"builds":1')
         custom = events[0]["data"]["customData"]
         assert types(events) == [QUEUED] and custom["asked"] == "person"
         assert custom["ref"] == ref and custom.get("commit") == commit_id and custom["build"] == "paths"
+        assert custom.get("named") == (body["ref"] if ref == "refs/heads/" + body["ref"] else None), custom
     ids = [ask("plain", {"ref": "main"})[1][0]["id"] for _ in range(2)]
     assert ids[0] != ids[1], "who asks again wants it again"
     key = [("Idempotency-Key", "k-1")]
@@ -644,7 +647,8 @@ def wishes_that_cannot_be_met_are_refused_with_the_reason():
             ("off", {"ref": "main"}, "switched off"), ("plain", b"", "must be JSON"), ("plain", b"[]", "not an object"),
             ("plain", {}, "names no ref"), ("plain", {"ref": ""}, "names no ref"), ("plain", {"ref": 5}, "must be a string"),
             ("plain", {"ref": "a..b"}, "not the name of a ref"), ("plain", {"ref": "a\nb"}, "not the name of a ref"),
-            ("plain", {"ref": "refs/x"}, "not the name of a ref"), ("plain", {"ref": "refs/pull/7/head"}, "neither a branch nor a tag"),
+            ("plain", {"ref": "refs/x"}, "not the name of a ref"), ("plain", {"ref": "refs/pull/../head"}, "not the name of a ref"),
+            ("plain", {"ref": NEW, "commit": "ab" * 20}, "name two commits"),
             ("plain", {"ref": "x" * 5000}, "not the name of a ref"),
             ("plain", {"ref": "main", "commit": "abc"}, "full commit id"), ("plain", {"ref": "main", "commit": 5}, "must be a string"),
             ("plain", {"ref": "main", "commit": ZERO}, "full commit id"), ("plain", {"ref": "main", "sha": NEW}, "not \\\"sha\\\"")):

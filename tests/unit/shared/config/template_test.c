@@ -57,6 +57,21 @@ static void placeholders_are_filled_in(void **state)
     }
 }
 
+static void a_ref_of_another_kind_is_neither_branch_nor_tag(void **state)
+{
+    AUTO(bytes_release) struct bytes out = BYTES(1000);
+    struct template_values values = branch_push;
+    struct error err = { 0 };
+    (void)state;
+    values.branch = (struct span){ NULL, 0 };
+    values.other = SPAN("pull/1/head");
+    assert_true(template_expand(&out, SPAN("<{branch}{tag}><{ref}>"), &values, &err));
+    assert_string_equal(bytes_text(&out), "<><pull/1/head>");
+    assert_false(template_tag(&out, SPAN("{branch}"), &values, &err));
+    assert_string_equal(err.message,
+                        "tag template '{branch}' gives an empty tag for what is neither a branch nor a tag");
+}
+
 static void a_wrong_template_says_what_is_meant(void **state)
 {
     (void)state;
@@ -175,9 +190,9 @@ static void nothing_is_no_tag(void **state)
     struct error err = { 0 };
     const struct template_values tag = tag_push("v1");
     assert_false(template_tag(&out, SPAN("{tag}"), &branch_push, &err));
-    assert_error(err, ERROR_INVALID, "tag template '{tag}' gives an empty tag for this push of a branch");
+    assert_error(err, ERROR_INVALID, "tag template '{tag}' gives an empty tag for a branch");
     assert_false(template_tag(&out, SPAN("{branch}"), &tag, &err));
-    assert_error(err, ERROR_INVALID, "for this push of a tag");
+    assert_error(err, ERROR_INVALID, "for a tag");
     assert_false(template_tag(&out, SPAN("{x}"), &tag, &err));
     assert_error(err, ERROR_INVALID, "tag template '{x}': unknown placeholder");
     assert_int_equal(out.len, 0);
@@ -186,9 +201,13 @@ static void nothing_is_no_tag(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(placeholders_are_filled_in),           cmocka_unit_test(a_wrong_template_says_what_is_meant),
-        cmocka_unit_test(a_legal_tag_stays_as_it_is),           cmocka_unit_test(any_ref_makes_a_legal_tag),
-        cmocka_unit_test(different_refs_never_meet_in_one_tag), cmocka_unit_test(nothing_is_no_tag),
+        cmocka_unit_test(placeholders_are_filled_in),
+        cmocka_unit_test(a_ref_of_another_kind_is_neither_branch_nor_tag),
+        cmocka_unit_test(a_wrong_template_says_what_is_meant),
+        cmocka_unit_test(a_legal_tag_stays_as_it_is),
+        cmocka_unit_test(any_ref_makes_a_legal_tag),
+        cmocka_unit_test(different_refs_never_meet_in_one_tag),
+        cmocka_unit_test(nothing_is_no_tag),
     };
     return cmocka_run_group_tests_name("config/template", tests, NULL, NULL);
 }

@@ -203,6 +203,38 @@ static void tips_are_told(void **state)
     }
 }
 
+static void names_that_people_use_are_found(void **state)
+{
+    static const struct {
+        const char *said, *ref;
+        int commit;
+    } rows[] = { { "main", "refs/heads/main", 2 },
+                 { "v1", "refs/tags/v1", 1 },
+                 { "tags/v1", "refs/tags/v1", 1 },
+                 { "refs/heads/v1", "", 0 },
+                 { "mai", "", 0 },
+                 { "HEAD", "HEAD", 2 },
+                 { "refs/tags/v1", "refs/tags/v1", 1 } };
+    const char *places[] = { url("w.git"), file_url("w.git") };
+    char commit[GIT_OID_TEXT_SIZE];
+    struct error err = { 0 };
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct git_remote_options remote = { .url = places[i] };
+        AUTO(bytes_release) struct bytes ref = BYTES(GIT_PATH_MAX);
+
+        for (size_t j = 0; j < sizeof(rows) / sizeof(rows[0]); j++) {
+            if (!git_resolve(&remote, rows[j].said, &ref, commit, &err))
+                fail_msg("%s: %s", rows[j].said, err.message);
+            assert_string_equal(bytes_text(&ref), rows[j].ref);
+            assert_string_equal(commit, *rows[j].ref ? world.commits[rows[j].commit] : "");
+        }
+        assert_false(git_resolve(&remote, "a..b", &ref, commit, &err));
+        assert_int_equal(err.kind, ERROR_INVALID);
+    }
+}
+
 static void the_tip_is_fetched(void **state)
 {
     const char *places[] = { url("w.git"), url("moved/w.git"), file_url("w.git"), file_url("w") };
@@ -506,6 +538,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tips_are_told),
+        cmocka_unit_test(names_that_people_use_are_found),
         cmocka_unit_test(the_tip_is_fetched),
         cmocka_unit_test(an_older_commit_of_the_ref_is_found),
         cmocka_unit_test(the_id_of_an_annotated_tag_means_its_commit),
