@@ -10,6 +10,7 @@
 #include "runtime/version.h"
 #include "shared/base/clock.h"
 #include "shared/base/file.h"
+#include "shared/config/config.h"
 
 #include <signal.h>
 #include <string.h>
@@ -142,6 +143,19 @@ static void shim_release(struct shim *shim)
 }
 AUTO_RELEASE(struct shim, shim_release)
 
+/* What keeps the function from starting may be one of many mistakes, and who mends one wants to know all. */
+static void tell_mistakes(const char *name)
+{
+    struct error err = { 0 };
+    AUTO(config_mistakes_release) struct config_mistakes mistakes = { 0 };
+    config_free(config_read(config_path(), &mistakes, &err));
+    for (size_t i = 0; i < mistakes.count; i++) {
+        const struct config_mistake *one = &mistakes.items[i];
+        error_set(&err, ERROR_INVALID, "%s:%zu:%zu: %s", config_path(), one->line, one->column, one->text);
+        report_fatal(name, &err);
+    }
+}
+
 /* --- running -------------------------------------------------------------------------------------------------------------- */
 
 /* Event NULL: what the platform says. */
@@ -180,6 +194,7 @@ static int start_and_run(const struct function *function, struct manifest *manif
     pthread_mutex_init(&shim.lock, NULL);
     catch_signals();
     if (!platform || !shim_fill(&shim, &err)) {
+        tell_mistakes(manifest->name);
         report_fatal(manifest->name, &err);
         return EXIT_FAILURE;
     }

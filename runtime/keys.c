@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-static const char CONFIG_DEFAULT[] = "/etc/pushwright/pushwright.json";
-
 static bool is_set(const char *variable)
 {
     const char *value = getenv(variable);
@@ -36,7 +34,7 @@ static bool add_keys(struct keyring *keyring, const struct secret *secret, struc
 
 static bool add_configured(struct keyring *keyring, struct error *err)
 {
-    if (!is_set("PUSHWRIGHT_CONFIG") && access(CONFIG_DEFAULT, F_OK) != 0)
+    if (!is_set("PUSHWRIGHT_CONFIG") && access(config_path(), F_OK) != 0)
         return true;
     AUTO(config_free) struct config *config = config_load(NULL, err);
     if (!config)

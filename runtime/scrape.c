@@ -19,7 +19,9 @@ struct scrape {
 bool scrape_answer(const struct metrics *metrics, const struct request *request, struct reply *reply)
 {
     struct error err = { 0 };
-    if (!span_is(request->method, "GET") || !span_is(request->path, "/metrics"))
+    bool reads =
+        span_is(request->method, "GET") || span_is(request->method, "HEAD"); /* the server leaves the body out */
+    if (!reads || !span_is(request->path, "/metrics"))
         return false;
     enum metrics_format format = metrics_format_of(request_header(request, "Accept", NULL));
     reply->content_type = metrics_content_type(format);

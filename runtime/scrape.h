@@ -8,7 +8,7 @@
 #include "runtime/function.h"
 #include "runtime/metrics.h"
 
-/* A GET of /metrics: answered, true. */
+/* A GET or HEAD of /metrics: answered, true. */
 bool scrape_answer(const struct metrics *metrics, const struct request *request, struct reply *reply);
 
 /* A server of its own for it, in a thread of its own; `listen` as in server_options. */

@@ -1,17 +1,13 @@
 #include "runtime/cli/command.h"
 
 #include "runtime/cli/story.h"
-#include "shared/base/file.h"
 #include "shared/config/config.h"
 
 int command_check_config(const char *name, const char *path, FILE *out, struct config **config)
 {
     struct error err = { 0 };
-    AUTO(bytes_release) struct bytes text = BYTES(CONFIG_MAX);
     AUTO(config_mistakes_release) struct config_mistakes mistakes = { 0 };
-    if (!file_read(&text, path, &err))
-        return command_fail(name, &err);
-    *config = config_parse(bytes_span(&text), &mistakes, &err);
+    *config = config_read(path, &mistakes, &err);
     for (size_t i = 0; i < mistakes.count; i++) {
         fprintf(out, "%s:%zu:%zu: ", path, mistakes.items[i].line, mistakes.items[i].column);
         story_print(out, mistakes.items[i].text);

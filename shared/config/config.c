@@ -134,42 +134,32 @@ struct config *config_parse(struct span text, struct config_mistakes *mistakes, 
     return &TAKE(loaded)->config;
 }
 
-/* A line each, as compilers write them; those that do not fit an error are counted. */
-static void tell_mistakes(const char *path, const struct config_mistakes *mistakes, struct error *err)
-{
-    AUTO(bytes_release) struct bytes lines = BYTES(sizeof err->message - 64);
-    struct error full = { 0 };
-    size_t told = 0;
-    for (; told < mistakes->count; told++) {
-        const struct config_mistake *next = &mistakes->items[told];
-        if (!bytes_printf(&lines, &full, "%s%s:%zu:%zu: %s", told > 0 ? "\n" : "", path, next->line, next->column,
-                          next->text))
-            break;
-    }
-    if (told == mistakes->count)
-        error_set(err, ERROR_INVALID, "%s", bytes_text(&lines));
-    else
-        error_set(err, ERROR_INVALID, "%s\nand %zu more, which 'pushwright lint' tells", bytes_text(&lines),
-                  mistakes->count - told);
-}
-
-struct config *config_load(const char *path, struct error *err)
+const char *config_path(void)
 {
     const char *named = getenv("PUSHWRIGHT_CONFIG");
-    if (!path)
-        path = named && *named ? named : default_path;
+    return named && *named ? named : default_path;
+}
+
+struct config *config_read(const char *path, struct config_mistakes *mistakes, struct error *err)
+{
     AUTO(bytes_release) struct bytes text = BYTES(CONFIG_MAX);
+    *mistakes = (struct config_mistakes){ 0 };
     if (!file_read(&text, path, err)) {
         error_wrap(err, "configuration");
         return NULL;
     }
-    AUTO(config_mistakes_release) struct config_mistakes mistakes = { 0 };
-    struct config *config = config_parse(bytes_span(&text), &mistakes, err);
-    if (!config && mistakes.count > 0)
-        tell_mistakes(path, &mistakes, err);
+    struct config *config = config_parse(bytes_span(&text), mistakes, err);
+    if (!config && mistakes->count > 1)
+        error_wrap(err, "configuration '%s' has %zu mistakes, the first", path, mistakes->count);
     else if (!config)
         error_wrap(err, "configuration '%s'", path);
     return config;
+}
+
+struct config *config_load(const char *path, struct error *err)
+{
+    AUTO(config_mistakes_release) struct config_mistakes mistakes = { 0 };
+    return config_read(path ? path : config_path(), &mistakes, err);
 }
 
 const struct config_build *config_find_build(const struct config *config, const char *name)

@@ -162,9 +162,11 @@ AUTO_RELEASE(struct config_mistakes, config_mistakes_release)
 
 /* NULL with every mistake in *mistakes (at most 100) and the first in *err. */
 struct config *config_parse(struct span text, struct config_mistakes *mistakes, struct error *err);
-/* Read and parse; the error names file, line, column of each mistake, a line each, and how many more do not fit it. path NULL: $PUSHWRIGHT_CONFIG, else
- * /etc/pushwright/pushwright.json. */
+/* Read and parse; the error names the file and the first mistake, and how many there are. */
+struct config *config_read(const char *path, struct config_mistakes *mistakes, struct error *err);
+/* The same for who needs only that. path NULL: config_path(). */
 struct config *config_load(const char *path, struct error *err);
+const char *config_path(void); /* $PUSHWRIGHT_CONFIG, else /etc/pushwright/pushwright.json */
 void config_free(struct config *config);
 AUTO_FREE(struct config, config_free)
 
