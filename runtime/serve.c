@@ -243,6 +243,7 @@ static enum begun begin(void *context, const struct request *request, struct rep
     metrics_in_flight(shim->metrics, 1);
     bool good = serve_http(&task->call, shim, arena, request, reply, &err);
     if (good && task->call.undelivered) {
+        server_forget_body(serving->server, parked); /* events hold copies */
         courier_send(serving->courier, &task->call, delivered, task);
         return BEGUN_WAITS;
     }

@@ -73,6 +73,8 @@ unsigned server_port(const struct server *server);
  * go on with `work`. */
 void server_answer(struct server *server, struct parked *parked);
 void server_hand_over(struct server *server, struct parked *parked, void *work);
+/* Within options.begin, of a request that is answered later: its body is needed no more, and its memory is there for others. */
+void server_forget_body(struct server *server, struct parked *parked);
 
 /* Descriptors of others that are watched together with the connections, in the thread of server_run only. `ready` is called when there
  * is something to read, the end included, or to write when that is asked for. -1: no room. */

@@ -336,6 +336,19 @@ void server_hand_over(struct server *server, struct parked *parked, void *work)
     connection_respond(server, connection);
 }
 
+void server_forget_body(struct server *server, struct parked *parked)
+{
+    struct connection *connection = (struct connection *)parked;
+    struct exchange *exchange = connection->exchange;
+    exchange->message.request.body = (struct span){ NULL, 0 };
+    spare_give(server, &exchange->message.body);
+    server_lock(server);
+    uncharge_locked(server, connection, exchange->charged);
+    exchange->charged = 0;
+    server_unlock(server);
+    charge(server, connection); /* a small body, an unusual head */
+}
+
 static void dispatch(struct server *server, struct connection *connection, const struct hands *hands)
 {
     struct exchange *exchange = connection->exchange;
@@ -398,6 +411,9 @@ static bool connection_feed(struct server *server, struct connection *connection
     struct message *message = &exchange->message;
     if (message->state == MESSAGE_HEAD)
         exchange->begun_us = clock_monotonic_us();
+    /* Where so much comes at once there is more to come. */
+    if (message->body.capacity == 0 && len == SERVER_SCRATCH)
+        spare_use(server, &message->body, 2 * SERVER_SCRATCH);
     size_t used = message_feed(message, data, len);
     if (exchange->marked_ms == 0 || message->body.len - exchange->marked >= WAITED_FOR_BYTES) {
         exchange->marked = message->body.len;
@@ -465,6 +481,14 @@ static bool make_room(struct server *server, struct connection *connection, size
     return true;
 }
 
+/* Room that is there anyway is used. */
+static size_t body_step(const struct bytes *body)
+{
+    size_t step = body->len > BODY_STEP ? body->len : BODY_STEP;
+    size_t there = body->capacity > body->len ? body->capacity - body->len - 1 : 0;
+    return there > step ? there : step;
+}
+
 /* Where the next bytes go: into the body itself when its length is known, else through the scratch buffer. */
 static bool choose_room(struct server *server, struct connection *connection, const struct hands *hands, char **at,
                         size_t *room)
@@ -477,8 +501,7 @@ static bool choose_room(struct server *server, struct connection *connection, co
     size_t remaining = message_plain_remaining(message);
     if (remaining == 0)
         return make_room(server, connection, smaller(SERVER_SCRATCH, message->body.max - message->body.len));
-    size_t step = message->body.len > BODY_STEP ? message->body.len : BODY_STEP;
-    *room = smaller(remaining, step);
+    *room = smaller(remaining, body_step(&message->body));
     if (!make_room(server, connection, *room))
         return false;
     *at = message->body.data + message->body.len;

@@ -118,7 +118,7 @@ struct spare {
     char *data;
     size_t capacity;
 };
-enum { SERVER_SPARES = 4, SERVER_SPARE_EXCHANGES = 8 };
+enum { SERVER_SPARES = 8, SERVER_SPARE_EXCHANGES = 16 };
 
 struct server {
     struct server_options options;
@@ -181,6 +181,8 @@ void exchange_end(struct server *server, struct exchange *exchange);
 void exchange_free(struct exchange *exchange);
 void spare_use(struct server *server, struct bytes *body,
                size_t size); /* room for more than `size`, if there is a spare */
+void spare_give(struct server *server,
+                struct bytes *body); /* small ones stay where they are, and with what they hold */
 int64_t spare_expiry_locked(const struct server *server);
 void spare_drop(struct server *server);
 

@@ -39,6 +39,15 @@ static void keep_body_locked(struct server *server, struct bytes *body)
     *body = BYTES(0);
 }
 
+void spare_give(struct server *server, struct bytes *body)
+{
+    server_lock(server);
+    keep_body_locked(server, body);
+    server_unlock(server);
+    if (body->capacity >= SPARE_SMALLEST)
+        bytes_release(body);
+}
+
 struct exchange *exchange_new(struct server *server)
 {
     struct exchange *exchange = NULL;

@@ -318,11 +318,14 @@ static void answers_carry_what_the_reply_says(void **unused)
 /* --- handlers that wait for nothing --- */
 
 enum { PIPE_IN, PIPE_OUT };
+enum { FORGOTTEN = 6 }; /* calls of "/forget" that are answered together */
 
 static struct later {
     struct server *server;
     struct parked *parked;
     struct reply *reply;
+    struct parked *all[FORGOTTEN];
+    atomic_size_t count;
     int pipe[2], watch;
     pthread_t loop, worker;
 } later;
@@ -347,6 +350,11 @@ static void on_pipe(void *context)
 static void on_alarm(void *context, int64_t now_ms)
 {
     (void)context, (void)now_ms;
+    if (later.count > 0) {
+        while (later.count > 0)
+            server_answer(later.server, later.all[--later.count]);
+        return;
+    }
     say_it(later.reply, "late");
     server_answer(later.server, later.parked);
 }
@@ -370,7 +378,12 @@ static enum begun on_begin(void *context, const struct request *request, struct 
         say_it(reply, "now");
         return BEGUN_DONE;
     }
-    if (span_is(request->path, "/alarm"))
+    if (span_is(request->path, "/forget")) {
+        later.all[later.count++] = parked;
+        server_forget_body(later.server, parked);
+        if (later.count == FORGOTTEN)
+            server_set_alarm(later.server, clock_monotonic_ms());
+    } else if (span_is(request->path, "/alarm"))
         server_set_alarm(later.server, clock_monotonic_ms() + 50);
     else if (span_is(request->path, "/pipe"))
         later.watch = server_watch(later.server, later.pipe[PIPE_IN], on_pipe, &later);
@@ -383,13 +396,18 @@ static enum begun on_begin(void *context, const struct request *request, struct 
     return BEGUN_WAITS;
 }
 
-static struct fixture *start_beginning(void)
+static struct fixture *start_beginning_with(size_t body_max, size_t memory_max)
 {
     assert_int_equal(pipe(later.pipe), 0);
-    struct fixture *fixture =
-        start((struct server_options){ .begin = on_begin, .resume = on_resume, .alarm = on_alarm });
+    struct fixture *fixture = start((struct server_options){
+        .begin = on_begin, .resume = on_resume, .alarm = on_alarm, .body_max = body_max, .memory_max = memory_max });
     later.server = fixture->server;
     return fixture;
+}
+
+static struct fixture *start_beginning(void)
+{
+    return start_beginning_with(0, 0);
 }
 
 static void end_beginning(struct fixture *fixture)
@@ -1048,6 +1066,29 @@ static int begin_upload(struct fixture *fixture, const char *announced, size_t s
     return fd;
 }
 
+/* Memory for two bodies; six requests wait for their answers at the same time, and none keeps its body. */
+static void a_body_that_is_forgotten_makes_room_for_others(void **unused)
+{
+    (void)unused;
+    struct fixture *fixture = start_beginning_with(300 * 1000, 600 * 1000);
+    for (int round = 0; round < 3; round++) {
+        int fds[FORGOTTEN];
+        for (size_t i = 0; i < FORGOTTEN; i++) {
+            fds[i] =
+                begin_upload(fixture, "POST /forget HTTP/1.1\r\nHost: a\r\nContent-Length: 250000\r\n\r\n", 250 * 1000);
+            for (int64_t until = clock_monotonic_ms() + 5000; i + 1 < FORGOTTEN && later.count <= i;)
+                assert_true(clock_monotonic_ms() < until);
+        }
+        for (size_t i = 0; i < FORGOTTEN; i++) {
+            expect(fds[i], 200, "");
+            say(fds[i], "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
+            expect(fds[i], 200, "hello");
+            close(fds[i]);
+        }
+    }
+    end_beginning(fixture);
+}
+
 /* Who holds the memory and does not get on is told so after a moment, and the others get through. */
 static void whoever_stops_in_a_large_body_makes_room_for_others(void **unused)
 {
@@ -1217,6 +1258,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_is_begun_is_answered_at_once_later_or_by_a_worker),
         cmocka_unit_test(others_are_served_while_a_request_is_parked),
         cmocka_unit_test(a_parked_request_is_answered_before_the_end),
+        cmocka_unit_test(a_body_that_is_forgotten_makes_room_for_others),
         cmocka_unit_test(old_clients_are_kept_only_when_they_ask),
         cmocka_unit_test(pipelined_requests_are_answered_one_by_one_in_order),
         cmocka_unit_test(hundreds_of_pipelined_requests_are_all_answered),
