@@ -5,6 +5,7 @@
 
 #include "shared/base/json.h"
 #include "shared/builder/indexstore.h"
+#include "shared/builder/times.h"
 #include "shared/builder/tree.h"
 #include "shared/oci/image.h"
 
@@ -20,8 +21,9 @@ struct base {
     const char *const *unpacked; /* directories of the layers, for RUN; NULL: they are not on this machine */
     const struct indexstore_options *indexes; /* where indexes are kept beside the cache; NULL: nowhere */
     const struct registry_options *registries;
-    uint64_t first_file; /* numbers of files with several names are above it */
-    int hold;            /* descriptor that is open as long; -1: none */
+    uint64_t first_file;   /* numbers of files with several names are above it */
+    struct retiming times; /* of what base_lay_over() lays */
+    int hold;              /* descriptor that is open as long; -1: none */
 };
 
 /* ERROR_NOT_FOUND when there is no such image or platform. */

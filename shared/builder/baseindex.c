@@ -478,7 +478,8 @@ static bool attributes_of(struct laying *laying, const struct entry *entry, stru
                                .gid = entry->is.gid,
                                .device_major = entry->is.device_major,
                                .device_minor = entry->is.device_minor,
-                               .mtime_s = entry->is.mtime_s };
+                               .mtime_s =
+                                   laying->base ? retimed(laying->base->times, entry->is.mtime_s) : entry->is.mtime_s };
     if (is->type == TAR_SYMLINK)
         is->target = arena_dup(arena, entry->link);
     if (is->type == TAR_FILE)

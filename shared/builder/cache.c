@@ -1,5 +1,6 @@
 #include "shared/builder/cache.h"
 
+#include "shared/base/encode.h"
 #include "shared/builder/cache_disk.h"
 #include "shared/builder/publish.h"
 
@@ -13,7 +14,8 @@ struct cache {
     char *directory; /* of cache_disk.h; NULL: none */
     char *place;     /* the layout that it is */
     bool complained;
-    struct store *store; /* of the registry's; NULL: not opened, or out of use */
+    struct store *store;                /* of the registry's; NULL: not opened, or out of use */
+    struct registry_options registries; /* its */
     char tag[CACHE_REGISTRY_TAG_SIZE];
     struct cache_records known;
     bool asked; /* the registry */
@@ -64,45 +66,70 @@ static bool ask_registry(struct cache *cache, struct error *err)
     if (cache->asked)
         return cache->store || error_set(err, ERROR_UNAVAILABLE, "it could not be read before");
     cache->asked = true;
-    AUTO(store_free) struct store *store = cache_registry_open(&options->cache, false, err);
+    AUTO(store_free) struct store *store = cache_registry_open(&options->cache, false, &cache->registries, err);
     if (!store || !cache_registry_read(store, &options->cache, cache->tag, &cache->known, err))
         return false;
     cache->store = TAKE(store);
     return true;
 }
 
+static bool suits(void *context, const struct cache_record *record)
+{
+    const struct cache_wish *wish = context;
+
+    return record->time_s == wish->time_s ||
+           (wish->retimed && (record->until_s == 0 || wish->time_s <= record->until_s));
+}
+
+/* Beside the newest layer of a step, those for other times are known on the disk, so that branches that are built by turns have theirs. */
+static void key_at(const char *key, int64_t time_s, char out[static SHA256_HEX_SIZE])
+{
+    char text[SHA256_HEX_SIZE + DECIMAL_SIZE + 1];
+    int len = snprintf(text, sizeof(text), "%s %lld", key, (long long)time_s);
+
+    sha256_hex_of((struct span){ text, (size_t)len }, out);
+}
+
+static bool find_on_disk(const struct cache *cache, const struct cache_wish *wish, struct cache_hit *out)
+{
+    char at[SHA256_HEX_SIZE];
+
+    if (!cache->directory)
+        return false;
+    key_at(wish->key, wish->time_s, at);
+    *out = (struct cache_hit){ .place = cache->place, .hold = -1 };
+    return (wish->time_s > 0 &&
+            cache_disk_find(cache->directory, at, suits, (void *)(uintptr_t)wish, &out->record, &out->hold)) ||
+           cache_disk_find(cache->directory, wish->key, suits, (void *)(uintptr_t)wish, &out->record, &out->hold);
+}
+
 /* Registries forget layers by rules of their own. */
-static bool find_at_registry(struct cache *cache, const char *key, struct cache_hit *out)
+static bool find_at_registry(struct cache *cache, const struct cache_wish *wish, struct cache_hit *out)
 {
     struct error failed = { 0 };
     bool there = false;
 
     if (!cache->options->cache.repository || !ask_registry(cache, &failed))
         return false;
-    const struct cache_record *record = cache_records_find(&cache->known, key);
-    if (!record || !store_has_blob(cache->store, record->layer.blob.digest, &there, &failed) || !there)
+    const struct cache_record *record = cache_records_find(&cache->known, wish->key);
+    if (!record || !suits((void *)(uintptr_t)wish, record) ||
+        !store_has_blob(cache->store, record->layer.blob.digest, &there, &failed) || !there)
         return false;
-    *out = (struct cache_hit){ .layer = record->layer, .place = cache->options->cache.repository, .hold = -1 };
+    *out = (struct cache_hit){ .record = *record, .place = cache->options->cache.repository, .hold = -1 };
     return true;
 }
 
-bool cache_find(struct cache *cache, const char *key, struct cache_hit *out)
+bool cache_find(struct cache *cache, const struct cache_wish *wish, struct cache_hit *out)
 {
-    struct cache_record record;
-
-    if (cache->options->no_cache)
-        return false;
-    *out = (struct cache_hit){ .place = cache->place, .hold = -1 };
-    if (!cache->directory || !cache_disk_find(cache->directory, key, &record, &out->hold))
-        return find_at_registry(cache, key, out);
-    out->layer = record.layer;
-    return true;
+    return !cache->options->no_cache && (find_on_disk(cache, wish, out) || find_at_registry(cache, wish, out));
 }
 
 static bool record_of(const struct built_layer *layer, size_t i, struct cache_record *out)
 {
-    *out = (struct cache_record){ .layer = { .blob = layer->blob } };
+    *out =
+        (struct cache_record){ .layer = { .blob = layer->blob }, .time_s = layer->time_s, .until_s = layer->until_s };
     memcpy(out->layer.diff_id, layer->diff_id, sizeof(out->layer.diff_id));
+    memcpy(out->origin, layer->origin, sizeof(out->origin));
     memcpy(out->key, layer->keys[i], sizeof(out->key));
     return out->key[0] != '\0';
 }
@@ -120,6 +147,11 @@ static bool keep(const struct cache *cache, const struct built_layer *layer, str
                   : !cache_disk_keep(cache->directory, bytes_max, &record, spool_fd(layer->layer->spool), err))
             return false;
         there = true;
+        if (record.time_s == 0)
+            continue;
+        key_at(layer->keys[i], record.time_s, record.key);
+        if (!cache_disk_name(cache->directory, &record, err))
+            return false;
     }
     return true;
 }
@@ -141,6 +173,7 @@ void cache_keep(struct cache *cache, const struct built_layer *layer, struct pro
 struct exporting {
     struct cache *cache;
     struct store *store;
+    struct registry_options registries; /* its */
     struct reference image;
     struct cache_records records;
 };
@@ -156,7 +189,8 @@ AUTO_RELEASE(struct exporting, exporting_release)
 static bool holds_all(const struct cache *cache, const struct cache_records *records)
 {
     for (size_t i = 0; i < records->count; i++) {
-        if (!cache_records_find(&cache->known, records->items[i].key))
+        const struct cache_record *known = cache_records_find(&cache->known, records->items[i].key);
+        if (!known || strcmp(known->layer.blob.digest, records->items[i].layer.blob.digest) != 0)
             return false;
     }
     return true;
@@ -231,7 +265,7 @@ bool cache_export(struct cache *cache, const struct built_layer *const *layers, 
         return exporting.records.count == 0;
     if (holds_all(cache, &exporting.records))
         return true;
-    exporting.store = cache_registry_open(&cache->options->cache, true, err);
+    exporting.store = cache_registry_open(&cache->options->cache, true, &exporting.registries, err);
     if (!exporting.store || !reference_parse(span_of(image), &exporting.image, err) ||
         !store_will_mount(exporting.store, &exporting.image, err))
         return false;

@@ -7,8 +7,15 @@
 
 struct cache; /* one thread at a time */
 
+/* What is looked for. */
+struct cache_wish {
+    const char *key;
+    int64_t time_s; /* of what the build makes; 0: times do not matter */
+    bool retimed;   /* a layer for another time will do where it differs from the wanted one in that alone */
+};
+
 struct cache_hit {
-    struct image_layer layer;
+    struct cache_record record;
     const char *place; /* where it lies, as reference_parse() takes it; the cache's */
     int hold;          /* descriptor that keeps it there, the caller's; -1: none is needed */
 };
@@ -18,7 +25,7 @@ struct cache *cache_new(const struct engine_options *options, struct error *err)
 void cache_free(struct cache *cache);
 AUTO_FREE(struct cache, cache_free)
 
-bool cache_find(struct cache *cache, const char *key, struct cache_hit *out);
+bool cache_find(struct cache *cache, const struct cache_wish *wish, struct cache_hit *out);
 
 /* A new layer, by its keys; the step is told when it cannot be kept. */
 void cache_keep(struct cache *cache, const struct built_layer *layer, struct progress_step *step);

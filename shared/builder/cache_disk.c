@@ -82,7 +82,8 @@ static int hold_blob(const char *path, const struct descriptor *blob)
     return held;
 }
 
-bool cache_disk_find(const char *directory, const char *key, struct cache_record *out, int *hold)
+bool cache_disk_find(const char *directory, const char *key, bool (*suits)(void *, const struct cache_record *),
+                     void *context, struct cache_record *out, int *hold)
 {
     AUTO(bytes_release) struct bytes text = BYTES(CACHE_RECORD_MAX);
     char record[PATH], blob[PATH];
@@ -92,6 +93,8 @@ bool cache_disk_find(const char *directory, const char *key, struct cache_record
         return false;
     bool good = cache_record_unseal(bytes_span(&text), out) && strcmp(out->key, key) == 0 &&
                 path_of(blob, directory, "blobs/sha256", hex_of(out->layer.blob.digest));
+    if (good && !suits(context, out))
+        return false;
     *hold = good ? hold_blob(blob, &out->layer.blob) : -1;
     if (*hold < 0)
         unlink(record);

@@ -15,8 +15,10 @@
 
 enum { CACHE_DISK_RECORDS_MAX = 4000, CACHE_DISK_PATH_MAX = 4096 };
 
-/* The layer that the step of this key made. *hold is a descriptor that keeps it there, to be closed by the caller. False: a miss. */
-bool cache_disk_find(const char *directory, const char *key, struct cache_record *out, int *hold);
+/* The layer that the step of this key made, unless `suits` does not want it. *hold is a descriptor that keeps it there, to be closed by the
+ * caller. False: a miss. */
+bool cache_disk_find(const char *directory, const char *key, bool (*suits)(void *, const struct cache_record *),
+                     void *context, struct cache_record *out, int *hold);
 
 /* Remember it; the layer's bytes are the file's from offset 0 on. Layers of more than bytes_max in all are not kept. Errors are about
  * the disk, and leave the cache as it was. */

@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* Another number whenever something else takes part: no key of before is met again. */
-#define VERSION "pushwright-step-1"
+#define VERSION "pushwright-step-2"
 
 struct key {
     struct sha256 sha;
@@ -62,7 +62,7 @@ static void put_layers(struct key *key, const struct stage *stage)
 {
     put_number(key, stage->layer_count);
     for (size_t i = 0; i < stage->layer_count; i++)
-        put_text(key, stage->layers[i].diff_id);
+        put_text(key, stage->layers[i].origin);
 }
 
 static void put_base(struct key *key, const struct base *base)
@@ -90,7 +90,9 @@ static void put_common(struct key *key, enum dockerfile_op op, bool with_layers)
     put_text(key, platform_of(key->stage));
     put_number(key, (uint64_t)compression->kind);
     put_number(key, (uint64_t)compression->level);
-    put_number(key, build->newest_s == INT64_MAX ? 0 : (uint64_t)build->time_s + 1);
+    put_number(key, build->timed);
+    put_number(key, build->newest_s != INT64_MAX);
+    put_number(key, build->time_s > 0);
     put_text(key, dockerfile_op_name(op));
     if (with_layers)
         put_layers(key, key->stage);
@@ -224,6 +226,7 @@ static bool put_download(struct key *key, const struct dockerfile_copy *in, cons
     if (!got)
         return false;
     put_text(key, got->name);
+    put_number(key, (uint64_t)got->modified_s);
     return put_content(key, &got->content, err);
 }
 

@@ -58,12 +58,13 @@ bool cache_mount_restore(const struct build *build, struct cache_mount *mount, c
     const struct unpack_how how = { .mode = mode,
                                     .cancelled = options->cancelled,
                                     .context = options->cancelled_context };
+    struct registry_options registries;
     struct image_layer layer;
     struct error failed = { 0 };
 
     if (!is_wanted(&options->cache))
         return false;
-    AUTO(store_free) struct store *store = cache_registry_open(&options->cache, false, &failed);
+    AUTO(store_free) struct store *store = cache_registry_open(&options->cache, false, &registries, &failed);
     if (!store || !find(store, &options->cache, mount->name, &layer, &failed))
         return false;
     if (layer_unpack(store, &layer, directory, &how, &failed)) {
@@ -98,6 +99,7 @@ static struct layer *pack(const struct build *build, const struct cache_mount *m
                                .layer = LAYER,
                                .file_number = &file_number,
                                .time_s = INT64_MAX,
+                               .started_s = INT64_MAX,
                                .mode = build->runner->mode,
                                .cancelled = options->cancelled,
                                .context = options->cancelled_context };
@@ -128,6 +130,7 @@ static bool save(const struct build *build, const struct cache_mount *mount, str
     memcpy(record.key, mount->name, sizeof(record.key));
     record.layer.blob = layer->blob;
     memcpy(record.layer.diff_id, layer->diff_id, sizeof(record.layer.diff_id));
+    memcpy(record.origin, layer->diff_id, sizeof(record.origin));
     cache_registry_tag(KIND, mount->name, tag);
     return store_put_blob_file(store, &layer->blob, spool_fd(layer->spool), err) &&
            cache_registry_write(store, options, tag, &(struct cache_records){ &record, 1 }, err);
@@ -148,7 +151,9 @@ static bool is_done(const struct built *built, size_t count, const char *name)
 bool cache_mounts_save(const struct built *built, size_t count, struct error *err)
 {
     const struct cache_registry_options *options = &built[0].owner->options->cache;
-    AUTO(store_free) struct store *store = is_wanted(options) ? cache_registry_open(options, true, err) : NULL;
+    struct registry_options registries;
+    AUTO(store_free)
+    struct store *store = is_wanted(options) ? cache_registry_open(options, true, &registries, err) : NULL;
 
     if (!store)
         return !is_wanted(options);

@@ -5,14 +5,15 @@
 #include <string.h>
 
 #define MARK "pushwright-step"
-#define VERSION "1"
+#define VERSION "2"
 
-enum { SIZE_DIGITS = 18 };
+enum { NUMBER_DIGITS = 18 };
 
 bool cache_record_write(const struct cache_record *record, struct bytes *out, struct error *err)
 {
-    return bytes_printf(out, err, MARK " " VERSION " %s %s %s %lld %s", record->key, record->layer.blob.media_type,
-                        record->layer.blob.digest, (long long)record->layer.blob.size, record->layer.diff_id);
+    return bytes_printf(out, err, MARK " " VERSION " %s %s %s %lld %s %s %lld %lld", record->key,
+                        record->layer.blob.media_type, record->layer.blob.digest, (long long)record->layer.blob.size,
+                        record->layer.diff_id, record->origin, (long long)record->time_s, (long long)record->until_s);
 }
 
 static bool is_key(struct span word)
@@ -47,10 +48,10 @@ static bool is_layer_type(struct span type)
     return false;
 }
 
-static bool read_size(struct span word, int64_t *out)
+static bool read_number(struct span word, int64_t *out)
 {
     *out = 0;
-    if (!word.data || word.len == 0 || word.len > SIZE_DIGITS || word.data[0] == '0')
+    if (!word.data || word.len == 0 || word.len > NUMBER_DIGITS || (word.data[0] == '0' && word.len > 1))
         return false;
     for (size_t i = 0; i < word.len; i++) {
         if (word.data[i] < '0' || word.data[i] > '9')
@@ -69,7 +70,8 @@ bool cache_record_parse(struct span line, struct cache_record *out)
 {
     struct span rest = line, mark = span_cut(&rest, ' '), version = span_cut(&rest, ' '), key = span_cut(&rest, ' '),
                 type = span_cut(&rest, ' '), digest = span_cut(&rest, ' '), size = span_cut(&rest, ' '),
-                diff_id = span_cut(&rest, ' ');
+                diff_id = span_cut(&rest, ' '), origin = span_cut(&rest, ' '), time = span_cut(&rest, ' '),
+                until = span_cut(&rest, ' ');
     struct cache_record record = { 0 };
 
     if (rest.data || !mark.data || !span_is(mark, MARK) || !version.data || !span_is(version, VERSION) || !key.data ||
@@ -77,8 +79,10 @@ bool cache_record_parse(struct span line, struct cache_record *out)
         return false;
     if (!copy_word(record.key, sizeof(record.key), key) ||
         !copy_word(record.layer.blob.media_type, sizeof(record.layer.blob.media_type), type) ||
-        !read_digest(record.layer.blob.digest, digest) || !read_size(size, &record.layer.blob.size) ||
-        !read_digest(record.layer.diff_id, diff_id))
+        !read_digest(record.layer.blob.digest, digest) || !read_number(size, &record.layer.blob.size) ||
+        record.layer.blob.size == 0 || !read_digest(record.layer.diff_id, diff_id) ||
+        !read_digest(record.origin, origin) || !read_number(time, &record.time_s) ||
+        !read_number(until, &record.until_s))
         return false;
     *out = record;
     return true;

@@ -44,16 +44,15 @@ bool cache_records_add(struct cache_records *records, const struct cache_record 
 
 /* ---- reading ---- */
 
-struct store *cache_registry_open(const struct cache_registry_options *options, bool push, struct error *err)
+struct store *cache_registry_open(const struct cache_registry_options *options, bool push,
+                                  struct registry_options *registries, struct error *err)
 {
     AUTO(reference_release) struct reference reference = { 0 };
-    struct registry_options registries = { 0 };
 
-    if (options->registries)
-        registries = *options->registries;
-    registries.push = push;
-    registries.use_mirrors = false;
-    return reference_parse(span_of(options->repository), &reference, err) ? store_open(&reference, &registries, err)
+    *registries = options->registries ? *options->registries : (struct registry_options){ 0 };
+    registries->push = push;
+    registries->use_mirrors = false;
+    return reference_parse(span_of(options->repository), &reference, err) ? store_open(&reference, registries, err)
                                                                           : NULL;
 }
 

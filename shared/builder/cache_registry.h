@@ -32,8 +32,9 @@ AUTO_RELEASE(struct cache_records, cache_records_release)
 const struct cache_record *cache_records_find(const struct cache_records *records, const char *key);
 bool cache_records_add(struct cache_records *records, const struct cache_record *record, struct error *err);
 
-/* A store of the repository. */
-struct store *cache_registry_open(const struct cache_registry_options *options, bool push, struct error *err);
+/* A store of the repository. *registries is what it is spoken to with, and lives as long as the store. */
+struct store *cache_registry_open(const struct cache_registry_options *options, bool push,
+                                  struct registry_options *registries, struct error *err);
 
 /* The tag of a manifest: of the steps of a rule (kind "", the rule's name or NULL), of a cache mount ("mount-", its name). */
 enum { CACHE_REGISTRY_TAG_SIZE = 64 };

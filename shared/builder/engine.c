@@ -138,7 +138,7 @@ struct base *build_cached(struct build *build, const struct cache_hit *hit, stru
     struct base *base = NULL;
 
     if (room_for_base(build, err))
-        base = base_of_layer(hit->place, &hit->layer, (uint32_t)build->base_count + FIRST, hit->hold,
+        base = base_of_layer(hit->place, &hit->record.layer, (uint32_t)build->base_count + FIRST, hit->hold,
                              build->options->registries, err);
     else if (hit->hold >= 0)
         close(hit->hold);
@@ -245,6 +245,7 @@ static bool start_on_image(struct stage *stage, struct error *err)
         copy->blob = layer->blob;
         copy->base = stage->base;
         memcpy(copy->diff_id, layer->diff_id, sizeof(copy->diff_id));
+        memcpy(copy->origin, layer->diff_id, sizeof(copy->origin));
     }
     stage->scope = dockerfile_scope_on_image(stage->build->global, &base, err);
     return stage->scope != NULL;
@@ -380,6 +381,8 @@ static bool finish(struct build *build, struct built *out, struct error *err)
     AUTO(bytes_release) struct bytes config = BYTES(IMAGECONFIG_MAX);
     const struct dockerfile_pairs labels = build->options->labels;
 
+    if (!stage_settle(stage, err))
+        return false;
     for (size_t i = 0; i < stage->layer_count; i++)
         diff_ids[i] = stage->layers[i].diff_id;
     for (size_t i = 0; i < labels.count; i++) {
@@ -407,9 +410,11 @@ static bool set_times(struct build *build, struct error *err)
 
     build->time_s = build->context->files->time_s;
     build->newest_s = INT64_MAX;
+    build->timed = build->context->files->timed;
     if (!epoch || !*epoch || strcmp(epoch, "context") == 0)
         return true;
     errno = 0;
+    build->timed = true;
     build->time_s = build->newest_s = strtoll(epoch, &end, 10);
     return (!*end && errno == 0 && build->time_s >= 0) ||
            error_set(err, ERROR_INVALID, "invalid SOURCE_DATE_EPOCH: %s", epoch);

@@ -1,7 +1,8 @@
 /* The builder: files and a Dockerfile in, the configuration and layers of an image out. Nothing of a base image is unpacked,
  * its layers are told by digest, unless there is a RUN: it needs a sandbox (sandbox.h). There is no daemon.
  *
- * The same commit, arguments and digests of base images give the same bytes: every time is the commit's. */
+ * The same commit, arguments and digests of base images give the same bytes, whatever was built before: every time is the commit's, and
+ * what the cache has of other commits is given that time. */
 #ifndef PUSHWRIGHT_SHARED_BUILDER_ENGINE_H
 #define PUSHWRIGHT_SHARED_BUILDER_ENGINE_H
 
@@ -57,9 +58,11 @@ struct engine_options {
 struct built_layer {
     struct descriptor blob;
     char diff_id[DIGEST_TEXT_SIZE];
-    struct base *base;                          /* where it lies; NULL: */
-    struct layer *layer;                        /* it is new */
+    struct layer *layer;                        /* new bytes; NULL: they lie in */
+    struct base *base;                          /* what it was taken from; NULL: it was made here */
     char keys[CACHE_KEYS_MAX][SHA256_HEX_SIZE]; /* by which the cache knows it; "": not at all */
+    char origin[DIGEST_TEXT_SIZE];              /* these three as in cache_record.h */
+    int64_t time_s, until_s;
 };
 
 struct built {

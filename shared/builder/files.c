@@ -26,6 +26,7 @@ struct files *files_of_nothing(struct error *err)
         error_set(err, ERROR_INTERNAL, "out of memory");
         return NULL;
     }
+    files->timed = true;
     files->tree = tree_new(err);
     return files->tree ? TAKE(files) : NULL;
 }
@@ -36,6 +37,7 @@ struct files *files_of_directory(const char *path, const struct ignore *ignore, 
 
     if (!files)
         return NULL;
+    files->timed = false;
     files->folder = folder_open(path, err);
     if (!files->folder || !folder_load(files->folder, files->tree, ignore, &files->time_s, err))
         return NULL;
@@ -64,6 +66,7 @@ struct files *files_of_archive(const struct content *archive, bool *is_archive, 
 
     if (!files)
         return NULL;
+    files->timed = false;
     files->spool = spool_new(archive_bytes_max, err);
     if (!files->spool)
         return NULL;

@@ -18,6 +18,7 @@ struct submodule {
 struct files {
     struct tree *tree;            /* everything belongs to 0:0 */
     int64_t time_s;               /* of the commit; of the newest file of a directory */
+    bool timed;                   /* it is no file's */
     struct submodule *submodules; /* of the commit that was added last: directories that are left empty */
     size_t submodule_count;       /* of all commits */
     struct git_snapshot **added;  /* commits that are kept for their contents */

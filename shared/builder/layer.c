@@ -43,6 +43,7 @@ struct writing {
 
 static void writing_release(struct writing *writing)
 {
+    layer_free(writing->layer);
     bytes_release(&writing->plain);
     bytes_release(&writing->packed);
     bytes_release(&writing->path);
@@ -230,15 +231,11 @@ static void digest_text(struct sha256 *sha, char out[static DIGEST_TEXT_SIZE])
     hex_encode(out + 7, digest, sizeof(digest));
 }
 
-static bool write_all(struct writing *writing, const struct tree *tree, struct error *err)
+static bool write_end(struct writing *writing, struct error *err)
 {
     AUTO(bytes_release) struct bytes end = BYTES(4096);
     struct layer *layer = writing->layer;
 
-    if (!walk(writing, tree_root(tree), gather_content, err) ||
-        !base_extract(writing->contents, writing->content_count, err) ||
-        !walk(writing, tree_root(tree), write_node, err))
-        return false;
     if (!tar_write_end(&end, err) || !write_plain(writing, end.data, end.len, err) || !pack(writing, err))
         return false;
     digest_text(&writing->diff, layer->diff_id);
@@ -249,27 +246,112 @@ static bool write_all(struct writing *writing, const struct tree *tree, struct e
     return true;
 }
 
+static bool write_tree(struct writing *writing, const struct tree *tree, struct error *err)
+{
+    return walk(writing, tree_root(tree), gather_content, err) &&
+           base_extract(writing->contents, writing->content_count, err) &&
+           walk(writing, tree_root(tree), write_node, err) && write_end(writing, err);
+}
+
+static bool start(struct writing *writing, const struct compression *compression, struct error *err)
+{
+    writing->layer = calloc(1, sizeof(*writing->layer));
+    writing->arena = arena_new(TREE_MEMORY_MAX);
+    if (!writing->layer || !writing->arena)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    writing->compression = compression;
+    writing->plain = BYTES(MEMBER);
+    writing->packed = BYTES(2 * MEMBER);
+    writing->path = BYTES(PATH_MAX_BYTES);
+    sha256_init(&writing->diff);
+    sha256_init(&writing->blob);
+    writing->layer->spool = spool_new(layer_plain_max + layer_plain_max / 8, err);
+    return writing->layer->spool != NULL;
+}
+
 struct layer *layer_write(const struct tree *tree, uint32_t number, const struct compression *compression,
                           bool (*cancelled)(void *), void *cancelled_context, struct error *err)
 {
-    AUTO(layer_free) struct layer *layer = calloc(1, sizeof(*layer));
     AUTO(writing_release)
-    struct writing writing = { .layer = layer,
-                               .compression = compression,
-                               .plain = BYTES(MEMBER),
-                               .packed = BYTES(2 * MEMBER),
-                               .path = BYTES(PATH_MAX_BYTES),
-                               .number = number,
-                               .arena = arena_new(TREE_MEMORY_MAX),
-                               .cancelled = cancelled,
-                               .cancelled_context = cancelled_context };
+    struct writing writing = { .number = number, .cancelled = cancelled, .cancelled_context = cancelled_context };
 
-    if (!layer || !writing.arena) {
-        error_set(err, ERROR_INTERNAL, "out of memory");
-        return NULL;
-    }
-    sha256_init(&writing.diff);
-    sha256_init(&writing.blob);
-    layer->spool = spool_new(layer_plain_max + layer_plain_max / 8, err);
-    return layer->spool && write_all(&writing, tree, err) ? TAKE(layer) : NULL;
+    return start(&writing, compression, err) && write_tree(&writing, tree, err) ? TAKE(writing.layer) : NULL;
+}
+
+/* ---- other times ---- */
+
+struct rewriting {
+    struct writing *writing;
+    struct retiming times;
+    int64_t content; /* bytes of the entry at hand */
+    struct tar_reader *tar;
+    struct inflater *inflater;
+};
+
+static void note_shortened(struct rewriting *rewriting, int64_t time_s)
+{
+    struct layer *layer = rewriting->writing->layer;
+
+    if (time_s > rewriting->times.is_s && time_s != rewriting->times.was_s &&
+        (layer->shortened_s == 0 || time_s < layer->shortened_s))
+        layer->shortened_s = time_s;
+}
+
+static bool rewrite_entry(void *context, const struct tar_entry *entry, struct error *err)
+{
+    struct rewriting *rewriting = context;
+    struct tar_entry other = *entry;
+
+    if (rewriting->writing->cancelled && rewriting->writing->cancelled(rewriting->writing->cancelled_context))
+        return error_set(err, ERROR_UNAVAILABLE, "cancelled");
+    other.mtime_s = retimed(rewriting->times, entry->mtime_s);
+    note_shortened(rewriting, entry->mtime_s);
+    rewriting->content = entry->type == TAR_FILE ? entry->size : 0;
+    return write_header(rewriting->writing, &other, err);
+}
+
+static bool rewrite_content(void *context, const void *data, size_t len, struct error *err)
+{
+    return write_plain(((struct rewriting *)context)->writing, data, len, err);
+}
+
+static bool rewrite_padding(void *context, struct error *err)
+{
+    static const char zeros[512];
+    struct rewriting *rewriting = context;
+
+    return write_plain(rewriting->writing, zeros, tar_padding(rewriting->content), err);
+}
+
+static bool rewrite_plain(void *context, const void *data, size_t len, struct error *err)
+{
+    return tar_reader_feed(((struct rewriting *)context)->tar, data, len, err);
+}
+
+static bool rewrite_blob(void *context, const void *data, size_t len, struct error *err)
+{
+    return inflater_feed(((struct rewriting *)context)->inflater, data, len, err);
+}
+
+static bool rewrite(struct rewriting *rewriting, struct store *store, const struct image_layer *from, struct error *err)
+{
+    const struct tar_events events = { rewrite_entry, rewrite_content, rewrite_padding, rewriting };
+    AUTO(tar_reader_free) struct tar_reader *tar = rewriting->tar = tar_reader_new(&events, err);
+    AUTO(inflater_free)
+    struct inflater *inflater = rewriting->inflater =
+        tar ? inflater_new(rewrite_plain, rewriting, layer_plain_max, err) : NULL;
+
+    return inflater && store_get_blob(store, &from->blob, rewrite_blob, rewriting, err) &&
+           inflater_end(inflater, err) && tar_reader_end(tar, err) && write_end(rewriting->writing, err);
+}
+
+struct layer *layer_retime(struct store *store, const struct image_layer *from, struct retiming times,
+                           const struct compression *compression, bool (*cancelled)(void *), void *cancelled_context,
+                           struct error *err)
+{
+    AUTO(writing_release)
+    struct writing writing = { .cancelled = cancelled, .cancelled_context = cancelled_context };
+    struct rewriting rewriting = { .writing = &writing, .times = times };
+
+    return start(&writing, compression, err) && rewrite(&rewriting, store, from, err) ? TAKE(writing.layer) : NULL;
 }

@@ -316,7 +316,7 @@ bool publish_layer(struct store *to, const struct built_layer *layer, const stru
 {
     bool done = false;
 
-    if (!layer->base)
+    if (layer->layer)
         return store_put_blob_file(to, &layer->blob, spool_fd(layer->layer->spool), err);
     return store_mount_blob(to, &layer->blob, &layer->base->reference, &done, err) &&
            (done || copy_base_layer(to, layer, registries, err));
@@ -361,7 +361,7 @@ static void list_layers(struct shipping *shipping, const struct built *built, bo
     for (size_t k = 0; k < built->layer_count; k++) {
         const struct built_layer *layer = &built->layers[k];
 
-        if ((layer->base != NULL) == of_base && !is_listed(shipping, layer))
+        if ((layer->layer == NULL) == of_base && !is_listed(shipping, layer))
             shipping->shipments[shipping->count++] = (struct shipment){ layer, built };
     }
 }

@@ -1,6 +1,5 @@
 #include "shared/builder/run.h"
 
-#include "shared/base/clock.h"
 #include "shared/base/file.h"
 #include "shared/builder/accounts.h"
 #include "shared/builder/baseindex.h"
@@ -460,6 +459,14 @@ static bool command_owner(const struct stage *stage, const struct tree *tree, st
     return true;
 }
 
+static int64_t file_clock_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
 /* A copy of everything, to be changed in place. */
 static const char *place_whole(struct stage *stage, struct runner *runner, const struct tree *tree, struct error *err)
 {
@@ -473,9 +480,7 @@ static const char *place_whole(struct stage *stage, struct runner *runner, const
 
     if (!path || !place_below(tree_root(tree), path, &how, err))
         return NULL;
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME_COARSE, &now);
-    runner->placed_ns = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+    runner->placed_ns = file_clock_ns();
     return path;
 }
 
@@ -502,12 +507,26 @@ static bool execute_somehow(struct stage *stage, const struct dockerfile_run *ru
     return *whole && execute(stage, run, words, mounts, scratch, *whole, err);
 }
 
+/* Of layers that lie there as another build has made them. */
+static size_t times_below(const struct stage *stage, struct retiming out[static STAGE_LAYERS_MAX])
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < stage->layer_count; i++) {
+        const struct base *base = stage->layers[i].base;
+        if (base && !retiming_is_none(base->times))
+            out[count++] = base->times;
+    }
+    return count;
+}
+
 static bool keep_changes(struct stage *stage, struct tree *tree, const struct run_mounts *mounts, const char *scratch,
                          const char *whole, int64_t started_s, struct error *err)
 {
     struct build *build = stage->build;
     uint32_t number = ++build->layer_number;
     const char *upper = whole ? whole : arena_printf(build->arena, "%s/upper", scratch);
+    struct retiming lower_times[STAGE_LAYERS_MAX];
     struct diff diff = { .tree = tree,
                          .upper = upper,
                          .whole = whole != NULL,
@@ -520,6 +539,9 @@ static bool keep_changes(struct stage *stage, struct tree *tree, const struct ru
                          .file_number = &build->file_number,
                          .time_s = build->time_s,
                          .started_s = started_s,
+                         .lower_times = lower_times,
+                         .lower_time_count = times_below(stage, lower_times),
+                         .until_s = &stage->until_s,
                          .mode = build->runner->mode,
                          .cancelled = build->options->cancelled,
                          .context = build->options->cancelled_context };
@@ -569,7 +591,7 @@ bool stage_run(struct stage *stage, const struct dockerfile_run *run, struct doc
         !run_mounts_prepare(stage, run, run->script ? run->command.args.items[0] : NULL, &mounts, err))
         return false;
     const char *scratch = make_directory(runner, "run", err);
-    int64_t started_s = clock_wall_ms() / 1000;
+    int64_t started_s = file_clock_ns() / INT64_C(1000000000);
     const char *whole;
     return scratch && execute_somehow(stage, run, words, &mounts, scratch, &whole, err) &&
            keep_changes(stage, tree, &mounts, scratch, whole, started_s, err);

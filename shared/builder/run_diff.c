@@ -43,11 +43,36 @@ static bool failed(const struct reading *reading, const char *what, struct error
 
 /* ---- what an entry is ---- */
 
-/* Without a time to hold on to, only what was written just now is told from the rest. */
+static int64_t below(const struct diff *diff, int64_t time_s)
+{
+    for (size_t i = 0; i < diff->lower_time_count; i++)
+        time_s = retimed(diff->lower_times[i], time_s);
+    return time_s;
+}
+
+/* What was written just now is known by it, even where the time to hold on to lies in the future. */
 static int64_t clamp(const struct diff *diff, int64_t time_s)
 {
-    int64_t latest = diff->time_s > 0 ? diff->time_s : diff->started_s - 1;
-    return time_s > latest ? diff->time_s : time_s;
+    bool later = diff->time_s > 0 && time_s > diff->time_s;
+    return later || time_s >= diff->started_s ? diff->time_s : below(diff, time_s);
+}
+
+static bool is_of_lowers(const struct diff *diff, int64_t time_s)
+{
+    for (size_t i = 0; i < diff->lower_time_count; i++) {
+        if (time_s == diff->lower_times[i].was_s)
+            return true;
+    }
+    return false;
+}
+
+/* Made for a later time, this entry would keep its own. */
+static void note_time(const struct diff *diff, const struct stat *is)
+{
+    int64_t time_s = is->st_mtim.tv_sec;
+    if (diff->until_s && time_s > diff->time_s && time_s < diff->started_s && !is_of_lowers(diff, time_s) &&
+        (*diff->until_s == 0 || time_s < *diff->until_s))
+        *diff->until_s = time_s;
 }
 
 static enum tar_type type_of(mode_t mode)
@@ -238,7 +263,7 @@ static bool is_same(const struct reading *reading, int directory, const char *na
         return false;
     if (now->type == TAR_DIRECTORY)
         return true;
-    if (was->mtime_s != is->st_mtim.tv_sec || is->st_mtim.tv_nsec != 0)
+    if (was->mtime_s != below(reading->diff, is->st_mtim.tv_sec) || is->st_mtim.tv_nsec != 0)
         return false;
     if (now->type == TAR_SYMLINK)
         return strcmp(was->target, now->target) == 0;
@@ -336,8 +361,10 @@ static bool enter(struct reading *reading, int parent, const char *name, struct 
     }
     if (changed)
         tree_touch(node, diff->layer);
-    if (node->layer == diff->layer)
+    if (node->layer == diff->layer) {
         node->is = now;
+        note_time(diff, is);
+    }
     node->is.mtime_s = now.mtime_s; /* though nothing is told of it as long as that is all */
     return put_time(reading, parent, name, now.mtime_s, err);
 }
@@ -366,6 +393,7 @@ static bool read_file(struct reading *reading, int parent, const char *name, str
     else if (!(node = tree_add(diff->tree, into, span_of(name), err)))
         return false;
     node->is = now;
+    note_time(diff, is);
     tree_touch(node, diff->layer);
     return put_time(reading, parent, name, now.mtime_s, err);
 }

@@ -2,6 +2,7 @@
 #ifndef PUSHWRIGHT_SHARED_BUILDER_RUN_DIFF_H
 #define PUSHWRIGHT_SHARED_BUILDER_RUN_DIFF_H
 
+#include "shared/builder/times.h"
 #include "shared/builder/tree.h"
 #include "shared/sandbox/sandbox.h"
 
@@ -23,8 +24,13 @@ struct diff {
     size_t stub_count;
     uint32_t layer;        /* number of the new layer */
     uint64_t *file_number; /* counted up for hard links */
-    int64_t time_s;        /* later times become this one, on the disk too; 0: times since started_s do */
-    int64_t started_s;     /* when the command was started */
+    int64_t time_s;    /* later times become this one, on the disk too, and those since started_s; 0: only the latter */
+    int64_t started_s; /* when the command was started, by the clock of files */
+    const struct retiming
+        *lower_times; /* what is on the disk below has times of other builds: they become time_s, too */
+    size_t lower_time_count;
+    int64_t *
+        until_s; /* the least of the times that became time_s without being from the clock or from below; left alone: none. NULL: nobody asks */
     /* Where one user stands for all, owners are those of the tree, and of what is new the command's: */
     enum sandbox_mode mode;
     uint32_t uid, gid;

@@ -213,7 +213,7 @@ static bool append_seed(struct preparing *at, const struct dockerfile_mount *mou
         return false;
     const struct stage *stage = source.kind == DOCKERFILE_STAGE ? &build->stages[source.stage] : NULL;
     for (size_t i = 0; stage && i < stage->layer_count; i++) {
-        if (!bytes_printf(out, err, " %s", stage->layers[i].diff_id))
+        if (!bytes_printf(out, err, " %s", stage->layers[i].origin))
             return false;
     }
     return true;

@@ -83,6 +83,12 @@ static struct built_layer *next_layer(struct stage *stage, struct error *err)
     return &stage->layers[stage->layer_count++];
 }
 
+/* By which layers from the cache are told apart. */
+static int64_t time_of(const struct build *build)
+{
+    return build->timed ? build->time_s : 0;
+}
+
 static bool add_layer(struct stage *stage, const struct tree *tree, uint32_t number, struct error *err)
 {
     const struct engine_options *options = stage->build->options;
@@ -96,9 +102,12 @@ static bool add_layer(struct stage *stage, const struct tree *tree, uint32_t num
         stage->layer_count--;
         return false;
     }
-    *built = (struct built_layer){ .blob = layer->blob, .layer = layer };
+    *built = (struct built_layer){
+        .blob = layer->blob, .layer = layer, .time_s = time_of(stage->build), .until_s = stage->until_s
+    };
     memcpy(built->diff_id, layer->diff_id, sizeof(built->diff_id));
     memcpy(built->keys, stage->keys, sizeof(built->keys));
+    memcpy(built->origin, stage->origin[0] ? stage->origin : layer->diff_id, sizeof(built->origin));
     cache_keep(stage->build->cache, built, &stage->step);
     stage->build->layers_size += layer->blob.size;
     return stage->build->layers_size <= build_layers_max ||
@@ -146,13 +155,29 @@ static bool take_layer(struct stage *stage, const struct cache_hit *hit, struct 
 {
     struct built_layer *built = next_layer(stage, err);
     struct base *base = built ? build_cached(stage->build, hit, err) : NULL;
+    const struct cache_record *record = &hit->record;
 
     if (!base)
         return false;
-    *built = (struct built_layer){ .blob = hit->layer.blob, .base = base };
-    memcpy(built->diff_id, hit->layer.diff_id, sizeof(built->diff_id));
+    base->times = (struct retiming){ record->time_s, time_of(stage->build) };
+    *built = (struct built_layer){
+        .blob = record->layer.blob, .base = base, .time_s = record->time_s, .until_s = record->until_s
+    };
+    memcpy(built->diff_id, record->layer.diff_id, sizeof(built->diff_id));
     memcpy(built->keys, stage->keys, sizeof(built->keys));
+    memcpy(built->origin, record->origin, sizeof(built->origin));
     return true;
+}
+
+/* What the keys say without a time; a RUN may make something else of the same. */
+static void name_origin(struct stage *stage, enum dockerfile_op op)
+{
+    const char *key = stage->keys[op == DOCKERFILE_WORKDIR ? CACHE_BY_ORIGIN : CACHE_BY_CONTENT];
+
+    stage->until_s = 0;
+    stage->origin[0] = '\0';
+    if (op != DOCKERFILE_RUN && key[0])
+        snprintf(stage->origin, sizeof(stage->origin), "sha256:%s", key);
 }
 
 bool stage_from_cache(struct stage *stage, const struct dockerfile_instruction *instruction, bool *done,
@@ -163,9 +188,12 @@ bool stage_from_cache(struct stage *stage, const struct dockerfile_instruction *
 
     *done = false;
     memset(stage->keys, 0, sizeof(stage->keys));
-    for (int view = 0; build->cache && !*done && view < CACHE_VIEWS; view++)
+    for (int view = 0; build->cache && !*done && view < CACHE_VIEWS; view++) {
+        const struct cache_wish wish = { stage->keys[view], time_of(build), instruction->op == DOCKERFILE_RUN };
         *done = cache_key(stage, instruction, (enum cache_view)view, stage->keys[view]) &&
-                cache_find(build->cache, stage->keys[view], &hit);
+                cache_find(build->cache, &wish, &hit);
+    }
+    name_origin(stage, instruction->op);
     if (!*done)
         return true;
     if (instruction->op == DOCKERFILE_WORKDIR &&
@@ -175,6 +203,52 @@ bool stage_from_cache(struct stage *stage, const struct dockerfile_instruction *
         return false;
     progress_cached(&stage->step);
     return true;
+}
+
+static bool retime(struct stage *stage, struct built_layer *layer, struct error *err)
+{
+    const struct engine_options *options = stage->build->options;
+    struct base *base = layer->base;
+    struct layer *made = layer_retime(base->store, &base->image.layers[0], base->times, &options->compression,
+                                      options->cancelled, options->cancelled_context, err);
+
+    if (!made)
+        return false;
+    layer->layer = made;
+    layer->blob = made->blob;
+    layer->time_s = base->times.is_s;
+    if (made->shortened_s && (layer->until_s == 0 || made->shortened_s < layer->until_s))
+        layer->until_s = made->shortened_s;
+    memcpy(layer->diff_id, made->diff_id, sizeof(layer->diff_id));
+    cache_keep(stage->build->cache, layer, &stage->step);
+    return true;
+}
+
+static bool is_of_another_time(const struct built_layer *layer)
+{
+    return layer->base && !layer->layer && !retiming_is_none(layer->base->times);
+}
+
+bool stage_settle(struct stage *stage, struct error *err)
+{
+    size_t below = stage->parent ? stage->parent->layer_count : 0;
+    bool told = false, good = true;
+
+    if (stage->parent && !stage_settle(stage->parent, err))
+        return false;
+    for (size_t i = 0; i < below; i++)
+        stage->layers[i] = stage->parent->layers[i];
+    for (size_t i = below; good && i < stage->layer_count; i++) {
+        if (!is_of_another_time(&stage->layers[i]))
+            continue;
+        if (!told)
+            progress_begin(stage->build->options->progress, &stage->step, "[internal] setting times of cached layers");
+        told = true;
+        good = retime(stage, &stage->layers[i], err);
+    }
+    if (told)
+        progress_end(&stage->step, good ? NULL : err);
+    return good;
 }
 
 /* ---- instructions that only describe ---- */

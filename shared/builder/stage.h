@@ -46,6 +46,8 @@ struct stage {
     struct progress_step step; /* the same, for who listens */
     unsigned step_count, step_total;
     char keys[CACHE_KEYS_MAX][SHA256_HEX_SIZE]; /* of it; "": none */
+    char origin[DIGEST_TEXT_SIZE];              /* of what it makes; "": its diff id */
+    int64_t until_s;                            /* likewise, see cache_record.h */
 };
 
 struct downloaded {
@@ -76,6 +78,7 @@ struct build {
     uint64_t file_number;    /* of the last hard-linked file */
     int64_t time_s;          /* of what is made */
     int64_t newest_s;        /* what is copied has no later time */
+    bool timed;              /* time_s is a commit's or was said: layers of other times will not do */
     struct runner *runner;   /* NULL until the first RUN */
     struct cache *cache;     /* the engine's; NULL: none */
     struct downloaded *downloaded;
@@ -105,6 +108,9 @@ bool stage_makes_layer(const struct dockerfile_instruction *instruction);
 /* Has the cache what the instruction makes? Then it has taken effect. */
 bool stage_from_cache(struct stage *stage, const struct dockerfile_instruction *instruction, bool *done,
                       struct error *err);
+
+/* What came from the cache with the time of another build gets that of this one. */
+bool stage_settle(struct stage *stage, struct error *err);
 
 /* Before the first instruction of a stage that has a RUN, once one is not in the cache: its base is unpacked, and indexed on the way, so
  * that it comes over the network once. */

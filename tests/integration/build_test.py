@@ -20,7 +20,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import git_http
 from pushwright import BIN, free_port, git, http as http_call, need, port_open, process, registry, run_tests, temporary_directory
 
-DATE = {"GIT_AUTHOR_DATE": "1700000000 +0000", "GIT_COMMITTER_DATE": "1700000000 +0000"}
+TIME = 1700000000  # of commits
 
 
 def digest(data):
@@ -110,7 +110,7 @@ class World:
     def url(self, name, prefix=""):
         return f"http://127.0.0.1:{self.server.server_address[1]}/{prefix}{name}.git"
 
-    def repository(self, name, files, branch="main"):
+    def repository(self, name, files, branch="main", time=TIME):
         """Commits {path: text, bytes, or ("link", target), ("exec", text)}; returns the commit."""
         work, bare = self.directory / f"work-{name}", self.directory / f"{name}.git"
         if not work.exists():
@@ -129,7 +129,7 @@ class World:
             file.chmod(0o755 if kind == "exec" else 0o644)
         git("-C", work, "add", "-A")
         subprocess.run(["git", "-C", str(work), "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty",
-                        "-m", "change"], check=True, env={**os.environ, **DATE})
+                        "-m", "change"], check=True, env={**os.environ, "GIT_AUTHOR_DATE": f"{time} +0000", "GIT_COMMITTER_DATE": f"{time} +0000"})
         git("-C", work, "push", "-q", bare, f"HEAD:refs/heads/{branch}")
         return git("-C", work, "rev-parse", "HEAD")
 

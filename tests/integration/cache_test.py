@@ -13,7 +13,7 @@ import tarfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from build_test import BIN, f, world
+from build_test import BIN, TIME, f, world
 from pushwright import free_port, http as http_call, run_tests
 from requests_test import Requests
 from run_test import image
@@ -39,21 +39,23 @@ class Cached:
     """One rule, built again and again."""
 
     def __init__(self, w, name="web", base=None):
-        self.w, self.name, self.count, self.last, self.commit = w, name, 0, None, None
+        self.w, self.name, self.count, self.commits = w, name, 0, {}
         self.base = base or image(w, name)
 
-    def build(self, dockerfile, files=FILES, environment=None, **rule):
+    def build(self, dockerfile, files=FILES, environment=None, branch="main", time=TIME, **rule):
         """(steps that were cached, digest, config, tree)"""
         self.count += 1
         content = {**files, "Dockerfile": dockerfile.replace("BASE", self.base)}
-        if content != self.last:
-            self.last, self.commit = content, self.w.repository(self.name, content)
+        last, commit = self.commits.get(branch, (None, None))
+        if last != (content, time):
+            commit = self.w.repository(self.name, content, branch, time)
+            self.commits[branch] = (content, time), commit
         self.w.rule(self.name, **{"reconcile": False, "tag": f"n{self.count}", **rule})
         logs = []
         build = self.w.build
         self.w.build = lambda *a, **o: logs.append(build(*a, **o)) or logs[-1]
         try:
-            digest, config, tree, _ = self.w.built(self.name, self.commit, environment=environment)
+            digest, config, tree, _ = self.w.built(self.name, commit, environment=environment, ref=f"refs/heads/{branch}")
         finally:
             self.w.build = build
         self.log = logs[-1][2]
@@ -76,9 +78,101 @@ def a_second_build_makes_nothing():
         again, same, _, unpacked = c.build(dockerfile)
         assert again == dockerfile.splitlines()[1:], again
         assert (same, unpacked) == (digest, tree)
-        # Another commit of the same tree: the layers stay, what RUN has drawn at random too.
+        # Another commit at the same time: the layers stay, what RUN has drawn at random too.
         other, _, changed, unpacked = c.build(dockerfile, {**FILES, "README": "is not copied"})
         assert len(other) == 4 and unpacked == tree and changed["rootfs"] == config["rootfs"], other
+        # At another time: what COPY makes has it, and so has what RUN has drawn, which is not drawn again.
+        other, _, changed, unpacked = c.build(dockerfile, {**FILES, "README": "is not copied"}, time=TIME + 1000)
+        assert other == [step for step in dockerfile.splitlines() if step.startswith("RUN")] and unpacked == tree, other
+        assert not set(changed["rootfs"]["diff_ids"][1:]) & set(config["rootfs"]["diff_ids"]), changed["rootfs"]
+
+
+TIMES = ("FROM BASE AS first\nRUN mkdir -p /out/d && echo 1 > /out/f && ln /out/f /out/d/h && touch -d @1600000000 /out/old\nWORKDIR /srv/app\n"
+         "COPY app ./\nRUN --mount=type=cache,target=/c echo x >> /c/count && cp -p main /out && cat data >> /out/f && chmod 700 /out/d\n"
+         "FROM BASE\nCOPY --from=first /out /out\nRUN --mount=type=cache,target=/c echo y >> /c/count && chown 1:1 /out/old /out/d/h && rm /out/main\n"
+         "COPY --link other /o/\nRUN --mount=from=first,target=/m cp -p /m/srv/app/main / && mkdir /new && touch -r /o/other /new/other\n")
+
+
+def count_of_commands(w):
+    return sum(len(path.read_text().split()) for path in (w.directory / "cache/mounts").glob("*/data/count"))
+
+
+def no_digest_depends_on_what_was_built_before():
+    with world() as w:
+        c = Cached(w)
+        kept = {"environment": KEY, "cache": {"repository": f"{w.host}/acme/kept"}}
+        places = {"disk": {}, "min": kept, "max": {**kept, "cache": {**kept["cache"], "mode": "max", "mounts": True}},
+                  "own": {**kept, "cache": {"repository": f"{w.host}/acme/web", "mode": "max"}}}
+        runs = [step for step in TIMES.splitlines() if step.startswith("RUN")]
+        later, earlier = {"time": TIME + 5000, "branch": "later"}, {"time": TIME - 5000, "branch": "earlier"}
+        cold = {}
+        for when in (later, earlier):
+            cold[when["branch"]] = c.build(TIMES, **when)[1]
+            forget(w)
+        for place, where in places.items():
+            for when in (later, earlier):
+                c.build(TIMES, **where)
+                if where:
+                    forget(w)
+                cached, digest, _, _ = c.build(TIMES, **when, **where)
+                assert digest == cold[when["branch"]], (place, when)
+                # A mount shows the first stage, whose commands have left another one than before where they were run again.
+                assert cached == (runs[2:3] if place == "min" else runs), (place, when, cached)
+                if place != "min":
+                    assert count_of_commands(w) == (0 if where else 2), (place, when)
+                # Once more, and there is nothing to do.
+                cached, again, _, _ = c.build(TIMES, **when, **where)
+                assert again == digest and len(cached) == 8, (place, when, cached)
+                forget(w)
+        # Branches that are built by turns find what is theirs; a command that is new runs on layers of other times as it would on its own.
+        for when in (later, {}, earlier, later, {}, earlier):
+            last = c.build(TIMES, **when)
+        assert len(last[0]) == 8 and last[1] == cold["earlier"], last[0]
+        longer = TIMES + "RUN cp -p /out/f /f2 && chmod 700 /out/d /new && cat /out/d/h && touch -d @1500000000 /out/f\n"
+        cached, digest, _, _ = c.build(longer, **later)
+        forget(w)
+        assert len(cached) == 8 and c.build(longer, **later)[1] == digest
+
+
+def a_command_runs_again_for_its_times_only_where_they_would_differ():
+    with world() as w:
+        c = Cached(w)
+        dockerfile = f"FROM BASE\nRUN touch -d @{TIME + 100} /later && echo 1 > /now\n"
+        earlier, between, behind = ({"time": TIME + delta, "branch": str(delta)} for delta in (-500, 50, 500))
+
+        def both(when, expected):
+            cached, digest, _, _ = c.build(dockerfile, **when)
+            assert len(cached) == expected, (when, cached)
+            (w.directory / "cache").rename(w.directory / "aside")
+            assert c.build(dockerfile, **when)[1] == digest, when
+            forget(w)
+            (w.directory / "aside").rename(w.directory / "cache")
+
+        c.build(dockerfile)
+        both(between, 1)
+        both(earlier, 1)
+        both(behind, 0)
+        # What lost its times to an earlier commit says so.
+        c.build(dockerfile, **earlier)
+        both(between, 1)
+        shutil.rmtree(w.directory / "cache")
+        dockerfile = f"FROM BASE\nRUN touch -d @{TIME + 10} /later && echo 1 > /now\n"
+        c.build(dockerfile, **behind)
+        both(earlier, 1)
+        both({"time": TIME + 5, "branch": "fifth"}, 1)
+        both({"time": TIME + 20, "branch": "sixth"}, 0)
+
+
+def a_commit_of_the_future_has_one_digest():
+    with world() as w:
+        c = Cached(w)
+        dockerfile = "FROM BASE\nRUN mkdir /d && echo 1 > /d/f\n"
+        first, second = [], []
+        for seen in (first, second):
+            seen.append(c.build(dockerfile, time=4070908800)[1])
+            forget(w)
+            time.sleep(1.1)
+        assert first == second
 
 
 def what_is_changed_is_made_anew_with_all_that_stands_on_it():
@@ -409,7 +503,8 @@ if __name__ == "__main__":
     if os.getuid() != 0:
         print("1..1\nok 1 - the build cache # SKIP as root: bases are run in")
         sys.exit(0)
-    run_tests([a_second_build_makes_nothing, what_is_changed_is_made_anew_with_all_that_stands_on_it, what_a_key_is_made_of,
+    run_tests([a_second_build_makes_nothing, no_digest_depends_on_what_was_built_before,
+               a_command_runs_again_for_its_times_only_where_they_would_differ, a_commit_of_the_future_has_one_digest, what_is_changed_is_made_anew_with_all_that_stands_on_it, what_a_key_is_made_of,
                another_base_or_rule_has_layers_of_its_own, triggers_and_platforms_are_cached, damage_makes_a_miss,
                a_cache_that_cannot_be_written_is_no_error, the_longest_unused_give_way, builds_at_the_same_time_share_it,
                a_killed_build_leaves_a_cache_that_is_whole, an_empty_machine_takes_layers_from_the_registry,

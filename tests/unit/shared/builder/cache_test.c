@@ -361,7 +361,15 @@ static struct cache_record record_of(char key, const char *content)
     strcpy(record.layer.blob.digest, "sha256:");
     sha256_hex_of(span_of(content), record.layer.blob.digest + 7);
     memcpy(record.layer.diff_id, record.layer.blob.digest, sizeof(record.layer.diff_id));
+    memcpy(record.origin, record.layer.blob.digest, sizeof(record.origin));
+    record.time_s = 1700000000;
+    record.until_s = 1800000000;
     return record;
+}
+
+static bool of_that_time(void *context, const struct cache_record *record)
+{
+    return record->time_s == *(const int64_t *)context;
 }
 
 static void keep(char key, const char *content, int64_t bytes_max)
@@ -378,7 +386,7 @@ static bool is_found(char key, const char *content)
     struct cache_record wanted = record_of(key, content), found;
     AUTO(close) int hold = -1;
 
-    return cache_disk_find(place.cache, wanted.key, &found, &hold) &&
+    return cache_disk_find(place.cache, wanted.key, of_that_time, &wanted.time_s, &found, &hold) &&
            strcmp(found.layer.blob.digest, wanted.layer.blob.digest) == 0;
 }
 
@@ -395,6 +403,20 @@ static void what_was_kept_is_found(void **state)
     assert_false(is_found('c', "too large"));
 }
 
+static void what_is_not_wanted_stays_there(void **state)
+{
+    struct cache_record kept = record_of('a', "content"), found;
+    int64_t another = 5;
+    int hold = -1;
+
+    (void)state;
+    begin();
+    keep('a', "content", 100);
+    assert_false(cache_disk_find(place.cache, kept.key, of_that_time, &another, &found, &hold));
+    assert_int_equal(hold, -1);
+    assert_true(is_found('a', "content"));
+}
+
 static void a_layer_in_use_stays(void **state)
 {
     struct cache_record wanted = record_of('a', "1234567890"), found;
@@ -403,7 +425,7 @@ static void a_layer_in_use_stays(void **state)
     (void)state;
     begin();
     keep('a', "1234567890", 25);
-    assert_true(cache_disk_find(place.cache, wanted.key, &found, &hold));
+    assert_true(cache_disk_find(place.cache, wanted.key, of_that_time, &wanted.time_s, &found, &hold));
     keep('b', "abcdefghij", 25);
     keep('c', "ABCDEFGHIJ", 25);
     assert_true(is_found('a', "1234567890"));
@@ -469,6 +491,7 @@ int main(void)
         cmocka_unit_test(stages_in_the_cache_are_copied_from),
         cmocka_unit_test(secrets_are_no_part_of_a_key),
         cmocka_unit_test(what_was_kept_is_found),
+        cmocka_unit_test(what_is_not_wanted_stays_there),
         cmocka_unit_test(a_layer_in_use_stays),
         cmocka_unit_test(a_record_by_a_wrong_name_is_none),
         cmocka_unit_test(a_link_is_no_layer),

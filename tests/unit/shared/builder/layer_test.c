@@ -166,6 +166,70 @@ static struct tree *indexed(struct bytes *index)
     return tree;
 }
 
+static struct tree_node *add(struct tree *tree, const char *name, struct attributes is)
+{
+    struct error err = { 0 };
+    struct tree_node *node = tree_add(tree, tree_root(tree), span_of(name), &err);
+
+    assert_non_null(node);
+    node->is = is;
+    tree_touch(node, 1);
+    return node;
+}
+
+/* Everything that a layer can hold, with one time for what was made and, where it is no later, another one. */
+static struct layer *of_everything(int64_t time_s, int64_t other_s)
+{
+    static char longest[200], deepest[300];
+    static struct content large, some;
+    struct error err = { 0 };
+    AUTO(tree_free) struct tree *tree = tree_new(&err);
+
+    memset(longest, 'n', sizeof(longest) - 1);
+    memset(deepest, 'l', sizeof(deepest) - 1);
+    some = memory("some");
+    large = memory(deepest);
+    other_s = other_s < time_s ? other_s : time_s;
+    add(tree, "file",
+        (struct attributes){ .mode = 04755, .uid = 1, .gid = 5000000, .mtime_s = time_s, .content = &some });
+    add(tree, "name", (struct attributes){ .mode = 0600, .mtime_s = other_s, .file = 9, .content = &large });
+    add(tree, "names", (struct attributes){ .mode = 0600, .mtime_s = other_s, .file = 9, .content = &large });
+    add(tree, longest, (struct attributes){ .type = TAR_DIRECTORY, .mode = 01777, .mtime_s = time_s });
+    add(tree, "link", (struct attributes){ .type = TAR_SYMLINK, .mtime_s = time_s, .target = deepest });
+    add(tree, "device", (struct attributes){ .type = TAR_CHARACTER, .device_major = 1, .device_minor = 300 });
+    add(tree, "pipe", (struct attributes){ .type = TAR_FIFO, .mode = 0644, .mtime_s = -5 });
+    add(tree, "able", (struct attributes){ .mtime_s = time_s, .content = &some, .capability = SPAN("\1\0\0\2") });
+    add(tree, ".wh.gone", (struct attributes){ .content = &some })->whiteout = true;
+    return written(tree, 1);
+}
+
+static void a_layer_with_other_times_is_what_would_have_been_made_for_them(void **state)
+{
+    static const int64_t least = 1000, most = INT64_C(1) << 34; /* no number of eleven octal digits */
+    static const struct {
+        int64_t was_s, is_s, other_s, shortened_s;
+    } rows[] = { { 5000, 6000, 4000, 0 }, { 5000, 4500, 4000, 0 },     { 5000, 3000, 4000, 4000 },
+                 { least, most, 10, 0 },  { most, least, 2000, 2000 }, { most, least, 10, 0 } };
+    struct error err = { 0 };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        AUTO(layer_free) struct layer *was = of_everything(rows[i].was_s, rows[i].other_s);
+        AUTO(layer_free) struct layer *is = of_everything(rows[i].is_s, rows[i].other_s);
+        struct image_layer described = { .blob = was->blob };
+        struct retiming times = { rows[i].was_s, rows[i].is_s };
+
+        assert_true(store_put_blob_file(world.store, &was->blob, spool_fd(was->spool), &err));
+        AUTO(layer_free) struct layer *retimed = layer_retime(world.store, &described, times, &gzip, NULL, NULL, &err);
+        if (!retimed)
+            fail_msg("%s", err.message);
+        assert_string_not_equal(was->diff_id, is->diff_id);
+        assert_string_equal(retimed->diff_id, is->diff_id);
+        assert_string_equal(retimed->blob.digest, is->blob.digest);
+        assert_int_equal(retimed->shortened_s, rows[i].shortened_s);
+    }
+}
+
 static void an_index_tells_what_a_layer_holds(void **state)
 {
     AUTO(bytes_release) struct bytes index = BYTES(BASEINDEX_MAX);
@@ -298,6 +362,7 @@ int main(void)
         cmocka_unit_test(the_same_tree_gives_the_same_layer),
         cmocka_unit_test(only_what_the_layer_changed_is_in_it),
         cmocka_unit_test(writing_can_be_cancelled),
+        cmocka_unit_test(a_layer_with_other_times_is_what_would_have_been_made_for_them),
         cmocka_unit_test(an_index_tells_what_a_layer_holds),
         cmocka_unit_test(a_layer_that_is_another_than_promised_is_refused),
         cmocka_unit_test(the_cache_is_used_and_never_trusted),
