@@ -134,9 +134,14 @@ static bool record_of(const struct built_layer *layer, size_t i, struct cache_re
     return out->key[0] != '\0';
 }
 
+int64_t cache_bytes_max(const struct engine_options *options)
+{
+    return options->cache_bytes ? options->cache_bytes : bytes_max_default;
+}
+
 static bool keep(const struct cache *cache, const struct built_layer *layer, struct error *err)
 {
-    int64_t bytes_max = cache->options->cache_bytes ? cache->options->cache_bytes : bytes_max_default;
+    int64_t bytes_max = cache_bytes_max(cache->options);
     struct cache_record record;
     bool there = false;
 

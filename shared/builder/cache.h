@@ -20,6 +20,9 @@ struct cache_hit {
     int hold;          /* descriptor that keeps it there, the caller's; -1: none is needed */
 };
 
+/* How many bytes of layers are kept on the disk, and as many of cache mounts. */
+int64_t cache_bytes_max(const struct engine_options *options);
+
 /* Borrows the options. */
 struct cache *cache_new(const struct engine_options *options, struct error *err);
 void cache_free(struct cache *cache);

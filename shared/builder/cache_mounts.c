@@ -2,10 +2,9 @@
 
 #include "shared/builder/run.h"
 #include "shared/builder/run_diff.h"
+#include "shared/rootfs/room.h"
 #include "shared/rootfs/unpack.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -113,15 +112,29 @@ static struct layer *pack(const struct build *build, const struct cache_mount *m
     return layer_write(tree, LAYER, &options->compression, options->cancelled, options->cancelled_context, err);
 }
 
+/* Against change and removal; -1: another build changes it, or it is gone. */
+static int hold(const struct cache_mount *mount)
+{
+    char path[RUN_PATH_MAX];
+
+    snprintf(path, sizeof(path), "%.*s", (int)(strrchr(mount->data, '/') - mount->data), mount->data);
+    AUTO(close) int fd = room_open(path);
+    if (fd < 0 || flock(fd, LOCK_SH | LOCK_NB) < 0 || !room_is_named(fd, path))
+        return -1;
+    int held = fd;
+    fd = -1; /* the caller's */
+    return held;
+}
+
 static bool save(const struct build *build, const struct cache_mount *mount, struct store *store, struct error *err)
 {
     const struct cache_registry_options *options = &build->options->cache;
-    AUTO(close) int lock = open(mount->data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    AUTO(close) int lock = hold(mount);
     struct cache_record record = { 0 };
     char tag[CACHE_REGISTRY_TAG_SIZE];
 
     if (lock < 0)
-        return error_set_errno(err, errno, "open '%s'", mount->data);
+        return true;
     AUTO(layer_free) struct layer *layer = pack(build, mount, err);
     if (!layer)
         return false;
@@ -164,4 +177,13 @@ bool cache_mounts_save(const struct built *built, size_t count, struct error *er
         }
     }
     return true;
+}
+
+void cache_mounts_bound(const char *directory, int64_t bytes_max)
+{
+    char store[RUN_PATH_MAX];
+
+    snprintf(store, sizeof(store), "%.*s/mounts", RUN_PATH_MAX / 2, directory);
+    room_clear(store, ROOM_DEAD);
+    room_make(store, bytes_max);
 }

@@ -22,7 +22,10 @@ struct cache_mount *cache_mount_use(struct build *build, const char *name, const
 bool cache_mount_restore(const struct build *build, struct cache_mount *mount, const char *directory,
                          enum sandbox_mode mode);
 
-/* Keep what the mounts of these builds hold now. */
+/* Keep what the mounts of these builds hold now; of one that another build changes at the moment, that one will. */
 bool cache_mounts_save(const struct built *built, size_t count, struct error *err);
+
+/* At the end of a build: of all that lie in the cache directory, the longest unused ones that nobody holds go until the rest has no more bytes. */
+void cache_mounts_bound(const char *directory, int64_t bytes_max);
 
 #endif

@@ -45,7 +45,7 @@ struct engine_options {
     const struct registry_options *registries;
     const char *cache_directory;         /* NULL: no cache */
     bool no_cache;                       /* every step is made anew; it is kept all the same */
-    int64_t cache_bytes;                 /* of layers kept for steps that come again; 0: 5 GB */
+    int64_t cache_bytes;                 /* of layers kept for steps that come again, and of cache mounts; 0: 5 GB */
     struct cache_registry_options cache; /* the same kept at a registry */
     struct compression compression;      /* of new layers */
     struct indexstore_options indexes;   /* of base layers, kept at a registry too */

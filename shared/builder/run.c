@@ -3,6 +3,8 @@
 #include "shared/base/file.h"
 #include "shared/builder/accounts.h"
 #include "shared/builder/baseindex.h"
+#include "shared/builder/cache.h"
+#include "shared/builder/cache_mounts.h"
 #include "shared/builder/run_diff.h"
 #include "shared/builder/run_output.h"
 #include "shared/builder/run_place.h"
@@ -120,6 +122,8 @@ void runner_free(struct runner *runner)
 {
     if (!runner)
         return;
+    if (runner->build->mounts)
+        cache_mounts_bound(runner->directory, cache_bytes_max(runner->build->options));
     layers_free(runner->layers);
     if (runner->temporary)
         sandbox_remove_tree(runner->temporary, &(struct error){ 0 });

@@ -5,6 +5,7 @@
 #include "shared/builder/named.h"
 #include "shared/builder/run_diff.h"
 #include "shared/builder/run_place.h"
+#include "shared/rootfs/room.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -241,31 +242,50 @@ static const char *cache_path(struct preparing *at, const struct dockerfile_moun
     return path;
 }
 
-/* *locked false: it is another one's at the moment, and we did not want to wait. */
-static bool lock_cache(struct preparing *at, const char *path, enum dockerfile_sharing sharing, bool *locked,
-                       struct error *err)
+enum lock { LOCK_FAILED, LOCK_TAKEN, LOCK_REFUSED, LOCK_GONE };
+
+/* Refused: it is another one's at the moment, and we did not want to wait. Gone: it has been removed meanwhile. */
+static enum lock wait_for_lock(const struct preparing *at, const char *path, int fd, enum dockerfile_sharing sharing,
+                               struct error *err)
 {
     /* Without mounts it is moved to the command, which only one can have. */
     bool several = sharing == DOCKERFILE_SHARED && at->runner->mode != SANDBOX_IN_CHROOT;
-    int operation = several ? LOCK_SH : LOCK_EX;
-    AUTO(close) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-    *locked = false;
-    if (fd < 0)
-        return error_set_errno(err, errno, "open '%s'", path);
-    while (flock(fd, operation | LOCK_NB) < 0) {
-        if (errno != EWOULDBLOCK && errno != EINTR)
-            return error_set_errno(err, errno, "lock '%s'", path);
+    while (flock(fd, (several ? LOCK_SH : LOCK_EX) | LOCK_NB) < 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR) {
+            error_set_errno(err, errno, "lock '%s'", path);
+            return LOCK_FAILED;
+        }
         if (sharing == DOCKERFILE_PRIVATE)
-            return true;
+            return LOCK_REFUSED;
         if (is_cancelled(at, err))
-            return false;
+            return LOCK_FAILED;
         nanosleep(&(struct timespec){ .tv_nsec = 10 * 1000 * 1000 }, NULL);
     }
-    *locked = true;
-    at->out->locks[at->out->lock_count++] = fd;
-    fd = -1;
-    return true;
+    return room_is_named(fd, path) ? LOCK_TAKEN : LOCK_GONE;
+}
+
+/* Made when it is missing. */
+static enum lock lock_cache(struct preparing *at, const char *path, enum dockerfile_sharing sharing, struct error *err)
+{
+    for (;;) {
+        if (!directory_make(path, 0700, err))
+            return LOCK_FAILED;
+        AUTO(close) int fd = room_open(path);
+        if (fd < 0 && errno == ENOENT)
+            continue;
+        enum lock lock = fd < 0 ? LOCK_FAILED : wait_for_lock(at, path, fd, sharing, err);
+        if (fd < 0)
+            error_set_errno(err, errno, "open '%s'", path);
+        if (lock == LOCK_TAKEN && !room_use(path, err))
+            return LOCK_FAILED;
+        if (lock == LOCK_TAKEN) {
+            at->out->locks[at->out->lock_count++] = fd;
+            fd = -1; /* held until the end */
+        }
+        if (lock != LOCK_GONE)
+            return lock;
+    }
 }
 
 /* The content stands in "data", which has its name only once it is whole. */
@@ -297,15 +317,16 @@ static bool fill_cache(struct preparing *at, const struct dockerfile_mount *moun
 
 static bool prepare_cache(struct preparing *at, const struct dockerfile_mount *mount, struct error *err)
 {
-    bool locked = false;
+    enum lock lock = LOCK_REFUSED;
     const char *path = NULL;
 
-    for (unsigned number = 0; !locked && number < PRIVATE_MAX; number++) {
+    for (unsigned number = 0; lock == LOCK_REFUSED && number < PRIVATE_MAX; number++) {
         path = cache_path(at, mount, number, err);
-        if (!path || !directory_make(path, 0700, err) || !lock_cache(at, path, mount->sharing, &locked, err))
-            return false;
+        lock = path ? lock_cache(at, path, mount->sharing, err) : LOCK_FAILED;
     }
-    if (!locked)
+    if (lock == LOCK_FAILED)
+        return false;
+    if (lock == LOCK_REFUSED)
         return error_set(err, ERROR_BUSY, "more than %d users of one private cache", PRIVATE_MAX);
     const char *data = arena_printf(at->stage->build->arena, "%s/data", path);
     if (!data)

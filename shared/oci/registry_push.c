@@ -245,6 +245,15 @@ struct put_attempt {
     bool *listed; /* NULL: nobody asks */
 };
 
+/* The digest is right, it is made of what was sent. Docker's registry says so of a blob whose link another push is writing at that moment. */
+static bool put_refused(const struct http_request *request, const struct http_response *response, struct error *err)
+{
+    wire_status_error(request, response, err);
+    if (strstr(err->message, "(DIGEST_INVALID"))
+        err->kind = ERROR_UNAVAILABLE;
+    return false;
+}
+
 static bool try_put(struct registry *registry, void *context, bool *final, struct error *err)
 {
     struct put_attempt *a = context;
@@ -264,7 +273,7 @@ static bool try_put(struct registry *registry, void *context, bool *final, struc
     if (!wire_send(registry, &request, &response, err))
         return false;
     if (response.status != 201)
-        return wire_status_error(&request, &response, err);
+        return put_refused(&request, &response, err);
     if (a->listed)
         *a->listed = http_response_header(&response, "OCI-Subject").len > 0;
     struct span digest = http_response_header(&response, "Docker-Content-Digest");

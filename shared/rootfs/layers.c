@@ -2,6 +2,7 @@
 
 #include "shared/base/file.h"
 #include "shared/base/random.h"
+#include "shared/rootfs/room.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,9 +15,8 @@
 #include <time.h>
 
 #define NEW "new-"
-#define DEAD "dead-"
 
-enum { HEX = 64, PATH = LAYERS_PATH_MAX, AT_ONCE = 3, CONSIDERED_MAX = 4096 };
+enum { PATH = LAYERS_PATH_MAX, AT_ONCE = 3 };
 
 /* A lock that ends with the store: of a layer in use, or of scratch space. */
 struct held {
@@ -172,18 +172,15 @@ static bool hold(struct layers *layers, int *fd, const char *remove, struct erro
 static bool take_hold(struct layers *layers, const char *path, struct error *err)
 {
     char directory[PATH];
-    struct stat opened, named;
     beside(path, "", directory);
     for (;;) {
-        AUTO(close) int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        AUTO(close) int fd = room_open(directory);
         if (fd < 0)
             return false;
         if (!lock_wait(layers, fd, LOCK_SH, err))
             return false;
-        if (fstat(fd, &opened) < 0 || stat(directory, &named) < 0)
-            return false;
-        if (opened.st_ino != named.st_ino || opened.st_dev != named.st_dev)
-            continue; /* removed, and made again, while we waited */
+        if (!room_is_named(fd, directory))
+            continue;
         if (!layers_is_whole(path))
             return false;
         beside(path, "size", directory);
@@ -280,72 +277,7 @@ static bool make(const struct layers *layers, struct store *store, const struct 
     return done;
 }
 
-/* ---- room ---- */
-
-struct candidate {
-    char name[HEX + 1];
-    int64_t size;
-    struct timespec used;
-};
-
-static int by_use(const void *a, const void *b)
-{
-    const struct timespec *left = &((const struct candidate *)a)->used, *right = &((const struct candidate *)b)->used;
-    if (left->tv_sec != right->tv_sec)
-        return left->tv_sec < right->tv_sec ? -1 : 1;
-    return (left->tv_nsec > right->tv_nsec) - (left->tv_nsec < right->tv_nsec);
-}
-
-static size_t list(const struct layers *layers, struct candidate *out, int64_t *total)
-{
-    AUTO(closedir) DIR *dir = opendir(layers->directory);
-    size_t count = 0;
-    *total = 0;
-    for (struct dirent *entry = dir ? readdir(dir) : NULL; entry && count < CONSIDERED_MAX; entry = readdir(dir)) {
-        char path[PATH];
-        struct error ignored;
-        struct stat about;
-        AUTO(bytes_release) struct bytes text = BYTES(63);
-        if (strlen(entry->d_name) != HEX)
-            continue;
-        snprintf(path, sizeof path, "%s/%s/size", layers->directory, entry->d_name);
-        if (stat(path, &about) < 0 || !file_read(&text, path, &ignored))
-            continue;
-        struct candidate *candidate = &out[count++];
-        memcpy(candidate->name, entry->d_name, HEX + 1);
-        candidate->size = strtoll(bytes_text(&text), NULL, 10);
-        candidate->used = about.st_mtim;
-        *total += candidate->size;
-    }
-    return count;
-}
-
-/* By a new name first: who opens it by the old one then finds nothing. False: somebody holds it. */
-static bool retire(const struct layers *layers, const char *name)
-{
-    char path[PATH], dead[PATH];
-    struct error ignored;
-    snprintf(path, sizeof path, "%s/%s", layers->directory, name);
-    snprintf(dead, sizeof dead, "%s/" DEAD "%016llx", layers->directory, (unsigned long long)random_u64());
-    AUTO(close) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || rename(path, dead) < 0)
-        return false;
-    sandbox_remove_tree(dead, &ignored);
-    return true;
-}
-
-static void make_room(const struct layers *layers)
-{
-    int64_t total;
-    AUTO(free) struct candidate *candidates = calloc(CONSIDERED_MAX, sizeof *candidates);
-    if (!candidates || layers->options.bytes_max <= 0)
-        return;
-    size_t count = list(layers, candidates, &total);
-    qsort(candidates, count, sizeof *candidates, by_use);
-    for (size_t i = 0; i < count && total > layers->options.bytes_max; i++)
-        if (retire(layers, candidates[i].name))
-            total -= candidates[i].size;
-}
+/* ---- the whole ---- */
 
 /* What processes that have ended left on their way. */
 static void clear_abandoned(const struct layers *layers)
@@ -354,13 +286,9 @@ static void clear_abandoned(const struct layers *layers)
     AUTO(close) int gate = lock_open(layers, "gate", &ignored);
     if (gate < 0 || flock(gate, LOCK_EX | LOCK_NB) < 0)
         return;
-    AUTO(closedir) DIR *dir = opendir(layers->directory);
-    for (struct dirent *entry = dir ? readdir(dir) : NULL; entry; entry = readdir(dir))
-        if (strncmp(entry->d_name, NEW, strlen(NEW)) == 0 || strncmp(entry->d_name, DEAD, strlen(DEAD)) == 0)
-            retire(layers, entry->d_name);
+    room_clear(layers->directory, NEW);
+    room_clear(layers->directory, ROOM_DEAD);
 }
-
-/* ---- the whole ---- */
 
 struct layers *layers_open(const struct layers_options *options, struct error *err)
 {
@@ -414,7 +342,8 @@ bool layers_get(struct layers *layers, struct store *store, const struct image_l
         *err = failed;
         return false;
     }
-    make_room(layers);
+    if (layers->options.bytes_max > 0)
+        room_make(layers->directory, layers->options.bytes_max);
     return make(layers, store, layer, path, err) &&
            (take_hold(layers, path, err) || error_set(err, ERROR_INTERNAL, "layer '%s' is gone", path));
 }

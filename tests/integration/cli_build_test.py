@@ -21,6 +21,7 @@ import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from build_test import BIN, world
+from containers import ordinary_container
 from pushwright import need, registry, run_tests, Skip
 from run_test import image
 
@@ -390,16 +391,11 @@ def an_ordinary_user_builds_with_run():
 
 
 def root_of_a_podman_container_builds():
-    need("podman")
     with world() as w:
         place = context(w, f"FROM {image(w, 'base')}\nRUN echo ran > /ran && echo inside\n")
         run(w, "-t", "localhost/tool:1", "-o", f"type=docker,dest={w.directory}/tool.tar", context(w, f"FROM {w.host}/fx/base:1\n", name="tool"))
-        podman = ["podman", "--root", f"{w.directory}/podman", "--runroot", f"{w.directory}/podman-run", "--storage-driver", "vfs"]
-        subprocess.run([*podman, "load", "-q", "-i", f"{w.directory}/tool.tar"], check=True, capture_output=True, timeout=120)
-        start = [*podman, "run", "--rm", "--pull=never", "--network=host", "-v", f"{w.directory}:{w.directory}", "-v", f"{PUSHWRIGHT}:/bin/pushwright:ro"]
-        probe = subprocess.run([*start, "localhost/tool:1", "/bin/true"], capture_output=True, text=True, timeout=120)
-        if probe.returncode:
-            raise Skip(f"podman cannot run anything here: {probe.stderr.strip().splitlines()[-1][:120]}")
+        start = [*ordinary_container(w.directory, w.directory / "tool.tar", "localhost/tool:1"), "-v", f"{w.directory}:{w.directory}",
+                 "-v", f"{PUSHWRIGHT}:/bin/pushwright:ro"]
         done = subprocess.run([*start, "localhost/tool:1", "/bin/pushwright", "build", place], capture_output=True, text=True, timeout=120)
         assert done.returncode == 0 and " inside" in done.stderr, (done.stdout, done.stderr)
 

@@ -13,6 +13,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from build_test import BIN, d, f, s, world, write_layout
+from containers import ordinary_container
 from pushwright import need, run_tests, wait_until
 
 BUSYBOX = pathlib.Path("/bin/busybox")
@@ -224,6 +225,27 @@ def a_container_without_namespaces_makes_the_same_image_in_a_chroot():
         errors, _ = refused(w, "endless", f"FROM {base}\nRUN (setsid {mark} &); for i in $(seq 30); do (setsid {mark} &) done; {mark}\n",
                             isolation="chroot", timeoutSeconds=3)
         assert "took longer than the 3 s" in errors and not processes_with(mark), errors
+
+
+def an_ordinary_container_makes_the_same_image():
+    """Root of a container as podman starts it for everybody: with the cache on a volume, where changes are stacked, and without one."""
+    with world() as w:
+        base = image(w, "base", [d("srv/theirs", 0o700, 33, 34), f("srv/theirs/f", "x", 0o600, 33, 34)])
+        subprocess.run(["skopeo", "copy", "-q", "--src-tls-verify=false", f"docker://{base}", f"docker-archive:{w.directory}/base.tar:localhost/base:1"],
+                       check=True, capture_output=True)
+        start = ordinary_container(w.directory, w.directory / "base.tar", "localhost/base:1")
+        commit = w.repository("owners", {"a": "a", "Dockerfile": OWNERS.format(base=base)})
+        w.rule("owners")
+        first = w.built("owners", commit)[0]
+        shutil.rmtree(w.directory / "cache")
+        (w.directory / "cache").mkdir()
+        w.wrap = [*start, "--env-host", "-v", f"{w.directory}:{w.directory}", "-v", f"{BIN}:{BIN}:ro", "localhost/base:1"]
+        assert digest_of_another(w, "owners", commit) == first, "on a volume"
+        assert list((w.directory / "cache/layers-ids").iterdir()), "layers were stacked"
+        w.rules["owners"]["image"] += "-more"
+        code, events, log = w.build("owners", commit, environment={"PUSHWRIGHT_CACHE_DIR": "/cache"})
+        assert code == 0 and ("works on a copy" in log or "overlay" not in start), log
+        assert first.partition(":")[2] in events["artifact.published"]["subject"]["id"], "on the container's own file system"
 
 
 def the_command_line_builds_the_same_in_every_place():
@@ -469,13 +491,63 @@ def builds_at_the_same_time_share_what_they_unpack():
         assert len(whole) == 1 and not unfinished(w), list((w.directory / "cache/layers").iterdir())
 
 
+def cache_mounts_give_way_to_those_that_are_used():
+    bound = 700000
+    with world() as w:
+        base = image(w, "base")
+
+        def fill(name, then="true", kilobytes=300):
+            commit = w.repository(name, {"Dockerfile": f"FROM {base}\nRUN --mount=type=cache,target=/c,id={name} dd if=/dev/urandom of=/c/{name} bs=1000 "
+                                         f"count={kilobytes} && {then}\n"})
+            w.rule(name)
+            return commit
+
+        def build(name, commit):
+            code, events, log = w.build(name, commit, environment={"PUSHWRIGHT_CACHE_BYTES": str(bound)})
+            assert code == 0 and "artifact.published" in events, (events, log)
+
+        def kept():
+            return sorted(entry.name for entry in (w.directory / "cache/mounts").glob("*/data/*"))
+        for name in ("one", "two"):
+            build(name, fill(name))
+        assert kept() == ["one", "two"]
+        build("one", fill("one", "echo again"))
+        build("three", fill("three"))
+        assert kept() == ["one", "three"], "the longest unused one went"
+        build("large", fill("large", kilobytes=1000))
+        assert kept() == [], "the bound is one"
+
+        (w.directory / "elsewhere").mkdir()
+        mark = f"sleep 95{os.getpid()}"  # a builder is killed over its command, and one goes on while others build
+        for name in ("killed", "held"):
+            commit = fill(name, f"echo o''ver; {mark}", 600)
+            (w.directory / f"{name}.json").write_text(json.dumps(w.event(name, commit)))
+        held, killed = (subprocess.Popen([str(BIN / "build"), "--event", str(w.directory / f"{name}.json")], stdout=subprocess.DEVNULL,
+                                         stderr=(w.directory / f"{name}.log").open("w"), env={**w.environment(), "TMPDIR": f"{w.directory}/elsewhere"}) for name in ("held", "killed"))
+        try:
+            wait_until(lambda: all("over" in (w.directory / f"{name}.log").read_text() for name in ("held", "killed")), 60, "both commands")
+            killed.kill()
+            killed.wait()
+            wait_until(lambda: len(processes_with(mark)) < 4, what="the end of its processes")
+            build("four", fill("four"))
+            assert "held" in kept() and "killed" not in kept(), kept()
+        finally:
+            for builder in (held, killed):
+                builder.kill()
+                builder.wait()
+        wait_until(lambda: not processes_with(mark), what="the end of every process")
+        build("five", fill("five"))
+        assert kept() == ["five"] or kept() == ["five", "four"], kept()
+        assert not [entry for entry in (w.directory / "cache/mounts").iterdir() if len(entry.name) != 64], "nothing half is left"
+
+
 if __name__ == "__main__":
     if os.getuid() != 0:
         print("1..1\nok 1 - RUN # SKIP as root; as an ordinary user the sandbox has its unit tests")
         sys.exit(0)
     run_tests([the_same_commit_gives_the_same_digest_whatever_is_cached, output_and_failures_are_told, a_command_sees_what_buildkit_shows,
                an_ordinary_user_with_subordinate_ids_makes_the_same_image, a_container_without_namespaces_makes_the_same_image_in_a_chroot,
-               the_command_line_builds_the_same_in_every_place, a_chroot_is_not_left_and_shows_nothing_of_ours, nothing_of_ours_is_visible_inside, the_machine_cannot_be_reached, links_of_an_image_lead_nowhere_but_inside,
+               an_ordinary_container_makes_the_same_image,                the_command_line_builds_the_same_in_every_place, a_chroot_is_not_left_and_shows_nothing_of_ours, nothing_of_ours_is_visible_inside, the_machine_cannot_be_reached, links_of_an_image_lead_nowhere_but_inside,
                mounts_and_their_stubs_stay_inside, what_the_builder_has_more_than_others_is_not_handed_on,
                a_working_directory_leads_nowhere_else, the_kernel_shows_and_takes_little, privileges_are_not_to_be_had, a_command_that_does_not_end_is_killed_whole,
-               a_killed_builder_leaves_nothing, builds_at_the_same_time_share_what_they_unpack])
+               a_killed_builder_leaves_nothing, cache_mounts_give_way_to_those_that_are_used, builds_at_the_same_time_share_what_they_unpack])

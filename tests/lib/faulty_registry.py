@@ -182,6 +182,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(429, error("TOOMANYREQUESTS", "slow down"), Retry_After="1")
         if self.scenario == "put-down-once" and self.once():
             return self.answer(502, b"<html>bad gateway")
+        if self.scenario == "put-beside-another" and self.once():
+            return self.answer(400, error("DIGEST_INVALID", "provided digest did not match uploaded content"))
         if self.scenario == "put-refused":
             return self.answer(400, error("MANIFEST_INVALID", "not like this"))
         with self.server.lock:

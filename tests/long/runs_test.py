@@ -39,12 +39,13 @@ RUN test $(cat /number) = $NUMBER && test ! -e /files/$((NUMBER % 500)) && mv /n
 
         def build(name):
             done = subprocess.run([str(BIN / "build"), "--event", str(events / name)], capture_output=True, text=True, env=w.environment(), timeout=300)
-            return name, "" if done.returncode == 0 and "artifact.published" in done.stdout else done.stderr[-1500:] or f"exit code {done.returncode}"
+            return name, "" if done.returncode == 0 and "artifact.published" in done.stdout else done.stderr[-1500:] + done.stdout[-1500:] or f"exit code {done.returncode}"
         failed, began = [], time.monotonic()
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
             for count, (name, why) in enumerate(pool.map(build, names), 1):
                 if why:
                     failed.append(f"{name}: {why}")
+                    print("#", failed[-1].replace("\n", "\n# "), flush=True)
                 if count % 100 == 0:
                     print(f"# {count} of {BUILDS} builds, {len(failed)} failed, {time.monotonic() - began:.0f} s", flush=True)
         assert not failed, "\n".join(failed[:5])

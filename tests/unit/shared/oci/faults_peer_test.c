@@ -91,6 +91,7 @@ static const struct row rows[] = {
     { "tls-redirect", BLOB, SECURE, ERROR_DENIED, "answer 307: leads from https to http at '127.0.0.1'" },
     { "upload-downgraded", PUSH, SECURE, ERROR_NONE, NULL },
     { "put-busy-once", PUSH, ANONYMOUS, ERROR_NONE, NULL },
+    { "put-beside-another", PUSH, ANONYMOUS, ERROR_NONE, NULL },
     { "put-down-once", PUSH, ANONYMOUS, ERROR_NONE, NULL },
     { "put-refused", PUSH, ANONYMOUS, ERROR_INVALID, "400 bad request (MANIFEST_INVALID: not like this)" },
     { "put-other", PUSH, ANONYMOUS, ERROR_UNAVAILABLE, "lies: took manifest" },
