@@ -1,4 +1,5 @@
-/* A trigger's condition on a tag: all, a list, a regular expression, a glob. */
+/* A trigger's condition on a tag: all, a list, a regular expression, a glob, a range of versions; what is denied all the same; and
+ * which of two tags is the newer one. */
 #ifndef PUSHWRIGHT_POLICY_CONDITION_H
 #define PUSHWRIGHT_POLICY_CONDITION_H
 
@@ -7,7 +8,9 @@
 
 struct condition;
 
-/* `when` of the configuration: {"tags":"all"}, {"tags":["1.0","1.1"]}, {"regex":"..."} or {"glob":"..."}; exactly one of them. */
+/* `when` of the configuration: exactly one of {"tags":"all"}, {"tags":["1.0","1.1"]}, {"regex":"..."}, {"glob":"..."} and
+ * {"semver":">=1.2 <2"}, and beside it, if you like, "deny": a list of globs, and with a regular expression that has groups
+ * "order": "numeric" or "calendar" (policy/order.h). */
 struct condition *condition_new(const struct json *when, struct error *err);
 void condition_free(struct condition *condition);
 AUTO_FREE(struct condition, condition_free)
@@ -16,5 +19,19 @@ AUTO_FREE(struct condition, condition_free)
  * on an error (match limit). Safe for several threads. */
 bool condition_accepts(const struct condition *condition, struct span tag, bool *accepted, struct bytes *reason,
                        struct error *err);
+
+/* How a tag stands to the one that is in service, as far as the tags tell. */
+enum precedence { PRECEDENCE_UNKNOWN, PRECEDENCE_OLDER, PRECEDENCE_SAME, PRECEDENCE_NEWER };
+
+/* Versions, and what "order" says; of globs the numbers in the tags. Unknown for lists and for all tags, and where `current` is not
+ * one that the condition would accept. */
+bool condition_compare(const struct condition *condition, struct span current, struct span tag, enum precedence *out,
+                       struct error *err);
+
+/* Does its order count for images of pushes too, which have an order of their own? Versions and "order" do. */
+bool condition_orders_pushes(const struct condition *condition);
+
+/* What it orders by: "version", "number", "date"; for sentences. */
+const char *condition_order_name(const struct condition *condition);
 
 #endif

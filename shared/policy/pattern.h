@@ -19,6 +19,17 @@ AUTO_FREE(struct regex, regex_free)
 /* False with ERROR_INVALID when the match limit is hit ("takes too long on '...'"). Safe for several threads. */
 bool regex_match(const struct regex *regex, struct span subject, bool *matched, struct error *err);
 
+/* What the groups of the expression matched; empty where a group took no part. */
+enum { CAPTURES_MAX = 16 };
+struct captures {
+    struct span groups[CAPTURES_MAX];
+    size_t count;
+};
+bool regex_capture(const struct regex *regex, struct span subject, bool *matched, struct captures *out,
+                   struct error *err);
+size_t regex_groups(const struct regex *regex);                  /* that it has */
+size_t regex_group(const struct regex *regex, const char *name); /* its number, from 1; 0: there is none of that name */
+
 struct patterns; /* an ordered list: globs, "!glob" takes back, {"regex": "..."} */
 struct patterns *patterns_new(void);
 void patterns_free(struct patterns *patterns);

@@ -76,10 +76,10 @@ static uint32_t steps_for(size_t subject_len)
     return (uint32_t)(share < STEPS_MIN ? STEPS_MIN : share);
 }
 
-bool regex_match(const struct regex *regex, struct span subject, bool *matched, struct error *err)
+static bool run(const struct regex *regex, struct span subject, pcre2_match_data *data, bool *matched,
+                struct error *err)
 {
     AUTO(pcre2_match_context_free) pcre2_match_context *context = pcre2_match_context_create(NULL);
-    AUTO(pcre2_match_data_free) pcre2_match_data *data = pcre2_match_data_create(1, NULL);
     if (!context || !data)
         return error_set(err, ERROR_INTERNAL, "out of memory");
     pcre2_set_match_limit(context, steps_for(subject.len));
@@ -94,4 +94,42 @@ bool regex_match(const struct regex *regex, struct span subject, bool *matched, 
     if (result == PCRE2_ERROR_NOMEMORY)
         return error_set(err, ERROR_INTERNAL, "out of memory");
     return error_set(err, ERROR_INVALID, "the regular expression takes too long on '%.*s'", SPAN_ARGS(subject));
+}
+
+bool regex_match(const struct regex *regex, struct span subject, bool *matched, struct error *err)
+{
+    AUTO(pcre2_match_data_free) pcre2_match_data *data = pcre2_match_data_create(1, NULL);
+    return run(regex, subject, data, matched, err);
+}
+
+bool regex_capture(const struct regex *regex, struct span subject, bool *matched, struct captures *out,
+                   struct error *err)
+{
+    AUTO(pcre2_match_data_free) pcre2_match_data *data = pcre2_match_data_create(CAPTURES_MAX + 1, NULL);
+    *out = (struct captures){ 0 };
+    if (!run(regex, subject, data, matched, err))
+        return false;
+    size_t groups = regex_groups(regex);
+    if (!*matched)
+        return true;
+    const PCRE2_SIZE *offsets = pcre2_get_ovector_pointer(data);
+    for (out->count = 0; out->count < groups && out->count < CAPTURES_MAX; out->count++) {
+        const PCRE2_SIZE *group = offsets + 2 * (out->count + 1);
+        bool took_part = group[0] != PCRE2_UNSET && group[1] >= group[0];
+        out->groups[out->count] = took_part ? (struct span){ subject.data + group[0], group[1] - group[0] } : SPAN("");
+    }
+    return true;
+}
+
+size_t regex_groups(const struct regex *regex)
+{
+    uint32_t count = 0;
+    pcre2_pattern_info(regex->code, PCRE2_INFO_CAPTURECOUNT, &count);
+    return count;
+}
+
+size_t regex_group(const struct regex *regex, const char *name)
+{
+    int number = pcre2_substring_number_from_name(regex->code, (PCRE2_SPTR)name);
+    return number > 0 ? (size_t)number : 0;
 }

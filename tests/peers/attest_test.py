@@ -9,19 +9,12 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
 from attest_test import base_with, keys, referrers, stanza
 from build_test import world
-from pushwright import Skip, run_tests
+from obtain import obtain
+from pushwright import run_tests
 
 # Without a transparency log, at a registry without TLS; in cosign's present format, and in the one before.
 HERE = ["--insecure-ignore-tlog", "--allow-insecure-registry", "--allow-http-registry"]
 FORMATS = ["--new-bundle-format=true", "--new-bundle-format=false"]
-
-
-def obtain(program):
-    result = subprocess.run([pathlib.Path(__file__).parent / "obtain.sh", program], capture_output=True, text=True)
-    if result.returncode == 77:
-        raise Skip(result.stderr.strip().splitlines()[-1])
-    assert result.returncode == 0, result.stderr
-    return result.stdout.strip()
 
 
 def cosign(program, w, *arguments, password=""):

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# `obtain.sh cosign|pyspdxtools`: a program that Debian 12 does not package and that tests of this folder judge by. Had once from where its authors
-# publish it (Go's module proxy, PyPI), at a pinned version, and kept in the cache outside the clone; prints its path. Exit 77, with the reason,
+# `obtain.sh cosign|pyspdxtools|npm-policies`: a program that Debian 12 does not package and that tests of this folder judge by. Had once from where its authors
+# publish it (Go's module proxy, PyPI, npm), at a pinned version, and kept in the cache outside the clone; prints its path. Exit 77, with the reason,
 # where it cannot be had.
 set -euo pipefail
 
 UNAVAILABLE=77
 COSIGN_VERSION=v3.1.3
 SPDX_VERSION=0.8.5
+SEMVER_VERSION=7.8.6
+MINIMATCH_VERSION=9.0.5
 cache=${PUSHWRIGHT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/pushwright}
 
 unavailable() {
@@ -44,11 +46,26 @@ obtain_pyspdxtools() {
     echo "$place/bin/pyspdxtools"
 }
 
+# The folder in whose node_modules they are.
+obtain_npm_policies() {
+    local place=$cache/npm-semver-$SEMVER_VERSION-minimatch-$MINIMATCH_VERSION
+    if [ ! -d "$place/node_modules/semver" ]; then
+        command -v npm >/dev/null || unavailable "npm's packages are fetched with npm, which is not installed"
+        rm -rf "$place"
+        mkdir -p "$place"
+        npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$place" "semver@$SEMVER_VERSION" \
+            "minimatch@$MINIMATCH_VERSION" >&2 ||
+            { rm -rf "$place" && unavailable "npm's semver $SEMVER_VERSION could not be had"; }
+    fi
+    echo "$place"
+}
+
 case ${1:-} in
     cosign) obtain_cosign ;;
     pyspdxtools) obtain_pyspdxtools ;;
+    npm-policies) obtain_npm_policies ;;
     *)
-        echo "obtain.sh cosign|pyspdxtools" >&2
+        echo "obtain.sh cosign|pyspdxtools|npm-policies" >&2
         exit 2
         ;;
 esac

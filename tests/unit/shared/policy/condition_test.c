@@ -26,6 +26,20 @@ static void tags_are_accepted_with_a_reason(void **state)
         { "{\"regex\":\"^v\\\\d+$\"}", "v1-rc", false, "tag 'v1-rc' does not match the regular expression '^v\\d+$'" },
         { "{\"glob\":\"v1.*\"}", "v1.2", true, "tag 'v1.2' matches the glob 'v1.*'" },
         { "{\"glob\":\"v1.*\"}", "v2", false, "tag 'v2' does not match the glob 'v1.*'" },
+        { "{\"semver\":\">=1.2 <2\"}", "v1.10.0", true, "tag 'v1.10.0' is in the range '>=1.2 <2'" },
+        { "{\"semver\":\">=1.2 <2\"}", "2.0.0", false, "tag '2.0.0' is not in the range '>=1.2 <2'" },
+        { "{\"semver\":\">=1.2 <2\"}", "1.9.0-rc.1", false, "tag '1.9.0-rc.1' is not in the range '>=1.2 <2'" },
+        { "{\"semver\":\"*\"}", "latest", false, "tag 'latest' is not a semantic version" },
+        { "{\"semver\":\"1.x\",\"deny\":[\"1.3.0\",\"*-broken\"]}", "1.3.0", false, "tag '1.3.0' is denied" },
+        { "{\"deny\":[\"1.3.*\",\"!1.3.1\"],\"semver\":\"1.x\"}", "1.3.1", true, "tag '1.3.1' is in the range '1.x'" },
+        { "{\"regex\":\"^b(.+)$\",\"order\":\"numeric\"}", "b12", true,
+          "tag 'b12' matches the regular expression '^b(.+)$'" },
+        { "{\"regex\":\"^b(.+)$\",\"order\":\"numeric\"}", "b1x", false,
+          "tag 'b1x' matches the regular expression '^b(.+)$', but what its groups match is no number" },
+        { "{\"regex\":\"^(?<year>\\\\d+)-(?<month>\\\\d+)$\",\"order\":\"calendar\"}", "2026-13", false,
+          "tag '2026-13' matches the regular expression '^(?<year>\\d+)-(?<month>\\d+)$', but what its groups match is "
+          "no "
+          "date" },
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct error err = { 0 };
@@ -60,6 +74,15 @@ static void a_wrong_condition_says_what_would_be_right(void **state)
         { "{\"regex\":\"\"}", "empty regular expression" },
         { "{\"regex\":1}", "'regex' must be a string, not a number" },
         { "{\"glob\":\"[\"}", "class without" },
+        { "{\"semver\":\">=1.2 <banana\"}", "no range of versions" },
+        { "{\"semver\":7}", "'semver' must be a string" },
+        { "{\"deny\":[\"x\"]}", "exactly one of" },
+        { "{\"tags\":\"all\",\"deny\":\"x\"}", "'deny' must be a list of globs" },
+        { "{\"tags\":\"all\",\"deny\":[1]}", "'deny' holds a number" },
+        { "{\"tags\":\"all\",\"deny\":[\"[\"]}", "class without" },
+        { "{\"tags\":\"all\",\"order\":\"numeric\"}", "goes with a regular expression" },
+        { "{\"regex\":\"^v\",\"order\":\"numeric\"}", "it has none" },
+        { "{\"regex\":\"^(v)\",\"order\":\"alphabetic\"}", "\"numeric\" or \"calendar\"" },
         { "{\"glob\":null}", "'glob' must be a string, not null" },
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -88,11 +111,68 @@ static void an_endless_regular_expression_is_an_error_not_a_no(void **state)
     assert_true(accepted);
 }
 
+/* What the words are for, told by two tags each way round. */
+static void the_newer_of_two_tags_is_told(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *when, *older, *newer;
+        bool of_pushes;
+    } rows[] = {
+        { "{\"semver\":\"*\"}", "v1.9.0", "1.10.0", true },
+        { "{\"semver\":\">=1.0.0-0\"}", "1.0.0-rc.2", "1.0.0-rc.10", true },
+        { "{\"semver\":\">=1.0.0-0\"}", "1.0.0-rc.10", "1.0.0", true },
+        { "{\"glob\":\"v*\"}", "v9", "v10", false },
+        { "{\"glob\":\"main-*\"}", "main-20261129T120000Z-ffff", "main-20261129T120001Z-0000", false },
+        { "{\"regex\":\"^[a-z]+-(\\\\d+)$\",\"order\":\"numeric\"}", "zz-9", "aa-010", true },
+        { "{\"regex\":\"^(\\\\d+)[.](\\\\d+)$\",\"order\":\"numeric\"}", "2.9", "2.10", true },
+        { "{\"regex\":\"^r(.+)$\",\"order\":\"calendar\"}", "r2026-9-30", "r2026-10-1", true },
+        { "{\"regex\":\"^(?<day>\\\\d+)[.](?<month>\\\\d+)[.](?<year>\\\\d+)$\",\"order\":\"calendar\"}", "31.12.2025",
+          "1.1.2026", true },
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct error err = { 0 };
+        AUTO(condition_free) struct condition *condition = condition_of(rows[i].when, &err);
+        if (!condition)
+            fail_msg("%s: %s", rows[i].when, err.message);
+        struct span older = span_of(rows[i].older), newer = span_of(rows[i].newer);
+        enum precedence precedence;
+        assert_true(condition_compare(condition, older, newer, &precedence, &err));
+        assert_int_equal(precedence, PRECEDENCE_NEWER);
+        assert_true(condition_compare(condition, newer, older, &precedence, &err));
+        assert_int_equal(precedence, PRECEDENCE_OLDER);
+        assert_true(condition_compare(condition, newer, newer, &precedence, &err));
+        assert_int_equal(precedence, PRECEDENCE_SAME);
+        assert_int_equal(condition_orders_pushes(condition), rows[i].of_pushes);
+    }
+}
+
+static void tags_without_an_order_are_not_ordered(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *when, *current, *tag;
+    } rows[] = {
+        { "{\"tags\":\"all\"}", "v2", "v1" },         { "{\"tags\":[\"v2\",\"v1\"]}", "v2", "v1" },
+        { "{\"regex\":\"^v(.)$\"}", "v2", "v1" },     { "{\"semver\":\"*\"}", "latest", "1.0.0" },
+        { "{\"semver\":\"1.x\"}", "2.0.0", "1.0.0" }, { "{\"glob\":\"main-*\"}", "release-9", "main-1" },
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct error err = { 0 };
+        AUTO(condition_free) struct condition *condition = condition_of(rows[i].when, &err);
+        enum precedence precedence = PRECEDENCE_OLDER;
+        assert_true(condition_compare(condition, span_of(rows[i].current), span_of(rows[i].tag), &precedence, &err));
+        assert_int_equal(precedence, PRECEDENCE_UNKNOWN);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tags_are_accepted_with_a_reason),
         cmocka_unit_test(a_wrong_condition_says_what_would_be_right),
+        cmocka_unit_test(the_newer_of_two_tags_is_told),
+        cmocka_unit_test(tags_without_an_order_are_not_ordered),
         cmocka_unit_test(an_endless_regular_expression_is_an_error_not_a_no),
     };
     return cmocka_run_group_tests_name("policy/condition", tests, NULL, NULL);
