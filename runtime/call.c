@@ -17,7 +17,7 @@
 enum {
     EVENT_ID_LENGTH = 26, /* 130 bits of the hash */
     ATTRIBUTE_NAME_MAX = 20,
-    REASON_MAX = 600,
+    REASON_MAX = 7 * 1024,  /* one reason, or those of many rules */
     RUNTIME_ATTRIBUTES = 5, /* correlationid, causationid, traceparent, tracestate, signature */
     QUEUE_MAX = 1000,
     DATA_USUAL = 1000,     /* bytes of an event's data, nearly always */

@@ -47,19 +47,56 @@ static bool is_ours(const struct request_facts *request, const struct workload *
     return now->rollout != ROLLOUT_NONE && now->marks.event && strcmp(now->marks.event, request->event_id) == 0;
 }
 
-/* NULL: go on. */
-static const char *why_not(struct call *call, const struct request_facts *request, const struct workload *now)
+/* What the tags of the two images tell, where the rule goes by them: of pushes the commits' own order counts unless the condition
+ * names one. */
+static bool compare_tags(const struct request_facts *request, const struct workload *now, const char *in_service,
+                         enum precedence *precedence, struct error *err)
 {
-    if (now->rollout == ROLLOUT_NONE)
-        return NULL;
+    AUTO(reference_release) struct reference current = { 0 };
+    AUTO(bytes_release) struct bytes name = BYTES(TEXT_MAX);
+    struct error ignored = { 0 };
+    const struct config_trigger *trigger = request->trigger;
+    *precedence = PRECEDENCE_UNKNOWN;
+    if (request->commit && now->marks.commit && !condition_orders_pushes(trigger->when))
+        return true;
+    if (!in_service || !reference_parse(span_of(in_service), &current, &ignored) || !current.tag ||
+        !reference_name(&name, &current, &ignored) || strcmp(bytes_text(&name), trigger->image) != 0)
+        return true;
+    return condition_compare(trigger->when, span_of(current.tag), span_of(request->tag), precedence, err) ||
+           error_wrap(err, "trigger '%s'", trigger->name);
+}
+
+/* NULL in *why: go on. */
+static bool check_order(struct call *call, const struct request_facts *request, const struct workload *now,
+                        const char **why, struct error *err)
+{
+    const char *in_service = now->rollout == ROLLOUT_FAILED ? now->running_image : now->image;
+    enum precedence precedence;
+    *why = NULL;
+    if (!compare_tags(request, now, in_service, &precedence, err))
+        return false;
+    if (precedence == PRECEDENCE_NEWER)
+        return true;
+    if (precedence == PRECEDENCE_OLDER && !request->trigger->downgrade)
+        *why = arena_printf(
+            call_arena(call),
+            "tag '%s' is older than what is in service, '%s', by its %s (\"downgrade\": true would allow it)",
+            request->tag, in_service, condition_order_name(request->trigger->when));
+    else if (now->marks.sequence && sequence_compare(request->sequence, now->marks.sequence) < 0)
+        *why = arena_printf(call_arena(call), "a newer push (%s) is there already", now->marks.sequence);
+    return true;
+}
+
+/* NULL in *why: go on. */
+static bool why_not(struct call *call, const struct request_facts *request, const struct workload *now,
+                    const char **why, struct error *err)
+{
     bool same = now->digest && strcmp(now->digest, request->digest) == 0;
-    if (same && now->rollout == ROLLOUT_RUNNING)
-        return "this digest runs already";
-    if (same && now->rollout == ROLLOUT_STARTING)
-        return "this digest is coming up already";
-    if (now->marks.sequence && sequence_compare(request->sequence, now->marks.sequence) < 0)
-        return arena_printf(call_arena(call), "a newer push (%s) is there already", now->marks.sequence);
-    return NULL;
+    *why = !same || now->rollout == ROLLOUT_NONE ? NULL
+           : now->rollout == ROLLOUT_RUNNING     ? "this digest runs already"
+           : now->rollout == ROLLOUT_STARTING    ? "this digest is coming up already"
+                                                 : NULL;
+    return *why || now->rollout == ROLLOUT_NONE || check_order(call, request, now, why, err);
 }
 
 /* In slices: a process that is told to stop gives up watching, and the next delivery finds the rollout where it is. */
@@ -90,7 +127,9 @@ static bool put_into_service(struct call *call, struct target *target, const str
             return false;
         if (is_ours(request, &now))
             return watch(call, target, request, now.generation, began_ms, err);
-        const char *why = why_not(call, request, &now);
+        const char *why;
+        if (!why_not(call, request, &now, &why, err))
+            return false;
         if (why)
             return skip(call, request, why, err);
         const struct wish wish = {

@@ -106,10 +106,15 @@ struct config_build {
 struct config_target {
     const char *cluster; /* "local": the embedded target */
     const char *namespace, *kind, *workload, *container;
+    const char *platform; /* that an image must have; NULL: any */
     const char *
         service_port; /* local: where the service listens, "127.0.0.1:8080" or "8080"; NULL: the kernel chooses once, then kept */
     unsigned container_port; /* local: port inside the container; 0: the image's first EXPOSE, else 80 */
     long ready_timeout_s;    /* default 60 */
+};
+
+struct config_verification {
+    struct secret_reference key; /* public, ECDSA on P-256, in PEM; not set: images need no signature */
 };
 
 struct config_trigger {
@@ -117,6 +122,8 @@ struct config_trigger {
     const char *image; /* reference without tag, normalised by reference_name() */
     bool enabled;
     const struct condition *when;
+    bool downgrade; /* what `when` tells to be older may replace what runs; default false */
+    struct config_verification verify;
     const struct config_target *targets;
     size_t target_count;
 };

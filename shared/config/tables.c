@@ -239,6 +239,7 @@ static const struct setting target_settings[] = {
     { "kind", JSON_STRING, 0, read_text, AT(config_target, kind), .check = check_name },
     { "workload", JSON_STRING, 0, read_text, AT(config_target, workload), .check = check_name },
     { "container", JSON_STRING, 0, read_text, AT(config_target, container), .check = check_name },
+    { "platform", JSON_STRING, 0, read_text, AT(config_target, platform), .check = check_platform },
     { "servicePort", JSON_STRING, OR_NUMBER, read_port, AT(config_target, service_port) },
     { "containerPort", JSON_NUMBER, 0, read_unsigned, AT(config_target, container_port), .min = 1, .max = 65535 },
     { "readyTimeoutSeconds", JSON_NUMBER, 0, read_long, AT(config_target, ready_timeout_s), .min = 1, .max = 3600 },
@@ -252,6 +253,12 @@ static const struct shape target_shape = {
     .check = check_target,
 };
 
+static const struct setting verification_settings[] = {
+    { "key", JSON_OBJECT, REQUIRED, read_object, AT(config_verification, key), .shape = &secret_shape },
+};
+
+static const struct shape verification_shape = { .what = "'verify'", SHAPE(verification_settings) };
+
 static const struct config_trigger trigger_defaults = { .enabled = true };
 
 static const struct setting trigger_settings[] = {
@@ -259,6 +266,8 @@ static const struct setting trigger_settings[] = {
     { "image", JSON_STRING, REQUIRED, read_image, AT(config_trigger, image) },
     { "enabled", JSON_BOOLEAN, 0, read_boolean, AT(config_trigger, enabled) },
     { "when", JSON_OBJECT, REQUIRED, read_condition, AT(config_trigger, when) },
+    { "downgrade", JSON_BOOLEAN, 0, read_boolean, AT(config_trigger, downgrade) },
+    { "verify", JSON_OBJECT, 0, read_object, AT(config_trigger, verify), .shape = &verification_shape },
     { "deploy", JSON_ARRAY, REQUIRED, read_objects, LIST(config_trigger, targets, target_count),
       .shape = &target_shape },
 };

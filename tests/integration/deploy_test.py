@@ -76,7 +76,7 @@ class Place:
         """The events that come of it."""
         custom = {"trigger": trigger, "target": target, "tag": tag, "digest": digest, "image": f"localhost/shop:{tag}@{digest}"}
         if sequence:
-            custom["sequence"] = sequence
+            custom.update(sequence=sequence, commit="c0ffee" + sequence)
         kind = "dev.cdeventsx.pushwright-deploy.requested.0.1.0"
         event = {"specversion": "1.0", "id": identity, "source": "/test", "type": kind, "time": time,
                  "datacontenttype": "application/json",
@@ -201,8 +201,41 @@ def what_was_uploaded_by_hand_is_ordered_by_its_event(place):
     first, second = place.images.image("v1", "first"), place.images.image("v2", "second")
     place.deploy("e1", "v1", first, time="2026-09-01T12:00:00Z")
     assert kinds(place.deploy("e2", "v2", second, time="2026-09-01T12:00:00.001Z")) == ["service.upgraded"]
-    assert "newer" in reason(place.deploy("e1", "v1", first, time="2026-09-01T12:00:00Z"))  # delivered late, once more
+    late = place.deploy("e1", "v1", first, time="2026-09-01T12:00:00Z")  # once more
+    assert "tag 'v1' is older than what is in service" in reason(late), late
     assert place.page() == "second"
+
+
+def rules(place, **members):
+    """The trigger from now on."""
+    config = json.loads(place.chain.config.read_text())
+    config["triggers"][0].update(members)
+    place.chain.config.write_text(json.dumps(config))
+
+
+@with_place
+def nothing_goes_back_to_an_older_version(place):
+    rules(place, when={"semver": "*"})
+    digests = {tag: place.images.image(tag, tag) for tag in ["v1.9.0", "v1.10.0", "v1.11.0-rc.1", "latest"]}
+    place.deploy("e1", "v1.10.0", digests["v1.10.0"], "000000000000100")
+    older = place.deploy("e2", "v1.9.0", digests["v1.9.0"], "000000000000200")  # a later push of an older line
+    assert "tag 'v1.9.0' is older than what is in service" in reason(older) and "by its version" in reason(older), older
+    again = place.images.image("v1.10.0", "the same version anew")
+    assert kinds(place.deploy("e3", "v1.10.0", again, "000000000000300")) == ["service.upgraded"]
+    assert place.page() == "the same version anew"
+    rules(place, downgrade=True)
+    assert kinds(place.deploy("e4", "v1.9.0", digests["v1.9.0"], "000000000000400")) == ["service.upgraded"]
+    assert place.page() == "v1.9.0"
+
+
+@with_place
+def a_newer_version_that_comes_late_is_still_the_newer(place):
+    rules(place, when={"regex": r"^v(\d+)$", "order": "numeric"})
+    nine, ten = place.images.image("v9", "nine"), place.images.image("v10", "ten")
+    place.deploy("e1", "v9", nine, time="2026-09-01T12:00:01Z")
+    assert kinds(place.deploy("e2", "v10", ten, time="2026-09-01T12:00:00Z")) == ["service.upgraded"]
+    assert "by its number" in reason(place.deploy("e3", "v9", nine, time="2026-09-01T12:00:02Z"))
+    assert place.page() == "ten"
 
 
 @with_place
@@ -258,5 +291,6 @@ def a_killed_platform_goes_on_where_it_was(place):
 
 
 run_tests([an_image_is_deployed_and_told_once, a_replacement_fails_no_request, what_does_not_come_up_leaves_the_old_one,
-           older_and_moved_images_are_passed_over, what_was_uploaded_by_hand_is_ordered_by_its_event,
+           older_and_moved_images_are_passed_over, what_was_uploaded_by_hand_is_ordered_by_its_event, nothing_goes_back_to_an_older_version,
+           a_newer_version_that_comes_late_is_still_the_newer,
            what_the_configuration_does_not_say_is_not_done, an_outcome_that_nobody_took_is_told_on_the_timer, a_killed_platform_goes_on_where_it_was])

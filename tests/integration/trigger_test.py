@@ -1,4 +1,5 @@
 """The shipped `trigger`, run for one event at a time against a real registry: who is asked to deploy what, once, and why nobody is."""
+import base64
 import hashlib
 import json
 import os
@@ -8,10 +9,13 @@ import sys
 import urllib.parse
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from attest_test import keys
 from pushwright import BIN, free_port, http, registry, run_tests, temporary_directory
 
 PUBLISHED = "dev.cdevents.artifact.published.0.3.0"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+SIMPLE = "application/vnd.dev.cosign.simplesigning.v1+json"
 
 
 def put_blob(host, repository, data):
@@ -22,15 +26,29 @@ def put_blob(host, repository, data):
     return {"digest": digest, "size": len(data)}
 
 
-def put_image(host, repository, text, *tags):
+def put_manifest(host, repository, manifest, *tags, media_type=MANIFEST):
+    body = json.dumps({"schemaVersion": 2, "mediaType": media_type, **manifest}).encode()
+    digest = "sha256:" + hashlib.sha256(body).hexdigest()
+    for tag in tags or [digest]:
+        answer = http("PUT", f"http://{host}/v2/{repository}/manifests/{tag}", body, {"Content-Type": media_type})
+        assert answer.status == 201, f"{answer.status}: {answer.text}"
+    return {"mediaType": media_type, "digest": digest, "size": len(body)}
+
+
+def put_image(host, repository, text, *tags, architecture="amd64", config_type="application/vnd.oci.image.config.v1+json"):
     """An image whose configuration holds the text; its digest."""
-    config = put_blob(host, repository, json.dumps({"architecture": "amd64", "os": "linux", "author": text,
+    config = put_blob(host, repository, json.dumps({"architecture": architecture, "os": "linux", "author": text,
                                                     "rootfs": {"type": "layers", "diff_ids": []}}).encode())
-    manifest = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "layers": [],
-                           "config": {"mediaType": "application/vnd.oci.image.config.v1+json", **config}}).encode()
-    for tag in tags:
-        assert http("PUT", f"http://{host}/v2/{repository}/manifests/{tag}", manifest, {"Content-Type": MANIFEST}).status == 201
-    return "sha256:" + hashlib.sha256(manifest).hexdigest()
+    return put_manifest(host, repository, {"layers": [], "config": {"mediaType": config_type, **config}}, *tags)["digest"]
+
+
+def put_index(host, repository, architectures, *tags):
+    entries = []
+    for architecture in architectures:
+        digest = put_image(host, repository, architecture, architecture=architecture)
+        entries.append({"mediaType": MANIFEST, "digest": digest, "size": len(http("GET", f"http://{host}/v2/{repository}/manifests/{digest}",
+                        headers={"Accept": MANIFEST}).body), "platform": {"os": "linux", "architecture": architecture}})
+    return put_manifest(host, repository, {"manifests": entries}, *tags, media_type=INDEX)["digest"]
 
 
 def purl(host, repository, digest, tag=None):
@@ -81,7 +99,9 @@ def each_condition_decides_by_the_tag(directory, host):
     digest = put_image(host, "acme/web", "one", "1.2.3", "main-1", "latest")
     image = f"{host}/acme/web"
     rows = [({"tags": "all"}, ["1.2.3", "main-1", "latest"]), ({"tags": ["latest", "1.0"]}, ["latest"]),
-            ({"regex": r"\d+\.\d+\.\d+"}, ["1.2.3"]), ({"glob": "main-*"}, ["main-1"])]
+            ({"regex": r"\d+\.\d+\.\d+"}, ["1.2.3"]), ({"glob": "main-*"}, ["main-1"]), ({"semver": "^1.2"}, ["1.2.3"]),
+            ({"semver": ">=2"}, []), ({"tags": "all", "deny": ["main-*", "1.2.3"]}, ["latest"]),
+            ({"regex": r"^[a-z]+-(\d+)$", "order": "numeric"}, ["main-1"])]
     for when, accepted in rows:
         for tag in ["1.2.3", "main-1", "latest"]:
             events = run_trigger(directory, [rule("t", image, when)], purl(host, "acme/web", digest, tag))
@@ -186,6 +206,120 @@ def what_names_no_image_is_refused_for_good():
         run_trigger(directory, [], purl("a.example", "acme/web", "sha256:" + "1" * 64), [f"t{i}" for i in range(65)], code=42)
 
 
+@with_registry
+def what_is_no_image_asks_for_nothing(directory, host):
+    image, triggers = f"{host}/acme/web", [rule("t", f"{host}/acme/web", {"tags": "all"})]
+    chart = put_image(host, "acme/web", "chart", "chart-1.0", config_type="application/vnd.cncf.helm.config.v1+json")
+    events = run_trigger(directory, triggers, purl(host, "acme/web", chart, "chart-1.0"))
+    assert requested(events) == [] and "application/vnd.cncf.helm.config.v1+json" in reasons(events)[0], reasons(events)
+    for tag in [f"sha256-{'a' * 64}.sig", f"sha256-{'a' * 64}.att", f"sha256-{'a' * 64}.sbom", f"sha256-{'a' * 64}", "pushwright-ref1234"]:
+        events = run_trigger(directory, triggers, purl(host, "acme/web", chart, tag))
+        assert requested(events) == [] and "what is said about an image" in reasons(events)[0], reasons(events)
+    child = put_image(host, "acme/web", "child")
+    events = run_trigger(directory, triggers, purl(host, "acme/web", child))
+    assert requested(events) == [] and f"'{image}' was published without a tag" in reasons(events)[0], reasons(events)
+
+
+@with_registry
+def an_image_is_made_for_the_platform_of_its_target(directory, host):
+    image = f"{host}/acme/web"
+    one, both = put_image(host, "acme/web", "one", "v1", architecture="s390x"), put_index(host, "acme/web", ["s390x", "arm64"], "v2")
+
+    def triggers(platform):
+        return [{**rule("t", image, {"tags": "all"}), "deploy": [{"cluster": "local", "workload": "web", "platform": platform}]}]
+    for digest, tag, platform, fits in [(one, "v1", "linux/s390x", True), (one, "v1", "linux/arm64", False),
+                                        (both, "v2", "linux/arm64", True), (both, "v2", "linux/riscv64", False)]:
+        events = run_trigger(directory, triggers(platform), purl(host, "acme/web", digest, tag))
+        assert len(requested(events)) == fits, (tag, platform, events)
+        assert fits or (platform in reasons(events)[0] and f"tag '{tag}' is accepted, but" in reasons(events)[0]), reasons(events)
+    events = run_trigger(directory, [rule("t", image, {"tags": "all"})], purl(host, "acme/web", one, "v1"))
+    assert requested(events) == [] and "linux/s390x" in reasons(events)[0], "cluster local wants what runs here"
+
+
+def sign(directory, private, message):
+    (directory / "message").write_bytes(message)
+    subprocess.run(["openssl", "dgst", "-sha256", "-sign", private, "-out", directory / "signature", directory / "message"], check=True)
+    return base64.b64encode((directory / "signature").read_bytes()).decode()
+
+
+def simple(digest):
+    return json.dumps({"critical": {"identity": {"docker-reference": "acme/web"}, "image": {"docker-manifest-digest": digest},
+                                    "type": "cosign container image signature"}, "optional": None}).encode()
+
+
+def signature_layer(directory, host, private, payload):
+    return {"mediaType": SIMPLE, **put_blob(host, "acme/web", payload),
+            "annotations": {"dev.cosignproject.cosign/signature": sign(directory, private, payload)}}
+
+
+def put_signatures(host, digest, layers):
+    config = {"mediaType": "application/vnd.oci.image.config.v1+json", **put_blob(host, "acme/web", b"{}")}
+    put_manifest(host, "acme/web", {"config": config, "layers": layers}, digest.replace(":", "-") + ".sig")
+
+
+def put_bundle(directory, host, private, digest, predicate="https://sigstore.dev/cosign/sign/v1"):
+    """A Sigstore bundle among the image's referrers, listed behind the tag that stands for the list."""
+    statement = json.dumps({"_type": "https://in-toto.io/Statement/v1", "predicateType": predicate, "predicate": {},
+                            "subject": [{"digest": {"sha256": digest.partition(":")[2]}}]}).encode()
+    kind, bundle_type = "application/vnd.in-toto+json", "application/vnd.dev.sigstore.bundle.v0.3+json"
+    encoded = f"DSSEv1 {len(kind)} {kind} {len(statement)} ".encode() + statement
+    bundle = json.dumps({"mediaType": bundle_type, "dsseEnvelope": {
+        "payload": base64.b64encode(statement).decode(), "payloadType": kind, "signatures": [{"sig": sign(directory, private, encoded)}]}})
+    manifest = put_manifest(host, "acme/web", {
+        "artifactType": bundle_type, "config": {"mediaType": "application/vnd.oci.empty.v1+json", **put_blob(host, "acme/web", b"{}")},
+        "layers": [{"mediaType": bundle_type, **put_blob(host, "acme/web", bundle.encode())}],
+        "subject": {"mediaType": MANIFEST, "digest": digest, "size": 1}})
+    put_manifest(host, "acme/web", {"manifests": [{**manifest, "artifactType": bundle_type}]}, digest.replace(":", "-"), media_type=INDEX)
+
+
+@with_registry
+def a_trigger_may_want_a_signature(directory, host):
+    (private, public), (other, _) = keys(directory), keys(directory, "other")
+    triggers = [{**rule("t", f"{host}/acme/web", {"tags": "all"}), "verify": {"key": {"file": str(public)}}}]
+
+    def asks(digest, tag):
+        events = run_trigger(directory, triggers, purl(host, "acme/web", digest, tag))
+        assert len(requested(events)) + len(reasons(events)) == 1, events
+        return True if requested(events) else reasons(events)[0]
+    bare = put_image(host, "acme/web", "bare", "bare")
+    assert "is not signed" in asks(bare, "bare")
+    rows = {
+        "good": (lambda d: [(private, simple(d))], True),
+        "behind-others": (lambda d: [(other, simple(d)), (private, simple(bare)), (private, simple(d))], True),
+        "by-another": (lambda d: [(other, simple(d))], "has 1 signature, none of which is by the key"),
+        "of-another": (lambda d: [(private, simple(bare))], "has 1 signature, none of which"),
+        "of-nothing": (lambda d: [(private, b"{}"), (private, b"no json")], "has 2 signatures, none of which"),
+        "of-another-kind": (lambda d: [(private, simple(d).replace(b"container image", b"something else"))], "none of which"),
+    }
+    for tag, (layers, wanted) in rows.items():
+        digest = put_image(host, "acme/web", tag, tag)
+        put_signatures(host, digest, [signature_layer(directory, host, key, payload) for key, payload in layers(digest)])
+        said = asks(digest, tag)
+        assert said is True if wanted is True else wanted in str(said), (tag, said)
+    for tag, key, predicate, wanted in [("bundle", private, "https://sigstore.dev/cosign/sign/v1", True),
+                                        ("bundle-of-another", other, "https://sigstore.dev/cosign/sign/v1", "none of which"),
+                                        ("provenance", private, "https://slsa.dev/provenance/v1", "none of which")]:
+        digest = put_image(host, "acme/web", tag, tag)
+        put_bundle(directory, host, key, digest, predicate)
+        said = asks(digest, tag)
+        assert said is True if wanted is True else wanted in str(said), (tag, said)
+    public.write_text("no key")
+    run = run_trigger(directory, triggers, purl(host, "acme/web", bare, "bare"), code=42)
+    assert "'verify' of trigger 't'" in run, run
+
+
+@with_registry
+def thousands_of_triggers_have_their_word_in_one_event(directory, host):
+    image = f"{host}/acme/web"
+    digest = put_image(host, "acme/web", "one", "v5.0.0")
+    triggers = [rule(f"t{i}", image, {"semver": f"^{i % 40 + 6}"}) for i in range(3000)] + [rule("wanted", image, {"semver": "5.x"})]
+    events = run_trigger(directory, triggers, purl(host, "acme/web", digest, "v5.0.0"))
+    assert requested(events) == [("wanted", "web", "v5.0.0", digest)]
+    (said,) = reasons(events)
+    assert said.startswith("3000 triggers do not ask for it") and "tag 'v5.0.0' is not in the range '^6' (t0, t40, t80" in said, said[:500]
+    assert "and 55 more)" in said, said[:800]
+
+
 if __name__ == "__main__":
     run_tests([
         each_condition_decides_by_the_tag,
@@ -199,4 +333,8 @@ if __name__ == "__main__":
         short_names_of_docker_hub_are_the_long_ones,
         a_registry_that_is_down_is_tried_again,
         what_names_no_image_is_refused_for_good,
+        what_is_no_image_asks_for_nothing,
+        an_image_is_made_for_the_platform_of_its_target,
+        a_trigger_may_want_a_signature,
+        thousands_of_triggers_have_their_word_in_one_event,
     ])
