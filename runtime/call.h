@@ -32,6 +32,7 @@ struct shim {
     void *state;
     const char *source; /* of emitted events */
     const struct platform *platform;
+    struct platform_limits limits;
     struct keyring *keyring; /* NULL: no chain key */
     bool trust_platform;     /* incoming events are not verified here */
     struct sink *sink;       /* NULL: none */

@@ -58,11 +58,20 @@ static bool deliver_to_sink(void *context, const struct event *event, const stru
     return sink_deliver_within(context, event, first, budget_ms, status, err);
 }
 
-static bool set_drain(struct shim *shim, struct error *err)
+/* What the platform allows for the end, else a default. */
+static int64_t drain_default_s(const struct shim *shim)
 {
+    int64_t told = shim->limits.write_ms / 1000;
+    return told < 1 ? DRAIN_DEFAULT_S : told > DRAIN_MAX_S ? DRAIN_MAX_S : told;
+}
+
+static bool set_limits(struct shim *shim, struct error *err)
+{
+    if (!platform_limits(shim->platform, &shim->limits, err))
+        return false;
     const char *text = environment("PUSHWRIGHT_DRAIN_SECONDS");
     char *end = NULL;
-    long seconds = text ? strtol(text, &end, 10) : DRAIN_DEFAULT_S;
+    long seconds = text ? strtol(text, &end, 10) : (long)drain_default_s(shim);
     if ((text && *end) || seconds < 1 || seconds > DRAIN_MAX_S)
         return error_set(err, ERROR_INVALID, "PUSHWRIGHT_DRAIN_SECONDS '%.40s' is not a number of seconds from 1 to %d",
                          text ? text : "", DRAIN_MAX_S);
@@ -127,7 +136,7 @@ static bool set_metrics(struct shim *shim, struct error *err)
 
 static bool shim_fill(struct shim *shim, struct error *err)
 {
-    return set_metrics(shim, err) && check_handler(shim, err) && set_drain(shim, err) && set_source(shim, err) &&
+    return set_metrics(shim, err) && check_handler(shim, err) && set_limits(shim, err) && set_source(shim, err) &&
            set_keys(shim, err) && set_sink(shim, err) &&
            (!shim->function->start || shim->function->start(&shim->state, err));
 }
@@ -193,12 +202,12 @@ static int start_and_run(const struct function *function, struct manifest *manif
     AUTO(shim_release) struct shim shim = { .function = function, .manifest = manifest };
     pthread_mutex_init(&shim.lock, NULL);
     catch_signals();
+    shim.platform = platform;
     if (!platform || !shim_fill(&shim, &err)) {
         tell_mistakes(manifest->name);
         report_fatal(manifest->name, &err);
         return EXIT_FAILURE;
     }
-    shim.platform = platform;
     int code = run(&shim, platform, event_path);
     if (function->stop)
         function->stop(shim.state);
@@ -262,7 +271,8 @@ static const struct {
     { "PUSHWRIGHT_PLATFORM", "name of the platform, where its environment does not tell" },
     { "PUSHWRIGHT_METRICS_LISTEN",
       "where /metrics is told instead; else on the function's port, unless it faces the outside" },
-    { "PUSHWRIGHT_DRAIN_SECONDS", "time between SIGTERM and the end, for what has begun; else 30" },
+    { "PUSHWRIGHT_DRAIN_SECONDS",
+      "time between SIGTERM and the end, for what has begun; else the platform's, else 30" },
 };
 
 static void print_list(const char *title, const struct manifest_list *list)

@@ -5,7 +5,7 @@
 #include "shared/base/bytes.h"
 #include "shared/base/error.h"
 
-#include "runtime/function.h"
+#include "runtime/envelope.h"
 
 enum platform_mode {
     PLATFORM_HTTP,        /* listen on the port that the environment names */
@@ -15,11 +15,18 @@ enum platform_mode {
 
 struct platform {
     const char *name;
-    const char *signal; /* variable that gives the platform away; NULL: the last row, any */
+    const char *signals[2]; /* variables that give the platform away, either; none: the last row, any */
     enum platform_mode mode;
-    const char *ports[3]; /* variables that name the port, the first that is set counts */
-    const char *port;     /* when none is set */
-    const char *event;    /* variable of the directory or of the event itself */
+    const char *ports[3];            /* variables that name the port, the first that is set counts */
+    const char *port;                /* when none is set; NULL: a variable must name a socket, "unix:/path" */
+    const struct envelope *envelope; /* NULL: requests and answers are as they are */
+    unsigned socket_mode;            /* permissions of the socket's file; 0: the umask's */
+    bool is_patient;                 /* one connection that stays open however long nothing comes */
+    struct {
+        const char *exec, *read,
+            *write; /* variables that limit a call, a request's arrival, and what has begun at SIGTERM */
+    } limits;
+    const char *event; /* variable of the directory or of the event itself */
     struct {
         const char *header; /* tells with a request when the platform gives up on it; NULL: none does */
         int64_t (*left_ms)(struct span value, int64_t wall_ms); /* negative: not understood */
@@ -31,6 +38,12 @@ const struct platform *platform_detect(struct error *err);
 
 /* What to listen on: $PUSHWRIGHT_LISTEN, else the port. */
 const char *platform_listen(const struct platform *platform);
+
+/* The limits that the environment sets, in milliseconds; 0: none. ERROR_INVALID: not a duration of Go's ("1m30s", or seconds). */
+struct platform_limits {
+    int64_t exec_ms, read_ms, write_ms;
+};
+bool platform_limits(const struct platform *platform, struct platform_limits *out, struct error *err);
 
 /* How long the platform waits for the answer to this request; INT64_MAX when it does not tell. Whoever else sends the header can only
  * shorten his own request. */

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <strings.h>
 
+enum { DAY_MS = 24 * 3600 * 1000 };
+
 static const char EVENT_METHODS[] = "POST, OPTIONS";
 
 /* The signal handler's only way to the server. */
@@ -62,6 +64,13 @@ static bool finish(struct call *call, struct reply *reply, bool alone, struct er
     return call_deliver(call, err);
 }
 
+/* What the platform allows this request, or any. */
+static int64_t allowance_ms(const struct shim *shim, const struct request *request)
+{
+    int64_t told_ms = platform_allowance_ms(shim->platform, request), limit_ms = shim->limits.exec_ms;
+    return limit_ms > 0 && limit_ms < told_ms ? limit_ms : told_ms;
+}
+
 static bool handle_event(struct shim *shim, struct arena *arena, const struct request *request,
                          const struct event *event, bool alone, struct reply *reply)
 {
@@ -69,7 +78,7 @@ static bool handle_event(struct shim *shim, struct arena *arena, const struct re
     struct call call;
     call_begin(&call, shim, arena, event, request_header(request, "traceparent", NULL),
                request_header(request, "tracestate", NULL));
-    call_limit(&call, platform_allowance_ms(shim->platform, request));
+    call_limit(&call, allowance_ms(shim, request));
     bool good = call_handle(&call, &err) && finish(&call, reply, alone, &err);
     if (!good)
         fail(reply, &err);
@@ -107,7 +116,7 @@ static bool serve_http(struct call *call, struct shim *shim, struct arena *arena
 {
     call_begin(call, shim, arena, NULL, request_header(request, "traceparent", NULL),
                request_header(request, "tracestate", NULL));
-    call_limit(call, platform_allowance_ms(shim->platform, request));
+    call_limit(call, allowance_ms(shim, request));
     return shim->function->serve(call, request, reply, err);
 }
 
@@ -133,6 +142,29 @@ static void handle_http(struct shim *shim, struct arena *arena, const struct req
     finish_http(&call, good, reply, &err);
 }
 
+static void handle_opened(struct shim *shim, struct arena *arena, const struct request *request, struct reply *reply)
+{
+    if (shim->manifest->serves_http)
+        handle_http(shim, arena, request, reply);
+    else
+        handle_events(shim, arena, request, reply);
+}
+
+static void handle_in(struct shim *shim, struct arena *arena, const struct request *request, struct reply *reply)
+{
+    const struct envelope *envelope = shim->platform->envelope;
+    struct request opened = *request;
+    struct error err = { 0 };
+    if (!envelope || !envelope->open || envelope->open(arena, request, &opened, &err)) {
+        handle_opened(shim, arena, &opened, reply);
+    } else {
+        fail(reply, &err);
+        report_refusal(shim, reply->status, &err);
+    }
+    if (envelope)
+        envelope->close(request, reply);
+}
+
 static void handle_request(struct shim *shim, const struct request *request, struct reply *reply)
 {
     struct error err = { 0 };
@@ -142,10 +174,7 @@ static void handle_request(struct shim *shim, const struct request *request, str
         report_refusal(shim, reply->status, &err);
         return;
     }
-    if (shim->manifest->serves_http)
-        handle_http(shim, arena, request, reply);
-    else
-        handle_events(shim, arena, request, reply);
+    handle_in(shim, arena, request, reply);
     shim_return_arena(shim, arena);
 }
 
@@ -299,10 +328,18 @@ void serve_stop(void)
         server_stop(server);
 }
 
-/* Only where the sink can be had without waiting. */
+/* Only where the sink can be had without waiting, and requests are what they seem. */
 static bool has_courier(const struct shim *shim)
 {
-    return shim->manifest->serves_http && !shim->manifest->is_blocking && shim->sink && sink_takes_posts(shim->sink);
+    return !shim->platform->envelope && shim->manifest->serves_http && !shim->manifest->is_blocking && shim->sink &&
+           sink_takes_posts(shim->sink);
+}
+
+/* 0: the server's own idea. */
+static long body_timeout_ms(const struct shim *shim)
+{
+    int64_t told_ms = shim->platform->is_patient ? DAY_MS : shim->limits.read_ms;
+    return (long)(told_ms < DAY_MS ? told_ms : DAY_MS);
 }
 
 bool serve_run(struct shim *shim, const char *listen, struct error *err)
@@ -313,9 +350,12 @@ bool serve_run(struct shim *shim, const char *listen, struct error *err)
     bool at_once = has_courier(shim);
     const struct server_options options = {
         .listen = listen,
+        .socket_mode = shim->platform->socket_mode,
         .workers = shim->manifest->concurrency,
         .body_max = shim->manifest->body_max,
         .memory_max = shim->manifest->memory_max,
+        .body_timeout_ms = body_timeout_ms(shim),
+        .idle_timeout_ms = shim->platform->is_patient ? DAY_MS : 0,
         .drain_timeout_ms = (long)shim->drain_ms,
         .handle = handle,
         .begin = at_once ? begin : NULL,

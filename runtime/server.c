@@ -124,8 +124,9 @@ static void stop_listening(struct server *server)
     close(server->listen_fd);
     server->listen_fd = -1;
     server->listening = false;
-    if (server->unix_path)
-        unlink(server->unix_path);
+    const char *file = server->unix_hidden ? server->unix_hidden : server->unix_path;
+    if (file)
+        unlink(file);
 }
 
 void server_free(struct server *server)
@@ -145,6 +146,7 @@ void server_free(struct server *server)
             close(fds[i]);
     pthread_mutex_destroy(&server->lock);
     free(server->unix_path);
+    free(server->unix_hidden);
     free(server->scratch);
     free(server->slots);
     free(server->workers);
@@ -513,7 +515,7 @@ static bool is_at_work(struct server *server)
 
 bool server_run(struct server *server, struct error *err)
 {
-    if (listen(server->listen_fd, SOMAXCONN) != 0 || !watch_listener(server, true))
+    if (listen(server->listen_fd, SOMAXCONN) != 0 || !server_show(server) || !watch_listener(server, true))
         return error_set_errno(err, errno, "cannot listen on '%s'", server->options.listen);
     if (server->options.ready)
         server->options.ready(server->options.context);

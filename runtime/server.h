@@ -18,8 +18,9 @@ enum begun {
 };
 
 struct server_options {
-    const char *listen; /* "8080" (every address, dual stack), "127.0.0.1:0", "[::1]:0", "unix:/path" */
-    unsigned workers;   /* threads that run handlers; 0: 4 */
+    const char *listen;   /* "8080" (every address, dual stack), "127.0.0.1:0", "[::1]:0", "unix:/path" */
+    unsigned socket_mode; /* permissions of a socket's file; 0: as the umask leaves them */
+    unsigned workers;     /* threads that run handlers; 0: 4 */
     /* 0: 10000; above it the longest idle one is closed. The process's limit on descriptors is raised as far as it may
      * be; where that does not suffice, they are fewer. */
     unsigned connections_max;

@@ -155,8 +155,8 @@ struct server {
     struct connection *answered, **answered_end; /* rendered, written before the next wait */
     int64_t slow_check_ms;                       /* when bodies are looked at for their speed next */
     unsigned port;
-    char *unix_path;
-    char *scratch; /* of the thread of server_run */
+    char *unix_path, *unix_hidden; /* the socket's file, and what it is called until server_show() */
+    char *scratch;                 /* of the thread of server_run */
 };
 
 /* The thread that is at work: its scratch buffer, and whether it may run a handler. */
@@ -169,6 +169,7 @@ struct hands {
 
 /* server_listen.c: bind as options.listen says; fills listen_fd, port and unix_path. */
 bool server_bind(struct server *server, struct error *err);
+bool server_show(struct server *server); /* once it listens: the socket's file gets its name; errno tells why not */
 
 /* server_worker.c */
 bool server_enqueue(struct server *server, struct connection *connection); /* false: no thread can be had */

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 struct address {
@@ -113,12 +114,47 @@ static int bind_to(const struct address *address)
     return fd;
 }
 
-/* A socket file that nobody listens on is left over from a process that was killed. */
-static void remove_stale(const struct address *address)
+static bool somebody_listens(const struct address *address)
 {
     AUTO(close) int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (probe >= 0 && connect(probe, &address->to.any, address->len) != 0 && errno == ECONNREFUSED)
-        unlink(address->to.local.sun_path);
+    return probe >= 0 && (connect(probe, &address->to.any, address->len) == 0 || errno == EAGAIN);
+}
+
+/* Who sees the socket's file may connect at once, and be allowed to: until that is so it has another name of the same length. */
+static void hide(struct address *address)
+{
+    char *slash = strrchr(address->to.local.sun_path, '/');
+    char *name = slash ? slash + 1 : address->to.local.sun_path;
+    *name = *name == '.' ? '_' : '.';
+}
+
+/* A socket file that nobody listens on is left over from a process that was killed. */
+static int bind_local(struct server *server, struct address *address)
+{
+    const char *path = address->to.local.sun_path;
+    if (somebody_listens(address)) {
+        errno = EADDRINUSE;
+        return -1;
+    }
+    server->unix_path = strdup(path);
+    hide(address);
+    server->unix_hidden = server->unix_path ? strdup(path) : NULL;
+    if (!server->unix_hidden)
+        return -1;
+    unlink(path);
+    return bind_to(address);
+}
+
+bool server_show(struct server *server)
+{
+    if (!server->unix_hidden)
+        return true;
+    const mode_t mode = server->options.socket_mode;
+    if ((mode && chmod(server->unix_hidden, mode) != 0) || rename(server->unix_hidden, server->unix_path) != 0)
+        return false;
+    free(server->unix_hidden);
+    server->unix_hidden = NULL;
+    return true;
 }
 
 static int bind_anyhow(struct address *address)
@@ -126,10 +162,6 @@ static int bind_anyhow(struct address *address)
     int fd = bind_to(address);
     if (fd >= 0)
         return fd;
-    if (address->to.any.sa_family == AF_UNIX && errno == EADDRINUSE) {
-        remove_stale(address);
-        return bind_to(address);
-    }
     if (address->dual && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL)) {
         in_port_t port = address->to.v6.sin6_port;
         parse_v4(SPAN("0.0.0.0"), port, address);
@@ -156,15 +188,10 @@ bool server_bind(struct server *server, struct error *err)
         return error_set(err, ERROR_INVALID,
                          "cannot listen on '%s': not PORT, ADDRESS:PORT, [ADDRESS]:PORT or unix:PATH",
                          listen_on ? listen_on : "");
-    int fd = bind_anyhow(&address);
-    if (fd < 0)
+    bool is_local = address.to.any.sa_family == AF_UNIX;
+    server->listen_fd = is_local ? bind_local(server, &address) : bind_anyhow(&address);
+    if (server->listen_fd < 0)
         return error_set_errno(err, errno, "cannot listen on '%s'", listen_on);
-    server->listen_fd = fd;
-    server->port = port_of(fd);
-    if (address.to.any.sa_family == AF_UNIX) {
-        server->unix_path = strdup(address.to.local.sun_path);
-        if (!server->unix_path)
-            return error_set(err, ERROR_INTERNAL, "out of memory");
-    }
+    server->port = port_of(server->listen_fd);
     return true;
 }

@@ -6,9 +6,11 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from pushwright import BIN, free_port, port_open, process, run_tests, temporary_directory
+from deliveries import Sink
+from pushwright import BIN, free_port, port_open, process, run_tests, signed_push, temporary_directory
 from raw_http import Connection
 
 FUNCTIONS = ("webhook", "build", "trigger", "deploy")
@@ -20,15 +22,15 @@ def settings(directory, config=None, **more):
     file = directory / "pushwright.json"
     file.write_text(config if isinstance(config, str) else json.dumps(config or {}))
     return {"PATH": os.environ["PATH"], "TMPDIR": str(directory), "PUSHWRIGHT_CONFIG": str(file), "PUSHWRIGHT_CHAIN_KEY": KEY,
-            "PUSHWRIGHT_SINK": "http://127.0.0.1:1/", "PUSHWRIGHT_CACHE_DIR": str(directory / "cache"), **more}
+            "PUSHWRIGHT_CACHE_DIR": str(directory / "cache"), **{"PUSHWRIGHT_SINK": "http://127.0.0.1:1/", **more}}
 
 
 @contextlib.contextmanager
-def running(function, **more):
+def running(function, config=None, **more):
     """A function on a port; gives the port, and one of its own for metrics."""
     port, metrics = free_port(), free_port()
     with temporary_directory() as directory:
-        environment = settings(directory, **{"PUSHWRIGHT_LISTEN": f"127.0.0.1:{port}", "PUSHWRIGHT_METRICS_LISTEN": f"127.0.0.1:{metrics}", **more})
+        environment = settings(directory, config, **{"PUSHWRIGHT_LISTEN": f"127.0.0.1:{port}", "PUSHWRIGHT_METRICS_LISTEN": f"127.0.0.1:{metrics}", **more})
         with process([BIN / function], env=environment, stdout=subprocess.DEVNULL, ready=lambda: port_open(port)):
             yield port, metrics
 
@@ -68,5 +70,95 @@ def head_is_answered_as_get_is_without_the_body():
         assert connection.ask("HEAD", "/metrics").status == connection.ask("GET", "/metrics").status == 200
 
 
+# --- platforms -----------------------------------------------------------------------------------------------------------------
+
+@contextlib.contextmanager
+def fn(function, config, **more):
+    """As fn-agent starts it; gives a connection, and the sink that its events go to."""
+    sink = Sink()
+    with temporary_directory() as directory:
+        path = directory / "lsnr.sock"
+        environment = settings(directory, config, FN_FORMAT="http-stream", FN_LISTENER=f"unix:{path}", PUSHWRIGHT_SINK=sink.url, **more)
+        with process([BIN / function], env=environment, stdout=subprocess.DEVNULL, ready=path.exists) as child:
+            assert path.stat().st_mode & 0o777 == 0o666, "fn-agent is another user"
+            connection = Connection(path)  # at once: the file's name is a promise
+            yield connection, sink
+            connection.close()
+            child.terminate()
+            assert child.wait(20) == 0 and not list(directory.glob("*.sock")), "the socket's file is cleared away"
+
+
+def fn_calls_over_its_socket_with_the_request_in_headers():
+    secret = "the hook's secret"
+    config = {"sources": [{"name": "gitea", "kind": "gitea", "secret": {"env": "HOOK"}}], "api": {"token": {"env": "HOOK"}},
+              "builds": [{"name": "web", "source": "gitea", "repository": "acme/web", "clone": "https://git.invalid/web.git", "image": "r.invalid/web"}]}
+    body, headers = signed_push(secret, "acme/web", "refs/heads/main", "1" * 40, "2" * 40)
+
+    def call(path, method="POST", data=body, more=headers, deadline=60):
+        outer = {"Fn-Call-Id": "01", "Fn-Intent": "httprequest", "Content-Type": "application/json", "Fn-Http-Method": method,
+                 "Fn-Deadline": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + deadline)), "Fn-Http-Request-Url": f"http://gateway.invalid/t/app{path}"}
+        return connection.ask("POST", "/call", data, {**outer, **{f"Fn-Http-H-{name}": value for name, value in more.items()}})
+
+    with fn("webhook", config, HOOK=secret) as (connection, sink):
+        told = call("/hooks/gitea")
+        assert (told.status, told.headers["fn-http-status"]) == (200, "202") and '"builds":1' in told.text, (told.headers, told.text)
+        assert [event["type"] for event in sink.take()][-1] == "dev.cdevents.build.queued.0.3.0"
+        told = call("/hooks/gitea", more={**headers, "X-Gitea-Signature": "0" * 64})
+        assert (told.status, told.headers["fn-http-status"]) == (200, "403") and "Signature" in told.text, told.text
+        told = call("/hooks/gitea", more={name: value for name, value in headers.items() if name != "X-Gitea-Signature"})
+        assert told.headers["fn-http-status"] == "403", "headers of Fn's own request are not the sender's"
+        told = call("/builds/web?x=y", data=b'{"ref": "main"}', more={"Authorization": f"Bearer {secret}"})
+        assert told.headers["fn-http-status"] == "202" and len(sink.take()) == 1, told.text
+        told = call("/hooks/gitea", method="GET", data=b"", more={})
+        assert (told.headers["fn-http-status"], told.headers["fn-http-h-allow"]) == ("405", "POST") and "allow" not in told.headers, told.headers
+        told = connection.ask("POST", "/call", b"", {"Fn-Http-Method": "POST", "Fn-Http-Request-Url": "no URL"})
+        assert told.headers["fn-http-status"] == "400" and "Fn-Http-Request-Url" in told.text, told.text
+        sink.answers[:] = [503] * 50
+        late = time.monotonic()
+        told = call("/hooks/gitea", deadline=2)
+        assert (told.status, told.headers["fn-http-status"]) == (200, "503") and time.monotonic() - late < 6, "the deadline is Fn's"
+        assert told.headers["fn-http-h-retry-after"], told.headers
+
+
+def fn_invokes_with_events_and_a_failure_is_one():
+    event = {"specversion": "1.0", "id": "1", "source": "/test", "type": "dev.cdevents.build.queued.0.3.0", "datacontenttype": "application/json"}
+    queued = {"context": {"id": "1"}, "subject": {"id": "s", "content": {}},
+              "customData": {"build": "off", "ref": "refs/heads/main", "sequence": "1", "time": "2026-01-01T00:00:00Z"}}
+    rule = {"name": "off", "enabled": False, "source": "g", "repository": "a/b", "clone": "https://git.invalid/b.git", "image": "r.invalid/b"}
+    config = {"sources": [{"name": "g", "kind": "gitea", "secret": {"env": "HOOK"}}], "builds": [rule]}
+    with fn("build", config, PUSHWRIGHT_TRUST_PLATFORM="1") as (connection, sink):
+        kind = {"Content-Type": "application/cloudevents+json", "Fn-Call-Id": "02"}
+        told = connection.ask("POST", "/call", json.dumps({**event, "data": queued}).encode(), kind)
+        assert (told.status, told.headers["fn-http-status"], told.body) == (200, "202", b""), (told.headers, told.text)
+        assert [one["type"] for one in sink.take()] == ["dev.cdeventsx.pushwright-decision.skipped.0.1.0"]
+        told = connection.ask("POST", "/call", json.dumps(queued["customData"]).encode(), {f"ce-{name}": event[name] for name in ("specversion", "id", "source", "type")})
+        assert (told.status, told.headers["fn-http-status"]) == (502, "400"), (told.headers, told.text)
+
+
+def openfaas_limits_are_kept():
+    config = {"sources": [{"name": "gitea", "kind": "gitea", "secret": {"env": "HOOK"}}]}
+    body, headers = signed_push("secret", "acme/web", "refs/heads/main", "1" * 40, "2" * 40)
+    sink = Sink()
+    sink.answers[:] = [503] * 50
+    with running("webhook", config, PUSHWRIGHT_SINK=sink.url, HOOK="secret", exec_timeout="1s", read_timeout="1", write_timeout="1m") as (port, _):
+        connection, began = Connection(port), time.monotonic()
+        told = connection.ask("POST", "/hooks/gitea", body, headers)
+        assert told.status == 503 and time.monotonic() - began < 4, (told.status, time.monotonic() - began)
+        connection.send("POST", "/hooks/gitea", None, {"Content-Length": "10"})
+        assert connection.answer().status == 408
+    with temporary_directory() as directory:
+        run = subprocess.run([BIN / "webhook"], env=settings(directory, exec_timeout="soon"), capture_output=True, text=True, timeout=20)
+        assert run.returncode == 1 and "exec_timeout 'soon' is not a duration" in run.stderr, run
+
+
+def alibaba_is_told_what_failed():
+    with running("trigger", FC_FUNCTION_NAME="f") as (port, _):
+        connection = Connection(port)
+        assert connection.ask("OPTIONS", "/invoke").headers["x-fc-status"] == "200"
+        assert connection.ask("POST", "/invoke", b"no event").headers["x-fc-status"] == "404"
+
+
 if __name__ == "__main__":
-    run_tests([every_mistake_of_the_configuration_is_told_at_start_as_lint_tells_it, head_is_answered_as_get_is_without_the_body])
+    run_tests([every_mistake_of_the_configuration_is_told_at_start_as_lint_tells_it, head_is_answered_as_get_is_without_the_body,
+               fn_calls_over_its_socket_with_the_request_in_headers, fn_invokes_with_events_and_a_failure_is_one, openfaas_limits_are_kept,
+               alibaba_is_told_what_failed])

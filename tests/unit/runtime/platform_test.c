@@ -20,6 +20,12 @@ static const char *const all_variables[] = { "PUSHWRIGHT_PLATFORM",
                                              "CONTAINER_APP_JOB_NAME",
                                              "AWS_LAMBDA_RUNTIME_API",
                                              "AWS_LWA_PORT",
+                                             "FN_LISTENER",
+                                             "FN_FORMAT",
+                                             "exec_timeout",
+                                             "read_timeout",
+                                             "write_timeout",
+                                             "SCF_NAMESPACE",
                                              "FUNCTIONS_CUSTOMHANDLER_PORT",
                                              "K_SERVICE",
                                              "FC_FUNCTION_NAME",
@@ -65,6 +71,9 @@ static void environment_shows_platform_mode_and_port(void **state)
           PLATFORM_HTTP,
           "2" },
         { { { "FUNCTIONS_CUSTOMHANDLER_PORT", "3" } }, "azure-functions", PLATFORM_HTTP, "3" },
+        { { { "FN_LISTENER", "unix:/x" }, { "FN_FORMAT", "http-stream" } }, "fn", PLATFORM_HTTP, "unix:/x" },
+        { { { "FC_CUSTOM_LISTEN_PORT", "9" } }, "alibaba-fc", PLATFORM_HTTP, "9" },
+        { { { "SCF_NAMESPACE", "default" } }, "tencent-scf", PLATFORM_HTTP, "9000" },
         { { { "FC_FUNCTION_NAME", "f" } }, "alibaba-fc", PLATFORM_HTTP, "9000" },
         { { { "FC_FUNCTION_NAME", "f" }, { "FC_CUSTOM_LISTEN_PORT", "4" } }, "alibaba-fc", PLATFORM_HTTP, "4" },
         { { { "TENCENTCLOUD_RUNENV", "SCF" }, { "PORT", "5" } }, "tencent-scf", PLATFORM_HTTP, "9000" },
@@ -94,6 +103,43 @@ static void unknown_name_is_an_error(void **state)
     assert_null(platform_detect(&err));
     assert_int_equal(err.kind, ERROR_INVALID);
     assert_non_null(strstr(err.message, "'mars'"));
+}
+
+static void fn_needs_a_socket(void **state)
+{
+    (void)state;
+    static const char *const listeners[] = { "", "8080", "unix:", "unix:relative", "/x" };
+    for (size_t i = 0; i < COUNT(listeners); i++) {
+        struct error err = { 0 };
+        setenv("FN_FORMAT", "http-stream", 1);
+        setenv("FN_LISTENER", listeners[i], 1);
+        assert_null(platform_detect(&err));
+        assert_int_equal(err.kind, ERROR_INVALID);
+        assert_non_null(strstr(err.message, "FN_LISTENER"));
+    }
+}
+
+static void limits_are_durations_of_go(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t ms;
+    } rows[] = { { "", 0 },           { "90", 90000 }, { "1m30s", 90000 }, { "1.5h", 5400000 }, { "0.0015s", 1 },
+                 { "500us", 0 },      { "2500us", 2 }, { "x", -1 },        { "1.5", -1 },       { "-1s", -1 },
+                 { "5 seconds", -1 }, { "9e9s", -1 },  { "1..5s", -1 } };
+    struct platform_limits limits;
+    struct error err = { 0 };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        setenv("write_timeout", rows[i].text, 1);
+        bool good = platform_limits(platform_detect(&err), &limits, &err);
+        if (good != (rows[i].ms >= 0) || (good && limits.write_ms != rows[i].ms))
+            fail_msg("'%s': %lld", rows[i].text, (long long)limits.write_ms);
+    }
+    assert_non_null(strstr(err.message, "write_timeout '1..5s' is not a duration"));
+    setenv("K_SERVICE", "s", 1); /* whose own variables they are not */
+    assert_true(platform_limits(platform_detect(&err), &limits, &err));
+    assert_int_equal(limits.write_ms, 0);
 }
 
 static void events_of_jobs_are_read(void **state)
@@ -164,7 +210,8 @@ static void deadlines_are_read_where_the_platform_tells_them(void **state)
         { "http", openfaas, "30s", 30000 },
         { "http", openfaas, "1h2m3s4ms", 3723004 },
         { "http", openfaas, "0s", 0 },
-        { "http", openfaas, "30", INT64_MAX },
+        { "http", openfaas, "30", 30000 },
+        { "http", openfaas, "1.25s", 1250 },
         { "http", openfaas, "", INT64_MAX },
         { "http", openfaas, "-1s", INT64_MAX },
         { "http", openfaas, "1s ", INT64_MAX },
@@ -211,6 +258,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(environment_shows_platform_mode_and_port),
         T(unknown_name_is_an_error),
+        T(fn_needs_a_socket),
+        T(limits_are_durations_of_go),
         T(events_of_jobs_are_read),
         T(health_checks_are_known_by_path_or_prober),
         T(deadlines_are_read_where_the_platform_tells_them),
