@@ -128,10 +128,16 @@ static const char *core_value(const struct event *event, const struct core_attri
     return *(const char *const *)(const void *)((const char *)event + row->offset);
 }
 
+/* Most names differ in their first letter. */
+static inline bool is_same(const char *a, const char *b)
+{
+    return *a == *b && strcmp(a, b) == 0;
+}
+
 static const struct core_attribute *core_find(const char *name)
 {
     for (size_t i = 0; i < CORE_COUNT; i++)
-        if (strcmp(core_attributes[i].name, name) == 0)
+        if (is_same(core_attributes[i].name, name))
             return &core_attributes[i];
     return NULL;
 }
@@ -167,7 +173,7 @@ static bool check_extension(const struct event *event, size_t index, struct erro
     if (core_find(extension->name) || strcmp(extension->name, "specversion") == 0)
         return error_set(err, ERROR_INVALID, "'%s' cannot be an extension", extension->name);
     for (size_t i = 0; i < index; i++)
-        if (strcmp(event->extensions[i].name, extension->name) == 0)
+        if (is_same(event->extensions[i].name, extension->name))
             return error_set(err, ERROR_INVALID, "attribute '%s' stands twice", extension->name);
     return check_string(extension->name, extension->value, err);
 }
@@ -188,7 +194,7 @@ bool event_check(const struct event *event, struct error *err)
 const char *event_extension(const struct event *event, const char *name)
 {
     for (size_t i = 0; i < event->extension_count; i++)
-        if (strcmp(event->extensions[i].name, name) == 0)
+        if (is_same(event->extensions[i].name, name))
             return event->extensions[i].value;
     return NULL;
 }

@@ -19,8 +19,11 @@ static bool is_escape(struct span text, size_t at)
     return text.len - at >= 3 && text.data[at] == '%' && is_hex(text.data[at + 1]) && is_hex(text.data[at + 2]);
 }
 
+/* Most names differ in their first letter already: the bit that letters of either case differ in is left out. */
 bool message_name_is(struct span name, const char *expected)
 {
+    if (name.len == 0 || (name.data[0] | 0x20) != (expected[0] | 0x20))
+        return name.len == 0 && !*expected;
     size_t len = strlen(expected);
     return name.len == len && strncasecmp(name.data, expected, len) == 0;
 }

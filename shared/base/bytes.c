@@ -53,9 +53,10 @@ bool bytes_reserve(struct bytes *bytes, size_t more, struct error *err)
     return true;
 }
 
+/* Room that is there, a NUL's included, lies within the ceiling. */
 bool bytes_append(struct bytes *bytes, const void *data, size_t len, struct error *err)
 {
-    if (!bytes_reserve(bytes, len, err))
+    if (len >= bytes->capacity - bytes->len && !bytes_reserve(bytes, len, err))
         return false;
     if (len > 0)
         memcpy(bytes->data + bytes->len, data, len);

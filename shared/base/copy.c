@@ -1,10 +1,11 @@
 /* memcpy and memmove in place of musl's on x86-64, which copy the last bytes of seven one by one and the rest with "rep movsq": some
- * 60 cycles for ten bytes, and most copies here are of a few bytes. Every object of a program is linked to these, its libraries' too.
- * musl's for other processors are fine, and so is glibc's. */
+ * 60 cycles for ten bytes, and most copies here are of a few bytes. And strlen, which looks at eight bytes at once there, here at 16.
+ * Every object of a program is linked to these, its libraries' too. musl's for other processors are fine, and so is glibc's. */
 #include <features.h>
 
 #if defined(__x86_64__) && !defined(__GLIBC__)
 
+#include <emmintrin.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -81,6 +82,23 @@ void *memmove(void *to, const void *from, size_t len)
     else
         copy_backward(to, from, len);
     return to;
+}
+
+static inline unsigned nuls_of(const char *block)
+{
+    const __m128i all = _mm_load_si128((const __m128i *)(const void *)block);
+    return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(all, _mm_setzero_si128()));
+}
+
+/* By blocks that stand where pages begin and end, too: none that holds a byte of the text reaches into another page. */
+size_t strlen(const char *text)
+{
+    size_t before = (uintptr_t)text % VECTOR;
+    const char *block = text - before;
+    unsigned nuls = nuls_of(block) >> before << before;
+    while (!nuls)
+        nuls = nuls_of(block += VECTOR);
+    return (size_t)(block - text) + (size_t)__builtin_ctz(nuls);
 }
 
 #endif

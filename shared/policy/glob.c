@@ -127,13 +127,34 @@ static void follow_character(struct span pattern, size_t p, uint32_t character, 
         add(next, p + length);
 }
 
+static bool is_literal(char c)
+{
+    return (unsigned char)c < 0x80 && c != '*' && c != '?' && c != '[' && c != '\\';
+}
+
+/* How many characters at the beginning of both are the same, and stand for themselves. */
+static size_t common_front(struct span pattern, struct span name)
+{
+    size_t n = 0;
+    while (n < pattern.len && n < name.len && is_literal(pattern.data[n]) && pattern.data[n] == name.data[n])
+        n++;
+    return n;
+}
+
+/* The automaton begins where the pattern's own characters end, which decide most cases. */
 bool glob_match(struct span pattern, struct span name)
 {
     if (pattern.len > GLOB_MAX)
         return false;
+    size_t front = common_front(pattern, name);
+    if (front < pattern.len && is_literal(pattern.data[front]))
+        return false;
     struct states now = { { 0 } };
-    add(&now, 0);
-    follow_stars(pattern, &now, true);
+    add(&now, front);
+    follow_stars(pattern, &now, front == 0 || pattern.data[front - 1] == '/');
+    name = behind(name, front);
+    if (span_is(behind(pattern, front), "**"))
+        return true;
     while (name.len > 0) {
         struct states next = { { 0 } };
         size_t n;
