@@ -26,8 +26,10 @@ bool ref_check(const char *ref, struct error *err)
 {
     struct span rest = span_of(ref);
     size_t parts = 0;
-    bool legal = rest.len <= REF_MAX && span_starts(rest, "refs/") && !span_ends(rest, ".") && !strstr(ref, "..") &&
-                 !strstr(ref, "@{");
+    if (rest.len > REF_MAX)
+        return error_set(err, ERROR_INVALID, "the ref '%.40s...' is %zu bytes long; at most %d are taken", ref,
+                         rest.len, REF_MAX);
+    bool legal = span_starts(rest, "refs/") && !span_ends(rest, ".") && !strstr(ref, "..") && !strstr(ref, "@{");
     for (const char *p = ref; *p; p++)
         legal = legal && !is_forbidden((unsigned char)*p);
     for (; legal && rest.data; parts++)

@@ -86,6 +86,15 @@ static const struct json_path gitea_paths[] = {
     { "commits[]", COMMIT },
 };
 
+static const struct reader {
+    const struct json_path *paths;
+    size_t count;
+} readers[SOURCE_KINDS] = {
+    [SOURCE_GITHUB] = { github_paths, sizeof github_paths / sizeof github_paths[0] },
+    [SOURCE_GITLAB] = { gitlab_paths, sizeof gitlab_paths / sizeof gitlab_paths[0] },
+    [SOURCE_GITEA] = { gitea_paths, sizeof gitea_paths / sizeof gitea_paths[0] },
+};
+
 /* Within the list. */
 static const struct json_path commit_paths[] = {
     { "[].id", COMMIT_ID },
@@ -97,6 +106,7 @@ static const struct json_path commit_paths[] = {
 /* What a body holds of interest, before it is understood. */
 struct push_facts {
     struct arena *arena;
+    const struct reader *reader; /* by which it is read */
     const char *text[FIELDS];
     int64_t number[FIELDS]; /* -1: absent */
     int64_t commits;
@@ -158,11 +168,28 @@ static const char *read_message(struct arena *arena, struct span raw)
     return read_text(arena, bytes_span(&cut), MESSAGE_MAX, &ignored);
 }
 
+static const char *member_of(const struct reader *reader, int field)
+{
+    size_t i = 0;
+    while (reader->paths[i].field != field)
+        i++;
+    return reader->paths[i].path;
+}
+
 static bool keep_text(struct push_facts *f, int field, struct span raw, struct error *err)
 {
-    f->text[field] = field == HEAD_MESSAGE ? read_message(f->arena, raw)
-                                           : read_text(f->arena, raw, field == URL ? URL_MAX : REF_MAX, err);
-    return f->text[field] || field == HEAD_MESSAGE;
+    const size_t longest = field == URL ? URL_MAX : REF_MAX;
+    if (field == HEAD_MESSAGE) {
+        f->text[field] = read_message(f->arena, raw);
+        return true;
+    }
+    f->text[field] = read_text(f->arena, raw, longest, err);
+    if (f->text[field])
+        return true;
+    if (err->kind == ERROR_TOO_LARGE && raw.len - 2 > longest)
+        return error_set(err, ERROR_TOO_LARGE, "\"%s\" is %zu bytes long; at most %zu are taken",
+                         member_of(f->reader, field), raw.len - 2, longest);
+    return error_wrap(err, "\"%s\"", member_of(f->reader, field));
 }
 
 /* -1 for what is too long to be a time or a count. Copied, because nothing need stand behind the text's end. */
@@ -355,15 +382,6 @@ static const char *why_ignored(struct arena *arena, enum source_kind kind, struc
                         event.data ? event.data : "");
 }
 
-static const struct {
-    const struct json_path *paths;
-    size_t count;
-} readers[SOURCE_KINDS] = {
-    [SOURCE_GITHUB] = { github_paths, sizeof github_paths / sizeof github_paths[0] },
-    [SOURCE_GITLAB] = { gitlab_paths, sizeof gitlab_paths / sizeof gitlab_paths[0] },
-    [SOURCE_GITEA] = { gitea_paths, sizeof gitea_paths / sizeof gitea_paths[0] },
-};
-
 /* Gitea tells a new tag twice, as "create" and as "push": both get one identity. A new branch is told as "push" too. */
 static bool settle_gitea(struct arena *arena, enum meaning meaning, const struct push_facts *f, struct change *out,
                          struct error *err)
@@ -396,7 +414,7 @@ bool push_read(struct arena *arena, enum source_kind kind, struct span event, st
         kind = SOURCE_GITEA;
     *out = (struct change){ 0 };
     size_t row = row_of(kind, event);
-    struct push_facts facts = { .arena = arena };
+    struct push_facts facts = { .arena = arena, .reader = &readers[kind] };
     for (size_t i = 0; i < FIELDS; i++)
         facts.number[i] = -1;
     /* Checked whatever the event is: a body that is not JSON is told so. */

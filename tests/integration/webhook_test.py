@@ -282,8 +282,9 @@ def bodies_that_are_wrong_are_refused_with_the_reason():
         ("no commit id", github(after="main"), 400, "not a commit"),
         ("a short commit id", github(after="2" * 39), 400, "not a commit"),
         ("no repository", github(repository={}), 400, "no repository"),
-        ("a ref of 1 MB", github(ref="refs/heads/" + "x" * MIB), 413, ""),
-        ("a repository of 1 MB", github(repository=repository("x" * MIB)), 413, ""),
+        ("a ref of 100 kB", github(ref="x" * 100_000), 413, '\\"ref\\" is 100000 bytes long; at most 1024 are taken'),
+        ("a ref of 1 MB", github(ref="refs/heads/" + "x" * MIB), 413, '\\"ref\\" is 1048587 bytes long'),
+        ("a repository of 1 MB", github(repository=repository("x" * MIB)), 413, '\\"repository.full_name\\" is 1048576 bytes long'),
         *((f"the ref {ref!r}", github(ref=ref), 400, "not the name of a ref") for ref in (
             "refs/heads/../../x", "refs/heads/a\nb", "refs/heads/a b", "refs/heads/", "refs/heads/a//b", "refs/heads/.a",
             "refs/heads/a.lock", "refs/heads/a:b", "refs/heads/a^", "refs/heads/@{1}", "refs/heads/a.", "main", "/etc/passwd")),
@@ -649,7 +650,7 @@ def wishes_that_cannot_be_met_are_refused_with_the_reason():
             ("plain", {"ref": "a..b"}, "not the name of a ref"), ("plain", {"ref": "a\nb"}, "not the name of a ref"),
             ("plain", {"ref": "refs/x"}, "not the name of a ref"), ("plain", {"ref": "refs/pull/../head"}, "not the name of a ref"),
             ("plain", {"ref": NEW, "commit": "ab" * 20}, "name two commits"),
-            ("plain", {"ref": "x" * 5000}, "not the name of a ref"),
+            ("plain", {"ref": "x" * 5000}, "is 5011 bytes long; at most 1024"),
             ("plain", {"ref": "main", "commit": "abc"}, "full commit id"), ("plain", {"ref": "main", "commit": 5}, "must be a string"),
             ("plain", {"ref": "main", "commit": ZERO}, "full commit id"), ("plain", {"ref": "main", "sha": NEW}, "not \\\"sha\\\"")):
         answer, events = ask(name, body)
