@@ -296,7 +296,8 @@ static int command_help(const struct context *context, const char *none)
     puts("\nenvironment");
     for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++)
         printf("  %-26s %s\n", variables[i].name, variables[i].help);
-    return puts("\nexit codes of one event: 0 done or ignored, 42 refused for good, 1 try again later") < 0;
+    return puts("\nexit codes of one event: 0 dealt with (what came of it, a failed build too, is told by events), 42 "
+                "refused\nfor good, 1 try again later") < 0;
 }
 
 static const struct option *find_option(const char *name)

@@ -58,7 +58,10 @@ struct function {
     void (*stop)(void *state);
 
     /* An event of a type that fn.json lists under "in", its signature checked. True: done. False: *err decides what the sender is
-     * told and whether it tries again (DESIGN: bad event 400, forbidden 403, conflict 409, busy 429, a peer is down 503 ...). */
+     * told and whether it tries again (DESIGN: bad event 400, forbidden 403, conflict 409, busy 429, a peer is down 503 ...). In a job
+     * that is the exit code: 0, EXIT_PERMANENT (42) where another try is of no use, else 1. What is wrong with the work itself, and stays wrong (a
+     * Dockerfile that cannot be built), is no failure of the handler: it emits what came of it and returns true, so that no platform
+     * tries again, whatever its policy for failed jobs. */
     bool (*handle)(struct call *call, struct error *err);
 
     /* Instead of handle, for functions that face git hosts, registries and people: any request that is not a health check. Events emitted are

@@ -70,6 +70,60 @@ def head_is_answered_as_get_is_without_the_body():
         assert connection.ask("HEAD", "/metrics").status == connection.ask("GET", "/metrics").status == 200
 
 
+# --- one event -----------------------------------------------------------------------------------------------------------------
+
+def queued(build, ref="refs/heads/main", **custom):
+    kind = "dev.cdevents.build.queued.0.3.0"
+    return {"specversion": "1.0", "id": "1", "source": "/test", "type": kind, "datacontenttype": "application/json",
+            "data": {"context": {"id": "1"}, "subject": {"id": "s", "content": {}},
+                     "customData": {"build": build, "ref": ref, "sequence": "1", "time": "2026-01-01T00:00:00Z", **custom}}}
+
+
+def an_event_comes_as_a_file_a_job_s_directory_or_standard_input():
+    config = {"builds": [{"name": "off", "enabled": False, "inline": "FROM scratch", "image": "r.invalid/b"}]}
+    text = json.dumps(queued("off", "inline"))
+    with temporary_directory() as directory:
+        (directory / "event").write_text(text)
+        (directory / "empty").mkdir()
+        environment = settings(directory, config, PUSHWRIGHT_TRUST_PLATFORM="1", PUSHWRIGHT_SINK="")
+        for arguments, more, given in ((["--event", directory / "event"], {}, None), (["--event", "-"], {}, text), ([], {"K_EVENT_PATH": str(directory)}, None),
+                                       ([], {"SCF_CUSTOM_CONTAINER_EVENT": text}, None), ([], {"CLOUD_RUN_JOB": "j", "PUSHWRIGHT_EVENT": text}, None)):
+            run = subprocess.run([BIN / "build", *arguments], env={**environment, **more}, capture_output=True, text=True, timeout=20, input=given)
+            events = [json.loads(line) for line in run.stdout.splitlines()]
+            assert run.returncode == 0 and [event["type"] for event in events] == ["dev.cdeventsx.pushwright-decision.skipped.0.1.0"], (arguments, run)
+        for arguments, more, said in ((["--event", directory / "none"], {}, "No such file"), ([], {"K_EVENT_PATH": str(directory / "empty")}, "No such file"),
+                                      (["--event", "-"], {}, "the text ends")):
+            run = subprocess.run([BIN / "build", *arguments], env={**environment, **more}, capture_output=True, text=True, timeout=20, input="")
+            assert run.returncode == 42 and said in run.stderr and not run.stdout, (arguments, run)
+
+
+def the_exit_code_says_who_tries_again():
+    def rule(name, text, **more):
+        return {"name": name, "inline": text, "image": f"oci:{directory}/{name}", "platforms": ["linux/amd64"], **more}
+
+    with temporary_directory() as directory:
+        config = {"builds": [rule("good", "FROM scratch\nLABEL a=b\n"), rule("broken", "FROM scratch\nCOPY missing /\n"), rule("nonsense", "FORM scratch\n"),
+                             rule("unreachable", "FROM 127.0.0.1:1/base\n"), rule("off", "FROM scratch\n", enabled=False)]}
+        for event, code, outcome in ((queued("good", "inline"), 0, "success"), (queued("broken", "inline"), 0, "failure"),
+                                     (queued("nonsense", "inline"), 0, "failure"), (queued("off", "inline"), 0, None),
+                                     (queued("unreachable", "inline"), 1, None), (queued("unknown", "inline"), 1, None),
+                                     (queued("good", "inline", sequence="soon"), 42, None), ({**queued("good"), "type": "dev.cdevents.change.merged.0.3.0"}, 0, None),
+                                     ({"specversion": "0.3"}, 42, None)):
+            environment = settings(directory, config, PUSHWRIGHT_TRUST_PLATFORM="1", PUSHWRIGHT_SINK="")
+            run = subprocess.run([BIN / "build", "--event", "-"], env=environment, capture_output=True, text=True, timeout=60, input=json.dumps(event))
+            ends = [told["data"]["customData"]["outcome"] for told in map(json.loads, run.stdout.splitlines()) if "build.finished" in told["type"]]
+            assert run.returncode == code and ends == ([outcome] if outcome else []), (event, run.returncode, run.stdout, run.stderr)
+        sink = Sink()
+        for answers, code in (([], 0), ([503] * 99, 1), ([400] * 99, 42)):
+            sink.answers[:] = answers
+            environment = settings(directory, config, PUSHWRIGHT_TRUST_PLATFORM="1", PUSHWRIGHT_SINK=sink.url)
+            run = subprocess.run([BIN / "build", "--event", "-"], env=environment, capture_output=True, text=True, timeout=60, input=json.dumps(queued("off", "inline")))
+            assert run.returncode == code, (answers, run.returncode, run.stdout)
+        unsigned = subprocess.run([BIN / "build", "--event", "-"], env=settings(directory, config), capture_output=True, text=True, timeout=20,
+                                  input=json.dumps(queued("good", "inline")))
+        assert unsigned.returncode == 42 and "not signed" in unsigned.stdout + unsigned.stderr, unsigned
+
+
 # --- platforms -----------------------------------------------------------------------------------------------------------------
 
 @contextlib.contextmanager
@@ -121,17 +175,14 @@ def fn_calls_over_its_socket_with_the_request_in_headers():
 
 
 def fn_invokes_with_events_and_a_failure_is_one():
-    event = {"specversion": "1.0", "id": "1", "source": "/test", "type": "dev.cdevents.build.queued.0.3.0", "datacontenttype": "application/json"}
-    queued = {"context": {"id": "1"}, "subject": {"id": "s", "content": {}},
-              "customData": {"build": "off", "ref": "refs/heads/main", "sequence": "1", "time": "2026-01-01T00:00:00Z"}}
-    rule = {"name": "off", "enabled": False, "source": "g", "repository": "a/b", "clone": "https://git.invalid/b.git", "image": "r.invalid/b"}
-    config = {"sources": [{"name": "g", "kind": "gitea", "secret": {"env": "HOOK"}}], "builds": [rule]}
+    event = queued("off", "inline")
+    config = {"builds": [{"name": "off", "enabled": False, "inline": "FROM scratch", "image": "r.invalid/b"}]}
     with fn("build", config, PUSHWRIGHT_TRUST_PLATFORM="1") as (connection, sink):
         kind = {"Content-Type": "application/cloudevents+json", "Fn-Call-Id": "02"}
-        told = connection.ask("POST", "/call", json.dumps({**event, "data": queued}).encode(), kind)
+        told = connection.ask("POST", "/call", json.dumps(event).encode(), kind)
         assert (told.status, told.headers["fn-http-status"], told.body) == (200, "202", b""), (told.headers, told.text)
         assert [one["type"] for one in sink.take()] == ["dev.cdeventsx.pushwright-decision.skipped.0.1.0"]
-        told = connection.ask("POST", "/call", json.dumps(queued["customData"]).encode(), {f"ce-{name}": event[name] for name in ("specversion", "id", "source", "type")})
+        told = connection.ask("POST", "/call", json.dumps({}).encode(), {f"ce-{name}": event[name] for name in ("specversion", "id", "source", "type")})
         assert (told.status, told.headers["fn-http-status"]) == (502, "400"), (told.headers, told.text)
 
 
@@ -160,5 +211,6 @@ def alibaba_is_told_what_failed():
 
 if __name__ == "__main__":
     run_tests([every_mistake_of_the_configuration_is_told_at_start_as_lint_tells_it, head_is_answered_as_get_is_without_the_body,
+               an_event_comes_as_a_file_a_job_s_directory_or_standard_input, the_exit_code_says_who_tries_again,
                fn_calls_over_its_socket_with_the_request_in_headers, fn_invokes_with_events_and_a_failure_is_one, openfaas_limits_are_kept,
                alibaba_is_told_what_failed])
