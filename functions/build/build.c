@@ -265,7 +265,7 @@ static bool attest(struct job *job, struct built *built, struct publication *pub
     return attest_publication(&facts, publication, err);
 }
 
-static bool publish(struct job *job, struct built *built, int64_t time_s, struct error *err)
+static bool publish(struct job *job, struct ahead *ahead, struct built *built, struct error *err)
 {
     const char *clone = job->rule->clone;
     struct publish_options options = { .image = job->rule->image,
@@ -277,10 +277,13 @@ static bool publish(struct job *job, struct built *built, int64_t time_s, struct
                                        .tag_count = job->tags.count,
                                        .commit = clone ? job->commit : NULL,
                                        .source = clone && strncmp(clone, "http", 4) == 0 ? clone : NULL,
-                                       .time_s = time_s,
+                                       .time_s = built[0].time_s,
+                                       .ahead = ahead,
                                        .docker_types = job->rule->docker_types };
     AUTO(publication_free) struct publication *publication = publication_new(&options, err);
 
+    for (size_t i = 0; !job->rule->sbom && !job->rule->cache.mounts && i < job->rule->platform_count; i++)
+        built_forget_files(&built[i]);
     if (!publication || !publication_upload(publication, err))
         return error_wrap(err, "publish '%s'", job->rule->image);
     if (!check_tip(job, err))
@@ -313,7 +316,7 @@ static void export_cache(struct job *job, struct engine *engine, const struct bu
                  failed.message);
 }
 
-static bool build_platforms(struct job *job, struct engine *engine, struct error *err)
+static bool build_platforms(struct job *job, struct engine *engine, struct ahead *ahead, struct error *err)
 {
     size_t count = job->rule->platform_count, done = 0;
     struct built *built = calloc(count, sizeof(built[0]));
@@ -323,7 +326,7 @@ static bool build_platforms(struct job *job, struct engine *engine, struct error
         return error_set(err, ERROR_INTERNAL, "out of memory");
     for (; good && done < count; done++)
         good = engine_build(engine, job->rule->platforms[done], &built[done], err);
-    good = good && recall_bases(&job->recall, &built[0], err) && publish(job, built, built[0].time_s, err);
+    good = good && recall_bases(&job->recall, &built[0], err) && publish(job, ahead, built, err);
     if (good)
         export_cache(job, engine, built);
     release_all(built, count);
@@ -393,13 +396,17 @@ static bool build(struct job *job, struct error *err)
         !order_arguments(job->call, &job->order, job->rule, job->commit, &options.args, err) ||
         !open_context(job, snapshot, &context, err))
         return false;
+    AUTO(ahead_free) struct ahead *ahead = ahead_new(job->rule->image, &job->registries, err);
+    if (!ahead)
+        return error_wrap(err, "publish '%s'", job->rule->image);
+    options.watch = ahead_watch(ahead);
     AUTO(engine_free) struct engine *engine = engine_new(&options, err);
     if (!engine)
         return false;
     if (context.files->submodules)
         call_log(job->call, "%zu submodules of '%s' are left empty", context.files->submodule_count,
                  job->rule->repository);
-    return attest_key(job->rule, &job->key, err) && build_platforms(job, engine, err);
+    return attest_key(job->rule, &job->key, err) && build_platforms(job, engine, ahead, err);
 }
 
 static bool attempt(struct job *job, struct error *err)

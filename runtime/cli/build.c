@@ -103,13 +103,14 @@ static void session_release(struct session *session)
 AUTO_RELEASE(struct session, session_release)
 
 static bool build_all(struct session *session, struct engine *engine, const struct registry_options *registries,
-                      struct error *err)
+                      struct ahead *ahead, struct error *err)
 {
     struct build_request *request = session->request;
     struct build_result result = { .request = request,
                                    .source = &session->source,
                                    .registries = registries,
                                    .progress = session->progress,
+                                   .ahead = ahead,
                                    .platforms = request->platforms.items };
     bool good = true;
 
@@ -132,7 +133,7 @@ static bool build(struct session *session, struct error *err)
     struct build_request *request = session->request;
     struct registry_options registries = build_logins_options(session->logins);
     const char *cache = cache_directory(request->arena, err);
-    const struct engine_options options = {
+    struct engine_options options = {
         .context = &session->source.context,
         .target = request->target,
         .args = { request->args.items, request->args.count },
@@ -156,8 +157,13 @@ static bool build(struct session *session, struct error *err)
     if (!cache)
         return false;
     registries.cache_directory = cache;
+    AUTO(ahead_free) struct ahead *ahead = NULL;
+    if (!build_output_ahead(request, &registries, &ahead, err))
+        return false;
+    if (ahead)
+        options.watch = ahead_watch(ahead);
     AUTO(engine_free) struct engine *engine = engine_new(&options, err);
-    return engine && build_all(session, engine, &registries, err);
+    return engine && build_all(session, engine, &registries, ahead, err);
 }
 
 static bool open_session(struct session *session, struct error *err)

@@ -20,10 +20,11 @@ static bool out_of_memory(struct error *err)
 /* ---- manifests ---- */
 
 static bool publish(struct build_result *result, const char *image, const char *const *tags, size_t count, bool send,
-                    struct error *err)
+                    struct ahead *ahead, struct error *err)
 {
     const struct publish_options options = {
         .image = image,
+        .ahead = ahead,
         .registries = result->registries,
         .built = result->built,
         .platforms = result->platforms,
@@ -46,7 +47,7 @@ static bool publish(struct build_result *result, const char *image, const char *
 /* Docker calls the configuration's digest the image's ID; of several platforms there is one for all only in the index. */
 static bool find_digests(struct build_result *result, struct error *err)
 {
-    if (!publish(result, "localhost/image", NULL, 0, false, err))
+    if (!publish(result, "localhost/image", NULL, 0, false, NULL, err))
         return false;
     memcpy(result->id, result->top.digest, sizeof(result->id));
     if (result->count == 1)
@@ -97,7 +98,8 @@ static bool send_repository(struct build_result *result, struct named *names, si
     }
     const char *title = arena_printf(result->request->arena, "exporting to %s", names[first].repository);
     progress_begin(result->progress, &step, title ? title : "exporting");
-    bool good = publish(result, names[first].repository, tags, count, true, err);
+    struct ahead *ahead = first == 0 ? result->ahead : NULL;
+    bool good = publish(result, names[first].repository, tags, count, true, ahead, err);
     if (good)
         progress_say(&step, result->top.digest);
     progress_end(&step, good ? NULL : err);
@@ -154,7 +156,7 @@ static bool write_layout(struct build_result *result, const char *directory, str
 
     if (!tags || !image)
         return out_of_memory(err);
-    return layout_tags(result, tags, &count, err) && publish(result, image, tags, count, true, err);
+    return layout_tags(result, tags, &count, err) && publish(result, image, tags, count, true, NULL, err);
 }
 
 static bool write_archive(struct build_result *result, const struct build_output *output, int fd, struct error *err)
@@ -260,10 +262,27 @@ static bool write_metadata(const struct build_result *result, struct error *err)
            file_write_atomic(result->request->metadata_file, bytes_span(&text), 0644, err);
 }
 
+bool build_output_ahead(const struct build_request *request, const struct registry_options *registries,
+                        struct ahead **out, struct error *err)
+{
+    AUTO(reference_release) struct reference reference = { 0 };
+    AUTO(bytes_release) struct bytes name = BYTES(NAME_BYTES);
+
+    *out = NULL;
+    if (!request->push || request->tags.count == 0)
+        return true;
+    if (!reference_parse(span_of(request->tags.items[0]), &reference, err) || !reference_name(&name, &reference, err))
+        return false;
+    *out = ahead_new(name.data, registries, err);
+    return *out != NULL;
+}
+
 bool build_output_all(struct build_result *result, struct error *err)
 {
     const struct build_request *request = result->request;
 
+    for (size_t i = 0; request->output_count == 0 && i < result->count; i++)
+        built_forget_files(&result->built[i]);
     if (!find_digests(result, err) || !send_all(result, err) || !write_outputs(result, err))
         return false;
     if (request->id_file && !file_write_atomic(request->id_file, span_of(result->id), 0644, err))

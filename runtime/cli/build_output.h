@@ -11,12 +11,17 @@ struct build_result {
     const struct build_source *source;
     const struct registry_options *registries;
     struct progress *progress;
+    struct ahead *ahead; /* to the repository that is sent to first; NULL: there is none */
     struct built *built; /* one for each platform */
     const char *const *platforms;
     size_t count;
     struct descriptor top; /* of the manifest or index */
     char id[DIGEST_TEXT_SIZE];
 };
+
+/* For the repository that will be sent to first. *out NULL: none will be. */
+bool build_output_ahead(const struct build_request *request, const struct registry_options *registries,
+                        struct ahead **out, struct error *err);
 
 /* A step for each place; then the files that the command line names. */
 bool build_output_all(struct build_result *result, struct error *err);

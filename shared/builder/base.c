@@ -132,15 +132,24 @@ bool base_lay_over(struct base *base, struct tree *tree, const char *cache_direc
     return true;
 }
 
+static struct tree *make_tree(struct base *base, const char *cache_directory, struct error *err)
+{
+    AUTO(tree_free) struct tree *tree = tree_new(err);
+
+    return tree && base_lay_over(base, tree, cache_directory, err) ? TAKE(tree) : NULL;
+}
+
 const struct tree *base_tree(struct base *base, const char *cache_directory, struct error *err)
 {
-    if (base->tree)
-        return base->tree;
-    AUTO(tree_free) struct tree *tree = tree_new(err);
-    if (!tree || !base_lay_over(base, tree, cache_directory, err))
-        return NULL;
-    base->tree = TAKE(tree);
+    if (!base->tree)
+        base->tree = make_tree(base, cache_directory, err);
     return base->tree;
+}
+
+/* To make it takes little longer than to copy it, and most are wanted once. */
+struct tree *base_tree_copy(struct base *base, const char *cache_directory, struct error *err)
+{
+    return base->tree ? tree_clone(base->tree, err) : make_tree(base, cache_directory, err);
 }
 
 /* ---- taking files out of a layer ---- */

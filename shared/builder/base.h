@@ -38,6 +38,9 @@ AUTO_FREE(struct base, base_free)
 /* What the image holds; read on the first call. Borrowed. */
 const struct tree *base_tree(struct base *base, const char *cache_directory, struct error *err);
 
+/* The same for who changes it. */
+struct tree *base_tree_copy(struct base *base, const char *cache_directory, struct error *err);
+
 /* Lay what its layers hold over a tree. */
 bool base_lay_over(struct base *base, struct tree *tree, const char *cache_directory, struct error *err);
 

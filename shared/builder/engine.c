@@ -77,7 +77,11 @@ static void build_free(struct build *build)
     dockerfile_scope_free(build->global);
     tree_free(build->nothing);
     fetched_free(build->fetched);
-    runner_free(build->runner);
+    trial_free(build->trial);
+    if (build->sweeping)
+        pthread_join(build->sweeper, NULL);
+    else
+        runner_free(build->runner);
     spool_free(build->spool);
     arena_free(build->arena);
     free(build);
@@ -88,6 +92,20 @@ struct base *const *built_bases(const struct built *built, size_t *count)
 {
     *count = built->owner->base_count;
     return built->owner->bases;
+}
+
+static void *sweep(void *opaque)
+{
+    runner_free(opaque);
+    return NULL;
+}
+
+void built_forget_files(struct built *built)
+{
+    struct build *build = built->owner;
+
+    if (build->runner && !build->sweeping)
+        build->sweeping = pthread_create(&build->sweeper, NULL, sweep, build->runner) == 0;
 }
 
 void built_release(struct built *built)
@@ -205,7 +223,7 @@ static bool find_base(struct build *build, size_t index, struct error *err)
 }
 
 /* Before anything is asked of the network. */
-static bool check_support(const struct build *build, struct error *err)
+static bool check_support(struct build *build, struct error *err)
 {
     for (size_t i = 0; i < build->stage_count; i++) {
         const struct dockerfile_stage *stage = &build->dockerfile->stages[i];
@@ -215,6 +233,8 @@ static bool check_support(const struct build *build, struct error *err)
         for (size_t k = 0; plan->needed && !plan->replaced && k < stage->count; k++) {
             if (!stage_can(&stage->instructions[k], err))
                 return false;
+            if (stage->instructions[k].op == DOCKERFILE_RUN)
+                build_try_sandbox(build);
         }
     }
     return true;
@@ -264,12 +284,41 @@ static bool start_on_stage(struct stage *stage, struct error *err)
     return stage->scope != NULL;
 }
 
+/* Does the image stand on it? */
+static bool is_of_image(const struct stage *stage)
+{
+    const struct build *build = stage->build;
+    const struct stage *at = &build->stages[dockerfile_plan_target(build->plan)];
+
+    while (at && at != stage)
+        at = at->parent;
+    return at != NULL;
+}
+
+static void tell_making(const struct stage *stage)
+{
+    const struct engine_watch *watch = &stage->build->options->watch;
+
+    if (watch->making && is_of_image(stage))
+        watch->making(watch->context, stage->layers, stage->layer_count);
+}
+
+static void tell_made(const struct stage *stage)
+{
+    const struct engine_watch *watch = &stage->build->options->watch;
+
+    if (watch->making && stage->layer_made && is_of_image(stage))
+        watch->made(watch->context, &stage->layers[stage->layer_count - 1]);
+}
+
 static bool take_effect(struct stage *stage, const struct dockerfile_instruction *instruction, struct error *err)
 {
     bool done;
 
     if (!stage_can(instruction, err) || !stage_from_cache(stage, instruction, &done, err))
         return false;
+    if (!done && stage_makes_layer(instruction))
+        tell_making(stage);
     bool made = done || ((stage->runs_ahead == 0 || !stage_makes_layer(instruction) || stage_run_begin(stage, err)) &&
                          stage_apply(stage, instruction, err));
     stage->runs_ahead -= instruction->op == DOCKERFILE_RUN;
@@ -289,6 +338,7 @@ static bool apply_instruction(struct stage *stage, const struct dockerfile_instr
     stage->layer_made = false;
     if (!take_effect(stage, &instruction, err))
         return false;
+    tell_made(stage);
     if (parsed->op == DOCKERFILE_ONBUILD)
         return true;
     return dockerfile_created_by(stage->scope, &instruction, &created_by, err) &&

@@ -33,6 +33,24 @@ struct engine_run {
     int64_t layers_max; /* bytes of unpacked layers that are kept; 0: 20 GB */
 };
 
+struct built_layer {
+    struct descriptor blob;
+    char diff_id[DIGEST_TEXT_SIZE];
+    struct layer *layer;                        /* new bytes; NULL: they lie in */
+    struct base *base;                          /* what it was taken from; NULL: it was made here */
+    char keys[CACHE_KEYS_MAX][SHA256_HEX_SIZE]; /* by which the cache knows it; "": not at all */
+    char origin[DIGEST_TEXT_SIZE];              /* these three as in cache_record.h */
+    int64_t time_s, until_s;
+};
+
+/* Who is told of the image's layers while they are made; on the thread that builds. */
+struct engine_watch {
+    /* The next layer is in no cache; those below it. NULL: nobody is told. */
+    void (*making)(void *context, const struct built_layer *below, size_t count);
+    void (*made)(void *context, const struct built_layer *layer);
+    void *context;
+};
+
 struct engine_options {
     const struct context *context; /* borrowed */
     const char *target;            /* stage; NULL: the last */
@@ -53,16 +71,7 @@ struct engine_options {
     bool (*cancelled)(void *context);    /* NULL: never */
     void *cancelled_context;
     struct engine_run run;
-};
-
-struct built_layer {
-    struct descriptor blob;
-    char diff_id[DIGEST_TEXT_SIZE];
-    struct layer *layer;                        /* new bytes; NULL: they lie in */
-    struct base *base;                          /* what it was taken from; NULL: it was made here */
-    char keys[CACHE_KEYS_MAX][SHA256_HEX_SIZE]; /* by which the cache knows it; "": not at all */
-    char origin[DIGEST_TEXT_SIZE];              /* these three as in cache_record.h */
-    int64_t time_s, until_s;
+    struct engine_watch watch;
 };
 
 struct built {
@@ -85,6 +94,9 @@ AUTO_FREE(struct engine, engine_free)
  * ERROR_UNAVAILABLE "cancelled". The result borrows from the engine. */
 bool engine_build(struct engine *engine, const char *platform, struct built *out, struct error *err);
 void built_release(struct built *built);
+
+/* Nobody will ask for files of the image any more: what its RUNs have left is removed while other things are done. */
+void built_forget_files(struct built *built);
 
 /* Once the images stand in the repository `image`: keep what they are made of, and what their cache mounts hold, in the cache at the
  * registry, when there is one and it does not hold all of it. */

@@ -14,8 +14,8 @@ static const int64_t copied_layer_max = INT64_C(64) << 30;
 struct publication {
     struct publish_options options;
     struct reference reference;
-    struct store *store;
-    struct bytes *manifests; /* one for each platform */
+    struct store *store, *own_store; /* that of the options, or our own */
+    struct bytes *manifests;         /* one for each platform */
     struct descriptor *described;
     struct bytes index; /* of several platforms */
     struct descriptor top;
@@ -33,7 +33,7 @@ void publication_free(struct publication *publication)
     free(publication->manifests);
     free(publication->described);
     bytes_release(&publication->index);
-    store_free(publication->store);
+    store_free(publication->own_store);
     registry_session_free(publication->session);
     reference_release(&publication->reference);
     free(publication);
@@ -259,7 +259,9 @@ struct publication *publication_new(const struct publish_options *options, struc
     if (!set_registries(publication, err) || !write_manifests(publication, err) ||
         !reference_parse(span_of(options->image), &publication->reference, err))
         return NULL;
-    publication->store = store_open(&publication->reference, &publication->registries, err);
+    if (!options->ahead)
+        publication->own_store = store_open(&publication->reference, &publication->registries, err);
+    publication->store = options->ahead ? ahead_store(options->ahead) : publication->own_store;
     return publication->store ? TAKE(publication) : NULL;
 }
 
@@ -322,9 +324,14 @@ bool publish_layer(struct store *to, const struct built_layer *layer, const stru
            (done || copy_base_layer(to, layer, registries, err));
 }
 
+static struct descriptor config_of(const struct built *built)
+{
+    return descriptor_of(MEDIA_OCI_CONFIG, bytes_span(&built->config));
+}
+
 static bool send_config(struct store *store, const struct built *built, struct error *err)
 {
-    struct descriptor config = descriptor_of(MEDIA_OCI_CONFIG, bytes_span(&built->config));
+    struct descriptor config = config_of(built);
 
     return store_put_blob(store, &config, bytes_span(&built->config), err);
 }
@@ -386,12 +393,46 @@ static bool list_shipments(struct shipping *shipping, struct error *err)
     return true;
 }
 
+static bool was_sent(const struct ahead *ahead, const struct shipment *shipment)
+{
+    struct descriptor config = { .digest = "" };
+
+    if (!shipment->layer)
+        config = config_of(shipment->built);
+    return ahead_has_sent(ahead, shipment->layer ? shipment->layer->blob.digest : config.digest);
+}
+
+/* The configurations follow the layers that went ahead; what has arrived of all is struck off the list. */
+static void go_ahead(const struct publication *publication, struct shipping *shipping)
+{
+    struct ahead *ahead = publication->options.ahead;
+    size_t left = 0;
+
+    if (!ahead || !ahead_has_begun(ahead))
+        return;
+    for (size_t i = 0; i < publication->options.count; i++) {
+        const struct built *built = &publication->options.built[i];
+        struct descriptor config = config_of(built);
+
+        ahead_send(ahead, &config, bytes_span(&built->config));
+    }
+    ahead_wait(ahead);
+    for (size_t i = 0; i < shipping->count; i++) {
+        if (!was_sent(ahead, &shipping->shipments[i]))
+            shipping->shipments[left++] = shipping->shipments[i];
+    }
+    shipping->count = left;
+}
+
 static bool send_blobs(struct publication *publication, struct error *err)
 {
     AUTO(shipping_release)
     struct shipping shipping = { .publication = publication, .stores = { publication->store } };
 
-    return list_shipments(&shipping, err) && parallel_run(shipping.count, WORKERS, ship, &shipping, err);
+    if (!list_shipments(&shipping, err))
+        return false;
+    go_ahead(publication, &shipping);
+    return parallel_run(shipping.count, WORKERS, ship, &shipping, err);
 }
 
 /* One token for all that is to come, where tokens are asked for. */
@@ -413,9 +454,12 @@ static bool announce_mounts(struct publication *publication, struct error *err)
 /* Does the registry know this image, under whatever name? */
 static bool look(struct publication *publication, struct error *err)
 {
+    const struct ahead *ahead = publication->options.ahead;
     struct error failed = { 0 };
     struct descriptor there;
 
+    if (ahead && ahead_has_begun(ahead))
+        return true;
     publication->stands = store_resolve(publication->store, publication->top.digest, &there, &failed);
     if (publication->stands || failed.kind == ERROR_NOT_FOUND)
         return true;

@@ -3,7 +3,7 @@
 #ifndef PUSHWRIGHT_SHARED_BUILDER_PUBLISH_H
 #define PUSHWRIGHT_SHARED_BUILDER_PUBLISH_H
 
-#include "shared/builder/engine.h"
+#include "shared/builder/ahead.h"
 
 struct publish_options {
     const char *image; /* reference without tag */
@@ -16,7 +16,8 @@ struct publish_options {
     const char *commit, *source;         /* annotations; NULL: not told */
     struct dockerfile_pairs annotations; /* go before those that are made here */
     int64_t time_s;
-    bool docker_types; /* Docker's media types, for what does not know OCI's; its manifests have no annotations */
+    struct ahead *ahead; /* what has been sent there already; NULL: nothing */
+    bool docker_types;   /* Docker's media types, for what does not know OCI's; its manifests have no annotations */
 };
 
 struct publication; /* one thread */
@@ -32,7 +33,8 @@ const struct descriptor *publication_descriptor(const struct publication *public
 const struct descriptor *publication_platform(const struct publication *publication, size_t platform);
 struct store *publication_store(const struct publication *publication);
 
-/* Everything but the tags, several blobs at a time; nothing when the registry has this very image. */
+/* Everything but the tags, several blobs at a time; nothing when the registry has this very image, which is asked for unless something
+ * was made anew. */
 bool publication_upload(struct publication *publication, struct error *err);
 bool publication_tag(struct publication *publication, struct error *err);
 

@@ -55,11 +55,58 @@ static bool takes_whiteouts(const char *directory)
     return takes;
 }
 
+struct trial {
+    pthread_t thread;
+    enum sandbox_mode mode;
+    bool good;
+    struct error why;
+};
+
+static void *try_sandbox(void *opaque)
+{
+    struct trial *trial = opaque;
+
+    trial->good = sandbox_probe(&trial->mode, &trial->why);
+    return NULL;
+}
+
+void build_try_sandbox(struct build *build)
+{
+    struct trial *trial = build->trial ? NULL : calloc(1, sizeof(*trial));
+
+    if (trial && pthread_create(&trial->thread, NULL, try_sandbox, trial) == 0)
+        build->trial = trial;
+    else
+        free(trial);
+}
+
+void trial_free(struct trial *trial)
+{
+    if (trial)
+        pthread_join(trial->thread, NULL);
+    free(trial);
+}
+
+static bool probe(struct runner *runner, struct error *err)
+{
+    struct trial *trial = runner->build->trial;
+
+    if (!trial)
+        return sandbox_probe(&runner->mode, err);
+    runner->build->trial = NULL;
+    pthread_join(trial->thread, NULL);
+    runner->mode = trial->mode;
+    *err = trial->why;
+    bool good = trial->good;
+    free(trial);
+    return good;
+}
+
 static bool choose_mode(struct runner *runner, bool chroot, struct error *err)
 {
     struct error none = { 0 };
 
-    if (sandbox_probe(&runner->mode, &none))
+    if (probe(runner, &none))
         return true;
     if (!chroot)
         return error_set(

@@ -25,6 +25,9 @@ struct runner {
 struct runner *build_runner(struct build *build, struct error *err);
 void runner_free(struct runner *runner);
 
+struct trial;
+void trial_free(struct trial *trial);
+
 /* "WORK/KIND-3" in the arena. */
 const char *runner_path(struct runner *runner, const char *kind, struct error *err);
 

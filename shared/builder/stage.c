@@ -39,8 +39,7 @@ static struct tree *start_tree(struct stage *stage, struct error *err)
     }
     if (stage->base) {
         stage->tree_layers = stage->base->image.layer_count;
-        const struct tree *tree = base_tree(stage->base, stage->build->options->cache_directory, err);
-        return tree ? tree_clone(tree, err) : NULL;
+        return base_tree_copy(stage->base, stage->build->options->cache_directory, err);
     }
     return tree_new(err);
 }

@@ -10,6 +10,8 @@
 #include "shared/builder/imageconfig.h"
 #include "shared/dockerfile/plan.h"
 
+#include <pthread.h>
+
 enum { STAGE_LAYERS_MAX = IMAGE_LAYERS_MAX };
 static const int64_t build_layers_max = INT64_C(16) << 30; /* bytes of all new layers of all stages, compressed */
 
@@ -80,7 +82,10 @@ struct build {
     int64_t newest_s;        /* what is copied has no later time */
     bool timed;              /* time_s is a commit's or was said: layers of other times will not do */
     struct runner *runner;   /* NULL until the first RUN */
-    struct cache *cache;     /* the engine's; NULL: none */
+    struct trial *trial;     /* what RUN may do here, while it is found out; NULL: nobody does */
+    pthread_t sweeper;       /* takes the runner away */
+    bool sweeping;
+    struct cache *cache; /* the engine's; NULL: none */
     struct downloaded *downloaded;
     struct cache_mount *mounts; /* that a RUN has used */
 };
@@ -115,6 +120,9 @@ bool stage_settle(struct stage *stage, struct error *err);
 /* Before the first instruction of a stage that has a RUN, once one is not in the cache: its base is unpacked, and indexed on the way, so
  * that it comes over the network once. */
 bool stage_run_begin(struct stage *stage, struct error *err);
+
+/* There will be a RUN: what it may do on this machine is found out meanwhile. */
+void build_try_sandbox(struct build *build);
 
 /* RUN. words: what is executed. */
 bool stage_run(struct stage *stage, const struct dockerfile_run *run, struct dockerfile_words words, struct error *err);

@@ -11,6 +11,7 @@ static void registry_free(void *self)
 {
     if (!self)
         return;
+    registry_take_back(self);
     wire_release(self);
     free(self);
 }
@@ -265,6 +266,7 @@ const struct store_backend registry_backend = {
     .has_blob = has_blob,
     .will_mount = registry_will_mount,
     .mount_blob = registry_mount_blob,
+    .begin_upload = registry_begin_upload,
     .put_blob = registry_put_blob,
     .put_manifest = registry_put_manifest,
     .list_referrers = registry_list_referrers,

@@ -17,6 +17,8 @@ bool registry_content_length(const struct http_response *response, int64_t *out)
 bool registry_will_mount(void *self, const struct reference *from, struct error *err);
 bool registry_mount_blob(void *self, const struct descriptor *blob, const struct reference *from, bool *done,
                          struct error *err);
+bool registry_begin_upload(void *self, struct error *err);
+void registry_take_back(struct registry *registry); /* what was begun and not used */
 bool registry_put_blob(void *self, const struct descriptor *blob, const struct blob_source *source, struct error *err);
 /* Larger blobs than that are uploaded in parts of it. */
 int64_t registry_part_size(const struct registry *registry);

@@ -109,7 +109,9 @@ static bool try_part(struct registry *registry, void *context, bool *final, stru
     char range[64];
     snprintf(range, sizeof range, "%lld-%lld", (long long)parts->taken, (long long)end - 1);
     const struct http_header headers[] = { { "Content-Type", "application/octet-stream" }, { "Content-Range", range } };
-    struct wire_source source = { .blob = parts->source, .start = parts->taken, .end = end };
+    struct wire_source source = {
+        .blob = parts->source, .options = registry->options, .start = parts->taken, .end = end
+    };
     const struct http_request request = {
         .method = "PATCH",
         .url = bytes_text(&parts->url),

@@ -12,6 +12,9 @@
  * that. */
 enum { ASK_BY_MOUNT_MAX = 1024 * 1024 };
 
+/* A blob up to this size is not asked for at all when it is said to be new: sending it costs as much as asking. */
+enum { SEND_UNASKED_MAX = 64 * 1024 };
+
 /* A blob up to this size goes in one request. */
 enum { PART_SIZE = 32 * 1024 * 1024 };
 
@@ -119,6 +122,35 @@ struct upload_attempt {
     bool exhausted; /* enough was tried inside */
 };
 
+bool registry_begin_upload(void *self, struct error *err)
+{
+    struct registry *registry = self;
+    if (registry->begun.status != 0)
+        return true;
+    token_want_push(registry);
+    bool begun = post_upload(registry, "", &registry->begun, err);
+    if (!begun)
+        http_response_release(&registry->begun);
+    return begun;
+}
+
+void registry_take_back(struct registry *registry)
+{
+    if (registry->begun.status != 0)
+        cancel_upload(registry, &registry->begun);
+    http_response_release(&registry->begun);
+}
+
+/* What was begun before, for a blob that is worth no question. */
+static bool take_begun(struct registry *registry, const struct descriptor *blob, struct http_response *out)
+{
+    if (registry->begun.status == 0 || blob->size > SEND_UNASKED_MAX)
+        return false;
+    *out = registry->begun;
+    registry->begun = (struct http_response){ .status = 0 };
+    return true;
+}
+
 /* POST; *done when the registry says that it has the blob. */
 static bool begin_upload(struct registry *registry, const struct descriptor *blob, struct http_response *response,
                          bool *done, struct error *err)
@@ -150,7 +182,9 @@ static bool put_rest(struct registry *registry, const struct upload_attempt *a, 
     if (!bytes_printf(url, err, "%cdigest=%s", span_find(bytes_span(url), '?') < 0 ? '?' : '&', a->blob->digest))
         return false;
     static const struct http_header type = { "Content-Type", "application/octet-stream" };
-    struct wire_source source = { .blob = a->source, .start = taken, .end = a->blob->size };
+    struct wire_source source = {
+        .blob = a->source, .options = registry->options, .start = taken, .end = a->blob->size
+    };
     const struct http_request request = {
         .method = "PUT",
         .url = bytes_text(url),
@@ -206,6 +240,10 @@ static bool try_upload(struct registry *registry, void *context, bool *final, st
     AUTO(http_response_release) struct http_response begun = { .status = 0 };
     struct error ignored;
     bool done = false;
+    if (a->tries == 0 && take_begun(registry, a->blob, &begun)) {
+        a->tries = 2; /* that it is not known any more comes from its age */
+        return put_content(registry, a, &begun, err) || settle_upload_error(a, err);
+    }
     /* A credential that may push but not look is no reason to stop: then the upload itself decides. */
     if ((a->tries++ > 0 || a->blob->size > ASK_BY_MOUNT_MAX) &&
         registry_has_blob(registry, a->blob->digest, &done, &ignored) && done)

@@ -219,10 +219,17 @@ bool wire_resolve(const struct registry *registry, struct span location, struct 
 
 /* ---- requests ---- */
 
+static bool is_cancelled(const struct registry_options *options)
+{
+    return options && options->cancelled && options->cancelled(options->cancelled_context);
+}
+
 bool wire_read_source(void *context, void *data, size_t *len, struct error *err)
 {
     struct wire_source *source = context;
     size_t left = (size_t)(source->end - source->offset);
+    if (is_cancelled(source->options))
+        return error_set(err, ERROR_UNAVAILABLE, "cancelled");
     *len = *len < left ? *len : left;
     if (source->blob->fd >= 0) {
         ssize_t n;
@@ -373,7 +380,8 @@ bool wire_retry(struct registry *registry, wire_attempt_fn *attempt, void *conte
         if (attempt(registry, context, &final, &why))
             return true;
         int64_t pause = pause_ms(try, why.retry_after_s);
-        if (final || !may_pass(&why) || try + 1 == tries || paused + pause > PAUSES_MAX_MS) {
+        if (final || !may_pass(&why) || try + 1 == tries || paused + pause > PAUSES_MAX_MS ||
+            is_cancelled(registry->options)) {
             *err = why;
             return false;
         }

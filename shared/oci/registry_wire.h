@@ -27,6 +27,8 @@ struct registry {
     struct secret *authorization;         /* header value, our copy of the slot's; NULL: none yet */
     unsigned generation;                  /* of the slot when it was copied */
     struct bytes mounts; /* repositories that the token must be good for, too, each with a newline behind it */
+    struct http_response
+        begun;           /* the answer to an upload's beginning, for a blob that is still to come; status 0: none */
     bool chunks_refused; /* uploads in parts are not taken */
     bool mounts_refused; /* the token service does not give such a token */
 };
@@ -38,7 +40,8 @@ void wire_release(struct registry *registry);
 /* A request body from memory or from a file, or a part of one; begun anew for every attempt. */
 struct wire_source {
     const struct blob_source *blob;
-    off_t start, end; /* of the part */
+    const struct registry_options *options; /* whether it is still wanted; NULL: it is */
+    off_t start, end;                       /* of the part */
     off_t offset;
 };
 http_source_fn wire_read_source; /* context: struct wire_source */

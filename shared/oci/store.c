@@ -486,6 +486,17 @@ bool store_mount_blob(struct store *store, const struct descriptor *blob, const 
                                      error_wrap(err, "%s: mount blob '%s'", store->name, blob->digest));
 }
 
+bool store_is_remote(const struct store *store)
+{
+    return store->backend == &registry_backend;
+}
+
+bool store_begin_upload(struct store *store, struct error *err)
+{
+    return !store->backend->begin_upload || store->backend->begin_upload(store->self, err) ||
+           error_wrap(err, "%s: begin an upload", store->name);
+}
+
 static bool put_blob(struct store *store, const struct descriptor *blob, const struct blob_source *source,
                      struct error *err)
 {

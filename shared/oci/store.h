@@ -50,7 +50,9 @@ struct registry_options {
     struct registry_session *session; /* connections and tokens shared with other stores; NULL: none are */
     bool use_mirrors;                 /* where reading a little less than the newest does no harm */
     bool hasty;                       /* give up after one more try: there is another place to ask */
-    const char *cache_directory;      /* small blobs are kept here, by digest; NULL: nowhere */
+    bool (*cancelled)(void *context); /* asked while a blob is sent; NULL: never */
+    void *cancelled_context;
+    const char *cache_directory; /* small blobs are kept here, by digest; NULL: nowhere */
 };
 
 struct store; /* one thread at a time */
@@ -95,6 +97,13 @@ bool store_will_mount(struct store *store, const struct reference *from, struct 
  * (for a layout: hard-linked from another layout). *done false: it must be uploaded. */
 bool store_mount_blob(struct store *store, const struct descriptor *blob, const struct reference *from, bool *done,
                       struct error *err);
+
+/* Is it at a registry, over a network? */
+bool store_is_remote(const struct store *store);
+
+/* A small blob will come that is new, as far as anybody knows: its upload begins before it is there. What nothing came for is
+ * taken back by store_free(). */
+bool store_begin_upload(struct store *store, struct error *err);
 
 /* Upload unless it is there already. The digest of the bytes must be blob->digest. */
 bool store_put_blob(struct store *store, const struct descriptor *blob, struct span data, struct error *err);

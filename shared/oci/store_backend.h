@@ -30,6 +30,7 @@ struct store_backend {
     bool (*will_mount)(void *self, const struct reference *from, struct error *err); /* NULL: it does not matter */
     bool (*mount_blob)(void *self, const struct descriptor *blob, const struct reference *from, bool *done,
                        struct error *err);
+    bool (*begin_upload)(void *self, struct error *err); /* NULL: there is nothing to begin */
     bool (*put_blob)(void *self, const struct descriptor *blob, const struct blob_source *source, struct error *err);
     /* out is complete already; tag NULL: by digest. *listed (may be NULL): the place lists it as a referrer of its
      * subject. */

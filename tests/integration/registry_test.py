@@ -45,7 +45,7 @@ def htpasswd_file(directory):
 
 def an_open_registry():
     with temporary_directory() as directory, registry(directory) as address:
-        assert run_program("registry_peer_test", PUSHWRIGHT_TEST_REGISTRY=address) == 7
+        assert run_program("registry_peer_test", PUSHWRIGHT_TEST_REGISTRY=address) == 8
 
 
 def a_registry_with_passwords():
@@ -54,11 +54,11 @@ def a_registry_with_passwords():
         with registry(directory, extra=basic) as address:
             variables = {"PUSHWRIGHT_TEST_REGISTRY": address}
             assert run_program("registry_peer_test", **variables, PUSHWRIGHT_TEST_USER="ann",
-                               PUSHWRIGHT_TEST_PASSWORD="open sesame") == 8
+                               PUSHWRIGHT_TEST_PASSWORD="open sesame") == 9
             config = directory / "config.json"
             packed = LOGIN.removeprefix("Basic ")
             config.write_text(json.dumps({"auths": {f"https://{address}/v2/": {"auth": packed}, "other": {}}}))
-            assert run_program("registry_peer_test", **variables, PUSHWRIGHT_TEST_DOCKER_CONFIG=str(config)) == 8
+            assert run_program("registry_peer_test", **variables, PUSHWRIGHT_TEST_DOCKER_CONFIG=str(config)) == 9
 
 
 def make_certificate(directory, name):
@@ -84,7 +84,7 @@ def a_registry_over_tls():
         with process(["docker-registry", "serve", config], ready=lambda: port_open(port), stdout=subprocess.DEVNULL,
                      stderr=subprocess.DEVNULL):
             assert run_program("registry_peer_test", PUSHWRIGHT_TEST_REGISTRY=f"127.0.0.1:{port}",
-                               PUSHWRIGHT_TEST_CA=str(certificate), PUSHWRIGHT_TEST_OTHER_CA=str(other)) == 8
+                               PUSHWRIGHT_TEST_CA=str(certificate), PUSHWRIGHT_TEST_OTHER_CA=str(other)) == 9
 
 
 def other_tools_read_what_was_pushed():

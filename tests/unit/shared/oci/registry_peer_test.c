@@ -140,6 +140,19 @@ static void blobs_are_mounted_from_another_repository(void **state)
     assert_true(done);
 }
 
+static void an_upload_begins_before_its_blob_is_there(void **state)
+{
+    struct fixture *f = need(state);
+    struct descriptor put;
+    AUTO(bytes_release) struct bytes layer = BYTES(TEST_TEXT_MAX);
+    assert_ok(store_begin_upload(f->store, &f->err), f->err);
+    assert_ok(store_begin_upload(f->store, &f->err), f->err); /* one is enough */
+    assert_ok(test_image_put(f->store, &f->image, "v1", &put, &f->err), f->err);
+    assert_ok(store_read_blob(f->store, &f->image.layer_blob, &layer, &f->err), f->err);
+    assert_true(span_equal(bytes_span(&layer), bytes_span(&f->image.layer)));
+    assert_ok(store_begin_upload(f->store, &f->err), f->err); /* for nothing: taken back at the end */
+}
+
 static void large_file_goes_in_and_out(struct fixture *f)
 {
     bool has = false;
@@ -261,6 +274,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_image_goes_in_and_comes_out, begin, end),
         cmocka_unit_test_setup_teardown(what_is_missing_is_not_found, begin, end),
         cmocka_unit_test_setup_teardown(blobs_are_mounted_from_another_repository, begin, end),
+        cmocka_unit_test_setup_teardown(an_upload_begins_before_its_blob_is_there, begin, end),
         cmocka_unit_test_setup_teardown(large_files_are_streamed, begin, end),
         cmocka_unit_test_setup_teardown(large_files_go_in_parts, begin, end),
         cmocka_unit_test_setup_teardown(wrong_bytes_are_refused, begin, end),
