@@ -3,11 +3,11 @@
  * The event names an image and its tags. What stands behind each tag is asked of the registry, never taken from the event; every
  * trigger of the configuration that watches the image is evaluated for every tag, and each evaluation leaves its reason. */
 #include "functions/trigger/decisions.h"
-#include "functions/trigger/examine.h"
 #include "functions/trigger/request.h"
 #include "runtime/function.h"
 #include "shared/base/clock.h"
 #include "shared/config/configured.h"
+#include "shared/examine/examine.h"
 
 #include <string.h>
 

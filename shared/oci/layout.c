@@ -230,6 +230,22 @@ static bool find_manifest(const struct layout *layout, const char *name, struct 
     return true;
 }
 
+static bool list_tags(void *self, store_tag_fn *on_tag, void *context, struct error *err)
+{
+    AUTO(arena_free) struct arena *arena = arena_new(ARENA_MAX);
+    const struct json *index;
+    if (!arena)
+        return error_set(err, ERROR_INTERNAL, "out of memory for a layout's index");
+    if (!read_index(self, arena, &index, err))
+        return false;
+    for (const struct json *e = json_first(json_get(index, "manifests")); e; e = json_next(e)) {
+        const char *tag = json_get_string(json_get(e, "annotations"), REF_NAME);
+        if (reference_tag_is_legal(span_of(tag)) && !on_tag(context, tag, err))
+            return false;
+    }
+    return true;
+}
+
 static bool get_manifest(void *self, const char *name, struct bytes *body, struct descriptor *out, struct error *err)
 {
     AUTO(close) int fd = -1;
@@ -509,4 +525,5 @@ const struct store_backend layout_backend = {
     .mount_blob = mount_blob,
     .put_blob = put_blob,
     .put_manifest = put_manifest,
+    .list_tags = list_tags,
 };

@@ -270,4 +270,5 @@ const struct store_backend registry_backend = {
     .put_blob = registry_put_blob,
     .put_manifest = registry_put_manifest,
     .list_referrers = registry_list_referrers,
+    .list_tags = registry_list_tags,
 };

@@ -37,5 +37,6 @@ bool registry_put_manifest(void *self, const char *tag, struct span body, const 
                            struct error *err);
 bool registry_list_referrers(void *self, const char *subject, const char *artifact_type, referrers_page_fn *on_page,
                              void *context, bool *known, struct error *err);
+bool registry_list_tags(void *self, store_tag_fn *on_tag, void *context, struct error *err);
 
 #endif

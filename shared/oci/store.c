@@ -474,6 +474,11 @@ bool store_has_blob(struct store *store, const char *digest, bool *has, struct e
            error_wrap(err, "%s: look for blob '%s'", store->name, digest);
 }
 
+bool store_list_tags(struct store *store, store_tag_fn *on_tag, void *context, struct error *err)
+{
+    return store->backend->list_tags(store->self, on_tag, context, err) || error_wrap(err, "%s: tags", store->name);
+}
+
 bool store_will_mount(struct store *store, const struct reference *from, struct error *err)
 {
     return !store->backend->will_mount || store->backend->will_mount(store->self, from, err);

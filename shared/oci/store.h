@@ -114,4 +114,8 @@ bool store_put_blob_file(struct store *store, const struct descriptor *blob, int
 bool store_put_manifest(struct store *store, const char *tag, const char *media_type, struct span body,
                         struct descriptor *out, struct error *err);
 
+/* Calls for each tag that there is, in the order of the place, with a tag that is legal. False stops with *err. */
+typedef bool store_tag_fn(void *context, const char *tag, struct error *err);
+bool store_list_tags(struct store *store, store_tag_fn *on_tag, void *context, struct error *err);
+
 #endif

@@ -39,6 +39,7 @@ struct store_backend {
     /* *known false: the place keeps no such lists (NULL: it never does). */
     bool (*list_referrers)(void *self, const char *subject, const char *artifact_type, referrers_page_fn *on_page,
                            void *context, bool *known, struct error *err);
+    bool (*list_tags)(void *self, store_tag_fn *on_tag, void *context, struct error *err);
 };
 
 struct mirror {

@@ -10,7 +10,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from pushwright import BIN, Chain, git, http, run_tests, signed_push, temporary_directory, wait_until, with_chain
 
 PUSHWRIGHT = BIN / "pushwright"
-COMMANDS = ["up", "build", "lint", "send", "replay", "history"]
+COMMANDS = ["up", "build", "lint", "explain", "send", "replay", "history"]
 SECRET = "a secret of the test, long enough"
 DONE, FAILED, USAGE, REFUSED = 0, 1, 2, 3
 

@@ -320,6 +320,35 @@ def thousands_of_triggers_have_their_word_in_one_event(directory, host):
     assert "and 55 more)" in said, said[:800]
 
 
+def explain(directory, triggers, *arguments, code=0):
+    """{(trigger, tag): (decision, reason)} of the rows that are printed."""
+    config = directory / "explained.json"
+    config.write_text(json.dumps({"triggers": triggers}))
+    run = subprocess.run([BIN / "pushwright", "explain", *arguments[:-1], config, arguments[-1]], capture_output=True, text=True, timeout=60)
+    assert run.returncode == code, f"exit {run.returncode} instead of {code}: {run.stdout}{run.stderr}"
+    rows = [line.split(None, 3) for line in run.stdout.splitlines()[1:]]
+    return {(trigger, tag): (decision, reason) for trigger, tag, decision, reason in rows} if code == 0 else run.stderr
+
+
+@with_registry
+def a_person_is_told_what_triggers_would_say(directory, host):
+    image = f"{host}/acme/web"
+    triggers = [rule("versions", image, {"semver": "^1.2", "deny": ["1.3.0"]}, ["web", "copy"]), rule("off", image, {"tags": "all"}, enabled=False)]
+    triggers[0]["deploy"][0]["platform"] = "linux/arm64"
+    said = explain(directory, triggers, "--current", "1.10.0", f"{image}:1.9.0")
+    assert said[("versions", "1.9.0")][0] == "passes" and "is older than '1.10.0' by its version" in said[("versions", "1.9.0")][1], said
+    assert said[("off", "1.9.0")] == ("passes", "the trigger is switched off")
+    assert explain(directory, triggers, f"{image}:1.9.0")[("versions", "1.9.0")] == (
+        "deploys", "tag '1.9.0' is in the range '^1.2' -> local/default/web, local/default/copy")
+    put_image(host, "acme/web", "one", "1.2.0", "1.3.0", architecture="s390x")
+    put_index(host, "acme/web", ["arm64", "amd64"], "1.4.0")
+    said = {tag: row for (trigger, tag), row in explain(directory, triggers, "--registry", image).items() if trigger == "versions"}
+    assert {tag: decision for tag, (decision, _) in said.items()} == {"1.2.0": "passes", "1.3.0": "passes", "1.4.0": "deploys"}, said
+    assert "linux/arm64" in said["1.2.0"][1] and said["1.3.0"][1] == "tag '1.3.0' is denied", said
+    assert "no tag" in explain(directory, triggers, image, code=3)
+    assert "watches" in explain(directory, triggers, f"{host}/acme/other:1", code=3)
+
+
 if __name__ == "__main__":
     run_tests([
         each_condition_decides_by_the_tag,
@@ -337,4 +366,5 @@ if __name__ == "__main__":
         an_image_is_made_for_the_platform_of_its_target,
         a_trigger_may_want_a_signature,
         thousands_of_triggers_have_their_word_in_one_event,
+        a_person_is_told_what_triggers_would_say,
     ])

@@ -1,6 +1,6 @@
 /* Is what stands behind a tag an image that a trigger's targets may run? */
-#ifndef PUSHWRIGHT_FUNCTIONS_TRIGGER_EXAMINE_H
-#define PUSHWRIGHT_FUNCTIONS_TRIGGER_EXAMINE_H
+#ifndef PUSHWRIGHT_EXAMINE_EXAMINE_H
+#define PUSHWRIGHT_EXAMINE_EXAMINE_H
 
 #include "shared/config/config.h"
 

@@ -1,4 +1,4 @@
-#include "functions/trigger/examine.h"
+#include "shared/examine/examine.h"
 
 #include <string.h>
 
