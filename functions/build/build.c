@@ -318,15 +318,13 @@ static void export_cache(struct job *job, struct engine *engine, const struct bu
 
 static bool build_platforms(struct job *job, struct engine *engine, struct ahead *ahead, struct error *err)
 {
-    size_t count = job->rule->platform_count, done = 0;
+    size_t count = job->rule->platform_count;
     struct built *built = calloc(count, sizeof(built[0]));
-    bool good = true;
 
     if (!built)
         return error_set(err, ERROR_INTERNAL, "out of memory");
-    for (; good && done < count; done++)
-        good = engine_build(engine, job->rule->platforms[done], &built[done], err);
-    good = good && recall_bases(&job->recall, &built[0], err) && publish(job, ahead, built, err);
+    bool good = engine_build(engine, job->rule->platforms, count, built, err) &&
+                recall_bases(&job->recall, &built[0], err) && publish(job, ahead, built, err);
     if (good)
         export_cache(job, engine, built);
     release_all(built, count);

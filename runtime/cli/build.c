@@ -111,15 +111,14 @@ static bool build_all(struct session *session, struct engine *engine, const stru
                                    .registries = registries,
                                    .progress = session->progress,
                                    .ahead = ahead,
-                                   .platforms = request->platforms.items };
-    bool good = true;
+                                   .platforms = request->platforms.items,
+                                   .count = request->platforms.count };
 
-    result.built = arena_take(request->arena, request->platforms.count * sizeof(result.built[0]));
+    result.built = arena_take(request->arena, result.count * sizeof(result.built[0]));
     if (!result.built)
         return error_set(err, ERROR_INTERNAL, "out of memory");
-    for (; good && result.count < request->platforms.count; result.count++)
-        good = engine_build(engine, request->platforms.items[result.count], &result.built[result.count], err);
-    good = good && build_output_all(&result, err);
+    bool good =
+        engine_build(engine, result.platforms, result.count, result.built, err) && build_output_all(&result, err);
     for (size_t i = 0; i < result.count; i++)
         built_release(&result.built[i]);
     display_finish(session->display);

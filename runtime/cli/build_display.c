@@ -223,10 +223,13 @@ static size_t put_fitting(const struct display *display, const char *text, size_
 /* " => NAME        1.2s", the time at the right edge. */
 static size_t put_step(const struct display *display, const struct step *step, size_t columns)
 {
-    static const char *const words[] = { [PROGRESS_CACHED] = "CACHED ", [PROGRESS_FAILED] = "ERROR " };
+    static const char *const words[] = {
+        [PROGRESS_CACHED] = "CACHED ", [PROGRESS_CANCELLED] = "CANCELED ", [PROGRESS_FAILED] = "ERROR "
+    };
     static const char *const colours[] = { [PROGRESS_STARTED] = "",
                                            [PROGRESS_CACHED] = "\033[34m",
                                            [PROGRESS_DONE] = "\033[34m",
+                                           [PROGRESS_CANCELLED] = "\033[33m",
                                            [PROGRESS_FAILED] = "\033[31m" };
     const char *word = words[step->what] ? words[step->what] : "";
     int64_t ms = step->what == PROGRESS_STARTED ? clock_monotonic_ms() - step->began_ms : step->began_ms;
@@ -379,6 +382,8 @@ static void write_vertex(struct json_writer *w, const char *digest, const struct
         json_add_string(w, "completed", now);
     if (event->what == PROGRESS_CACHED)
         json_add_boolean(w, "cached", true);
+    if (event->what == PROGRESS_CANCELLED)
+        json_add_string(w, "error", "context canceled");
     if (event->what == PROGRESS_FAILED)
         json_add_string(w, "error", event->text);
     json_close_object(w);

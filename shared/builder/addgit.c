@@ -1,6 +1,7 @@
 #include "shared/builder/addgit.h"
 
 #include "shared/builder/submodules.h"
+#include "shared/builder/turns.h"
 #include "shared/http/address.h"
 #include "shared/http/url.h"
 
@@ -127,7 +128,9 @@ bool addgit(const struct copy *copy, const char *source, const struct addgit_opt
         return error_set(err, ERROR_INTERNAL, "out of memory");
     if (!git_ref_parse(arena, source, &ref, &is_git, err))
         return false;
+    turns_give(options->turns);
     struct fetched *fetched = addgit_fetch(&ref, options, err);
+    turns_take(options->turns);
     if (!fetched)
         return false;
     fetched->next = *list;

@@ -16,12 +16,14 @@ struct fetched {
 };
 void fetched_free(struct fetched *list);
 
+struct turns;
 struct addgit_options {
     const char *checksum; /* the commit that the ref must stand at, or its beginning; NULL: any */
     bool keep_git_dir;
     bool allow_private; /* else a host with an address of the own network is refused */
     bool (*cancelled)(void *context);
     void *cancelled_context;
+    struct turns *turns; /* given while addgit() fetches */
 };
 
 /* What the source names, not in a list yet. */

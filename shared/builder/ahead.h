@@ -6,7 +6,7 @@
 
 #include "shared/builder/engine.h"
 
-struct ahead; /* told by one thread, sends with others */
+struct ahead; /* told by one thread at a time, sends with others */
 
 /* image: reference without tag. No network yet. The registries' options are copied, not what they point to. */
 struct ahead *ahead_new(const char *image, const struct registry_options *registries, struct error *err);

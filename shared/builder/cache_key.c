@@ -221,7 +221,7 @@ static bool put_origin(struct key *key, struct dockerfile_source *source, struct
 
 static bool put_download(struct key *key, const struct dockerfile_copy *in, const char *url, struct error *err)
 {
-    struct download *got = build_download(key->stage->build, in, url, err);
+    struct download *got = stage_download(key->stage, in, url, err);
 
     if (!got)
         return false;

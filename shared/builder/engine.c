@@ -7,8 +7,10 @@
 #include "shared/builder/named.h"
 #include "shared/builder/run.h"
 #include "shared/builder/stage.h"
+#include "shared/builder/turns.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,9 +19,13 @@ enum { BUILD_MEMORY_MAX = 256 * 1024 * 1024 };
 static const int64_t spool_bytes_max = INT64_C(16) << 30;
 
 struct engine {
-    struct engine_options options;
+    struct engine_options options; /* with stop_asked() as `cancelled`, which asks: */
+    bool (*cancelled)(void *context);
+    void *cancelled_context;
+    pthread_mutex_t asking;
     struct dockerfile *dockerfile;
     struct cache *cache;
+    struct turns *turns;
 };
 
 void engine_free(struct engine *engine)
@@ -28,18 +34,42 @@ void engine_free(struct engine *engine)
         return;
     dockerfile_free(engine->dockerfile);
     cache_free(engine->cache);
+    turns_free(engine->turns);
+    pthread_mutex_destroy(&engine->asking);
     free(engine);
+}
+
+/* Another stage has failed, or somebody wants the whole to end. */
+static bool stop_asked(void *context)
+{
+    struct engine *engine = context;
+
+    if (turns_stopped(engine->turns))
+        return true;
+    if (!engine->cancelled)
+        return false;
+    pthread_mutex_lock(&engine->asking);
+    bool asked = engine->cancelled(engine->cancelled_context);
+    pthread_mutex_unlock(&engine->asking);
+    return asked;
 }
 
 struct engine *engine_new(const struct engine_options *options, struct error *err)
 {
     AUTO(engine_free) struct engine *engine = calloc(1, sizeof(*engine));
 
-    if (!engine) {
+    if (!engine || pthread_mutex_init(&engine->asking, NULL) != 0) {
         error_set(err, ERROR_INTERNAL, "out of memory");
         return NULL;
     }
     engine->options = *options;
+    engine->cancelled = options->cancelled;
+    engine->cancelled_context = options->cancelled_context;
+    engine->options.cancelled = stop_asked;
+    engine->options.cancelled_context = engine;
+    engine->turns = turns_new(err);
+    if (!engine->turns)
+        return NULL;
     engine->dockerfile = dockerfile_parse(bytes_span(&options->context->dockerfile), err);
     if (!engine->dockerfile)
         return NULL;
@@ -60,6 +90,7 @@ static void stage_release(struct stage *stage)
     free(stage->linked);
     free(stage->layers);
     tree_free(stage->tree);
+    spool_free(stage->spool);
     dockerfile_scope_free(stage->scope);
 }
 
@@ -82,7 +113,6 @@ static void build_free(struct build *build)
         pthread_join(build->sweeper, NULL);
     else
         runner_free(build->runner);
-    spool_free(build->spool);
     arena_free(build->arena);
     free(build);
 }
@@ -165,11 +195,11 @@ struct base *build_cached(struct build *build, const struct cache_hit *hit, stru
     return base;
 }
 
-struct spool *build_spool(struct build *build, struct error *err)
+struct spool *stage_spool(struct stage *stage, struct error *err)
 {
-    if (!build->spool)
-        build->spool = spool_new(spool_bytes_max, err);
-    return build->spool;
+    if (!stage->spool)
+        stage->spool = spool_new(spool_bytes_max, err);
+    return stage->spool;
 }
 
 /* ---- bases and triggers, from the target down ---- */
@@ -311,6 +341,11 @@ static void tell_made(const struct stage *stage)
         watch->made(watch->context, &stage->layers[stage->layer_count - 1]);
 }
 
+static bool is_cancelled(const struct build *build)
+{
+    return build->options->cancelled(build->options->cancelled_context);
+}
+
 static bool take_effect(struct stage *stage, const struct dockerfile_instruction *instruction, struct error *err)
 {
     bool done;
@@ -328,10 +363,9 @@ static bool take_effect(struct stage *stage, const struct dockerfile_instruction
 static bool apply_instruction(struct stage *stage, const struct dockerfile_instruction *parsed, struct error *err)
 {
     AUTO(bytes_release) struct bytes created_by = BYTES(DOCKERFILE_SIZE_MAX);
-    const struct engine_options *options = stage->build->options;
     struct dockerfile_instruction instruction;
 
-    if (options->cancelled && options->cancelled(options->cancelled_context))
+    if (is_cancelled(stage->build))
         return error_set(err, ERROR_UNAVAILABLE, "cancelled");
     if (!dockerfile_expand(stage->scope, parsed, stage->build->arena, &instruction, err))
         return false;
@@ -349,7 +383,12 @@ static bool run_instruction(struct stage *stage, const struct dockerfile_instruc
 {
     stage_step_begin(stage, parsed);
     bool good = apply_instruction(stage, parsed, err);
+    if (!good && err->kind == ERROR_UNAVAILABLE && is_cancelled(stage->build))
+        progress_cancel(&stage->step);
     progress_end(&stage->step, good ? NULL : err);
+    if (stage->making)
+        turns_tell(stage->build->turns);
+    stage->making = false;
     return good;
 }
 
@@ -362,7 +401,7 @@ static size_t count_runs(const struct dockerfile_instruction *instructions, size
     return runs;
 }
 
-static bool run_stage(struct stage *stage, struct error *err)
+static bool begin_stage(struct stage *stage, struct error *err)
 {
     const struct dockerfile_plan_stage *plan = dockerfile_plan_stage(stage->build->plan, stage->index);
     const struct dockerfile_stage *parsed = &stage->build->dockerfile->stages[stage->index];
@@ -372,19 +411,83 @@ static bool run_stage(struct stage *stage, struct error *err)
         return false;
     stage_step_base(stage);
     progress_end(&stage->step, NULL);
-    if (plan->replaced)
-        return true;
     stage->runs_ahead =
         count_runs(plan->triggers, plan->trigger_count) + count_runs(parsed->instructions, parsed->count);
-    for (size_t i = 0; i < plan->trigger_count; i++) {
-        if (!run_instruction(stage, &plan->triggers[i], err))
-            return error_wrap(err, "ONBUILD of the base");
+    stage->begun = true;
+    return true;
+}
+
+/* Those of the base's ONBUILD first; NULL: there are no more. */
+static const struct dockerfile_instruction *next_instruction(const struct stage *stage)
+{
+    const struct dockerfile_plan_stage *plan = dockerfile_plan_stage(stage->build->plan, stage->index);
+    const struct dockerfile_stage *parsed = &stage->build->dockerfile->stages[stage->index];
+
+    if (plan->replaced || stage->next >= plan->trigger_count + parsed->count)
+        return NULL;
+    return stage->next < plan->trigger_count ? &plan->triggers[stage->next]
+                                             : &parsed->instructions[stage->next - plan->trigger_count];
+}
+
+/* Are the stages done that it takes from? What is wrong with a name is told in its turn. */
+static bool has_sources(const struct stage *stage, const struct dockerfile_instruction *parsed)
+{
+    const struct build *build = stage->build;
+    struct dockerfile_source source = { .kind = DOCKERFILE_SCRATCH };
+    struct error ignored;
+    bool has = true;
+
+    if ((parsed->op == DOCKERFILE_COPY || parsed->op == DOCKERFILE_ADD) &&
+        dockerfile_plan_source(build->plan, stage->index, parsed->copy.from, &source, &ignored))
+        has = source.kind != DOCKERFILE_STAGE || build->stages[source.stage].done;
+    for (size_t i = 0; parsed->op == DOCKERFILE_RUN && i < parsed->run.mounts.count; i++) {
+        if (!parsed->run.mounts.items[i].from)
+            continue;
+        dockerfile_plan_mount_source(build->plan, parsed->run.mounts.items[i].from, &source);
+        has = has && (source.kind != DOCKERFILE_STAGE || build->stages[source.stage].done);
     }
-    for (size_t i = 0; i < parsed->count; i++) {
-        if (!run_instruction(stage, &parsed->instructions[i], err))
-            return false;
+    return has;
+}
+
+static bool may_go_on(const struct stage *stage)
+{
+    const struct dockerfile_instruction *parsed = next_instruction(stage);
+
+    if (!stage->begun)
+        return !stage->parent || stage->parent->done;
+    return !parsed || has_sources(stage, parsed);
+}
+
+static bool go_on(struct stage *stage, struct error *err)
+{
+    const struct dockerfile_plan_stage *plan = dockerfile_plan_stage(stage->build->plan, stage->index);
+    const struct dockerfile_instruction *parsed;
+
+    if (!stage->begun && !begin_stage(stage, err))
+        return false;
+    for (; (parsed = next_instruction(stage)) && has_sources(stage, parsed); stage->next++) {
+        if (!run_instruction(stage, parsed, err))
+            return stage->next < plan->trigger_count ? error_wrap(err, "ONBUILD of the base") : false;
     }
-    return imageconfig_set_words(stage->config, "Env", dockerfile_scope_config_env(stage->scope), err);
+    if (parsed)
+        return true;
+    stage->done = true;
+    return plan->replaced ||
+           imageconfig_set_words(stage->config, "Env", dockerfile_scope_config_env(stage->scope), err);
+}
+
+static bool is_done(const struct stage *stage)
+{
+    return stage->done;
+}
+
+static bool makes(const struct stage *stage, const char *key)
+{
+    bool same = false;
+
+    for (size_t i = 0; stage->making && i < CACHE_KEYS_MAX; i++)
+        same = same || strcmp(stage->keys[i], key) == 0;
+    return same;
 }
 
 /* ---- the whole ---- */
@@ -423,6 +526,14 @@ static bool prepare(struct build *build, struct error *err)
     return build->plan && make_stages(build, err) && check_support(build, err) && find_bases(build, err);
 }
 
+static int by_name(const void *a, const void *b)
+{
+    const struct base *left = *(struct base *const *)a, *right = *(struct base *const *)b;
+    int order = strcmp(left->name, right->name);
+
+    return order ? order : strcmp(left->platform, right->platform);
+}
+
 static bool finish(struct build *build, struct built *out, struct error *err)
 {
     struct stage *stage = &build->stages[dockerfile_plan_target(build->plan)];
@@ -449,6 +560,8 @@ static bool finish(struct build *build, struct built *out, struct error *err)
     while (stage->parent)
         stage = stage->parent;
     out->base = stage->base;
+    if (build->base_count > 0) /* they were met in any order */
+        qsort(build->bases, build->base_count, sizeof(build->bases[0]), by_name);
     return true;
 }
 
@@ -470,30 +583,74 @@ static bool set_times(struct build *build, struct error *err)
            error_set(err, ERROR_INVALID, "invalid SOURCE_DATE_EPOCH: %s", epoch);
 }
 
-bool engine_build(struct engine *engine, const char *platform, struct built *out, struct error *err)
+static struct build *build_new(struct engine *engine, const char *platform, struct error *err)
 {
     AUTO(build_free) struct build *build = calloc(1, sizeof(*build));
 
     if (build)
         build->arena = arena_new(BUILD_MEMORY_MAX);
-    if (!build || !build->arena)
-        return error_set(err, ERROR_INTERNAL, "out of memory");
+    if (!build || !build->arena) {
+        error_set(err, ERROR_INTERNAL, "out of memory");
+        return NULL;
+    }
     build->options = &engine->options;
     build->context = engine->options.context;
     build->dockerfile = engine->dockerfile;
     build->cache = engine->cache;
+    build->turns = engine->turns;
     build->platform = platform;
     build->file_number = UINT64_C(1) << 63; /* apart from those of base images */
-    if (!set_times(build, err) || !prepare(build, err))
-        return false;
-    for (size_t i = 0; i <= dockerfile_plan_target(build->plan); i++) {
-        if (dockerfile_plan_stage(build->plan, i)->needed && !run_stage(&build->stages[i], err))
+    return set_times(build, err) && prepare(build, err) ? TAKE(build) : NULL;
+}
+
+/* The stages that are needed, of one platform after the other. */
+static bool run_stages(struct engine *engine, const struct built *all, size_t count, struct error *err)
+{
+    size_t room = count * engine->dockerfile->stage_count;
+    AUTO(free) struct stage **stages = calloc(room, sizeof(struct stage *));
+    struct turns_work work = {
+        .stages = stages, .may_go_on = may_go_on, .go_on = go_on, .is_done = is_done, .makes = makes
+    };
+
+    if (!stages)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    for (size_t i = 0; i < count; i++) {
+        const struct build *build = all[i].owner;
+        for (size_t k = 0; k <= dockerfile_plan_target(build->plan); k++) {
+            if (dockerfile_plan_stage(build->plan, k)->needed)
+                stages[work.count++] = &build->stages[k];
+        }
+    }
+    return turns_run(engine->turns, &work, err);
+}
+
+static bool build_all(struct engine *engine, const char *const *platforms, size_t count, struct built *out,
+                      struct error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        out[i].owner = build_new(engine, platforms[i], err);
+        if (!out[i].owner)
             return false;
     }
-    if (!finish(build, out, err))
+    if (!run_stages(engine, out, count, err))
         return false;
-    out->owner = TAKE(build);
+    for (size_t i = 0; i < count; i++) {
+        if (!finish(out[i].owner, &out[i], err))
+            return false;
+    }
     return true;
+}
+
+bool engine_build(struct engine *engine, const char *const *platforms, size_t count, struct built *out,
+                  struct error *err)
+{
+    memset(out, 0, count * sizeof(out[0]));
+    turns_take(engine->turns);
+    bool good = build_all(engine, platforms, count, out, err);
+    turns_give(engine->turns);
+    for (size_t i = 0; !good && i < count; i++)
+        built_release(&out[i]);
+    return good;
 }
 
 /* ---- keeping it for the next one ---- */

@@ -43,7 +43,7 @@ struct built_layer {
     int64_t time_s, until_s;
 };
 
-/* Who is told of the image's layers while they are made; on the thread that builds. */
+/* Who is told of the image's layers while they are made; by one thread at a time. */
 struct engine_watch {
     /* The next layer is in no cache; those below it. NULL: nobody is told. */
     void (*making)(void *context, const struct built_layer *below, size_t count);
@@ -68,7 +68,7 @@ struct engine_options {
     struct compression compression;      /* of new layers */
     struct indexstore_options indexes;   /* of base layers, kept at a registry too */
     bool allow_private;                  /* ADD may download from addresses of the own network */
-    bool (*cancelled)(void *context);    /* NULL: never */
+    bool (*cancelled)(void *context);    /* in any thread, one at a time; NULL: never */
     void *cancelled_context;
     struct engine_run run;
     struct engine_watch watch;
@@ -90,9 +90,11 @@ struct engine *engine_new(const struct engine_options *options, struct error *er
 void engine_free(struct engine *engine);
 AUTO_FREE(struct engine, engine_free)
 
-/* The image for one platform. Errors name the line of the instruction: ERROR_INVALID, ERROR_UNSUPPORTED; those of registries and downloads;
- * ERROR_UNAVAILABLE "cancelled". The result borrows from the engine. */
-bool engine_build(struct engine *engine, const char *platform, struct built *out, struct error *err);
+/* The images for these platforms, one in *out for each; nothing is in it after an error. Stages that do not need each other are made at the
+ * same time (turns.h), which is not to be seen in the result. Errors name the line of the instruction: ERROR_INVALID, ERROR_UNSUPPORTED;
+ * those of registries and downloads; ERROR_UNAVAILABLE "cancelled". The result borrows from the engine. */
+bool engine_build(struct engine *engine, const char *const *platforms, size_t count, struct built *out,
+                  struct error *err);
 void built_release(struct built *built);
 
 /* Nobody will ask for files of the image any more: what its RUNs have left is removed while other things are done. */
@@ -102,7 +104,7 @@ void built_forget_files(struct built *built);
  * registry, when there is one and it does not hold all of it. */
 bool engine_export_cache(struct engine *engine, const struct built *built, size_t count, const char *image,
                          struct error *err);
-/* Every image that a stage of it stands on or copies from. */
+/* Every image that a stage of it stands on or copies from, by name. */
 struct base *const *built_bases(const struct built *built, size_t *count);
 AUTO_RELEASE(struct built, built_release)
 

@@ -181,7 +181,7 @@ static bool write_node(struct writing *writing, const struct tree_node *node, st
 static bool gather_content(struct writing *writing, const struct tree_node *node, struct error *err)
 {
     if (node->is.type != TAR_FILE || node->is.content->kind != CONTENT_BASE)
-        return true;
+        return node->is.type != TAR_FILE || content_size(node->is.content, err);
     if (writing->content_count == writing->content_capacity) {
         size_t capacity = writing->content_capacity ? writing->content_capacity * 2 : 64;
         struct content **contents = realloc(writing->contents, capacity * sizeof(struct content *));
@@ -231,6 +231,19 @@ static void digest_text(struct sha256 *sha, char out[static DIGEST_TEXT_SIZE])
     hex_encode(out + 7, digest, sizeof(digest));
 }
 
+static bool gather(struct writing *writing, const struct tree *tree, struct error *err)
+{
+    return walk(writing, tree_root(tree), gather_content, err) &&
+           base_extract(writing->contents, writing->content_count, err);
+}
+
+bool layer_gather(const struct tree *tree, uint32_t number, struct error *err)
+{
+    AUTO(writing_release) struct writing writing = { .path = BYTES(PATH_MAX_BYTES), .number = number };
+
+    return gather(&writing, tree, err);
+}
+
 static bool write_end(struct writing *writing, struct error *err)
 {
     AUTO(bytes_release) struct bytes end = BYTES(4096);
@@ -248,9 +261,7 @@ static bool write_end(struct writing *writing, struct error *err)
 
 static bool write_tree(struct writing *writing, const struct tree *tree, struct error *err)
 {
-    return walk(writing, tree_root(tree), gather_content, err) &&
-           base_extract(writing->contents, writing->content_count, err) &&
-           walk(writing, tree_root(tree), write_node, err) && write_end(writing, err);
+    return gather(writing, tree, err) && walk(writing, tree_root(tree), write_node, err) && write_end(writing, err);
 }
 
 static bool start(struct writing *writing, const struct compression *compression, struct error *err)

@@ -20,6 +20,10 @@ struct layer {
 void layer_free(struct layer *layer);
 AUTO_FREE(struct layer, layer_free)
 
+/* What layer_write() with these reads is brought here: contents that still lie in base images are fetched. After that a layer can be written
+ * while others change what the tree shares its contents with. */
+bool layer_gather(const struct tree *tree, uint32_t number, struct error *err);
+
 /* Everything in the tree that was touched by layer `number`, sorted by path, parents first; hard links among it stay hard links. Contents
  * that still lie in base images are fetched. A name that begins with ".wh." is written as it stands, as BuildKit does: who unpacks
  * the image will take it for an order to delete. cancelled (may be NULL) is asked before each file: ERROR_UNAVAILABLE "cancelled". */

@@ -151,11 +151,18 @@ void progress_cached(struct progress_step *step)
     step->cached = true;
 }
 
+void progress_cancel(struct progress_step *step)
+{
+    step->cancelled = true;
+}
+
 void progress_end(struct progress_step *step, const struct error *failed)
 {
     if (!step->progress)
         return;
-    if (failed)
+    if (failed && step->cancelled)
+        tell(step, PROGRESS_CANCELLED, NULL);
+    else if (failed)
         tell(step, PROGRESS_FAILED, failed->message);
     else
         tell(step, step->cached ? PROGRESS_CACHED : PROGRESS_DONE, NULL);
@@ -177,6 +184,8 @@ bool progress_line(const struct progress_event *event, struct bytes *out, struct
         return bytes_printf(out, err, "#%u CACHED", event->step);
     case PROGRESS_DONE:
         return bytes_printf(out, err, "#%u DONE %.1fs", event->step, seconds);
+    case PROGRESS_CANCELLED:
+        return bytes_printf(out, err, "#%u CANCELED", event->step);
     case PROGRESS_FAILED:
         return bytes_printf(out, err, "#%u ERROR: %s", event->step, event->text);
     }

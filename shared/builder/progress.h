@@ -9,10 +9,17 @@
 
 #include <stdint.h>
 
-enum progress_what { PROGRESS_STARTED, PROGRESS_SAID, PROGRESS_CACHED, PROGRESS_DONE, PROGRESS_FAILED };
+enum progress_what {
+    PROGRESS_STARTED,
+    PROGRESS_SAID,
+    PROGRESS_CACHED,
+    PROGRESS_DONE,
+    PROGRESS_CANCELLED, /* for no fault of its own */
+    PROGRESS_FAILED
+};
 
 struct progress_event {
-    enum progress_what what; /* a step is started once, and ends once in one of the last three */
+    enum progress_what what; /* a step is started once, and ends once in one of the last four */
     unsigned step;           /* from 1, in the order in which they began */
     const char *name;        /* "[build 2/3] RUN make" */
     const char *text;        /* PROGRESS_SAID: a line; PROGRESS_FAILED: the reason; else NULL */
@@ -43,7 +50,7 @@ struct progress_step {
     const char *name;
     unsigned number;
     int64_t began_ms;
-    bool cached;
+    bool cached, cancelled;
 };
 
 /* name is borrowed until the step ends. */
@@ -51,6 +58,8 @@ void progress_begin(struct progress *progress, struct progress_step *step, const
 void progress_say(struct progress_step *step, const char *line);
 /* Its result was there before. */
 void progress_cached(struct progress_step *step);
+/* It is ended because something else went wrong, or somebody wants it. */
+void progress_cancel(struct progress_step *step);
 /* failed NULL: it went well. A step that was not begun does not end. */
 void progress_end(struct progress_step *step, const struct error *failed);
 

@@ -8,6 +8,7 @@
 #include "shared/builder/run_diff.h"
 #include "shared/builder/run_output.h"
 #include "shared/builder/run_place.h"
+#include "shared/builder/turns.h"
 #include "shared/sandbox/account.h"
 
 #include <errno.h>
@@ -205,9 +206,11 @@ static bool add_base(struct run_root *root, struct runner *runner, struct base *
     char *paths[IMAGE_LAYERS_MAX] = { NULL };
     const struct image *image = &base->image;
     size_t first = root->lower_count;
+
+    turns_give(runner->build->turns);
     bool good = layers_get_all(runner->layers, &base->reference, runner->build->options->registries, image->layers,
                                image->layer_count, paths, err);
-
+    turns_take(runner->build->turns);
     for (size_t i = 0; i < image->layer_count; i++) {
         const char *copy = good ? arena_dup(runner->build->arena, span_of(paths[i])) : NULL;
         free(paths[i]);
@@ -399,6 +402,14 @@ static bool attend(struct stage *stage, struct sandbox *sandbox, struct run_outp
     return exit_told(words, status, err);
 }
 
+static bool start_and_attend(struct stage *stage, const struct sandbox_spec *spec, struct run_output *output,
+                             struct error *err)
+{
+    AUTO(sandbox_free) struct sandbox *sandbox = sandbox_start(spec, err);
+
+    return sandbox && attend(stage, sandbox, output, (struct dockerfile_words){ spec->argv, spec->arg_count }, err);
+}
+
 const char *build_argument(const struct build *build, const char *name)
 {
     const struct dockerfile_pairs *args = &build->options->args;
@@ -470,8 +481,10 @@ static bool execute(struct stage *stage, const struct dockerfile_run *run, struc
                                        .hostname = hostname ? hostname : "buildkitsandbox",
                                        .output = run_output_write_end(output),
                                        .step = &step };
-    AUTO(sandbox_free) struct sandbox *sandbox = sandbox_start(&spec, err);
-    return sandbox && attend(stage, sandbox, output, words, err);
+    turns_give(stage->build->turns);
+    bool good = start_and_attend(stage, &spec, output, err);
+    turns_take(stage->build->turns);
+    return good;
 }
 
 static bool append(void *context, const void *data, size_t len, struct error *err)
@@ -531,7 +544,7 @@ static const char *place_whole(struct stage *stage, struct runner *runner, const
 
     if (!path || !place_below(tree_root(tree), path, &how, err))
         return NULL;
-    runner->placed_ns = file_clock_ns();
+    stage->root.copied_ns = file_clock_ns();
     return path;
 }
 
@@ -547,12 +560,13 @@ static bool execute_somehow(struct stage *stage, const struct dockerfile_run *ru
         struct error failed = { 0 };
         if (execute(stage, run, words, mounts, scratch, NULL, &failed))
             return true;
-        runner->whole = failed.kind == ERROR_UNSUPPORTED;
-        if (!runner->whole) {
+        if (failed.kind != ERROR_UNSUPPORTED) {
             *err = failed;
             return false;
         }
-        progress_say(&stage->step, works_on_copies);
+        if (!runner->whole)
+            progress_say(&stage->step, works_on_copies);
+        runner->whole = true;
     }
     *whole = tree ? place_whole(stage, runner, tree, err) : NULL;
     return *whole && execute(stage, run, words, mounts, scratch, *whole, err);
@@ -581,7 +595,7 @@ static bool keep_changes(struct stage *stage, struct tree *tree, const struct ru
     struct diff diff = { .tree = tree,
                          .upper = upper,
                          .whole = whole != NULL,
-                         .placed_ns = build->runner->placed_ns,
+                         .placed_ns = stage->root.copied_ns,
                          .lowers = stage->root.lowers,
                          .lower_count = stage->root.lower_count,
                          .stubs = mounts->stubs,

@@ -15,7 +15,6 @@ struct runner {
     struct layers *layers;
     char directory[RUN_PATH_MAX]; /* of the cache */
     char work[RUN_PATH_MAX];      /* of this build, removed at its end */
-    int64_t placed_ns;            /* when the copy was there, by the clock of files */
     bool whole;                   /* no changes can be stacked on that file system: each RUN has a copy of everything */
     char *temporary;              /* the cache, when there is none to keep */
     unsigned count;               /* of directories made in work */

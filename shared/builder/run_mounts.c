@@ -5,6 +5,7 @@
 #include "shared/builder/named.h"
 #include "shared/builder/run_diff.h"
 #include "shared/builder/run_place.h"
+#include "shared/builder/turns.h"
 #include "shared/rootfs/room.h"
 
 #include <errno.h>
@@ -39,8 +40,11 @@ static bool is_cancelled(const struct preparing *at, struct error *err)
 
 void run_mounts_release(struct run_mounts *mounts)
 {
-    for (size_t i = 0; i < mounts->lock_count; i++)
+    /* Said, because a sandbox that another stage starts has them too for a moment. */
+    for (size_t i = 0; i < mounts->lock_count; i++) {
+        flock(mounts->locks[i], LOCK_UN);
         close(mounts->locks[i]);
+    }
 }
 
 /* ---- what is made for a mount point and goes again ---- */
@@ -260,7 +264,9 @@ static enum lock wait_for_lock(const struct preparing *at, const char *path, int
             return LOCK_REFUSED;
         if (is_cancelled(at, err))
             return LOCK_FAILED;
+        turns_give(at->stage->build->turns);
         nanosleep(&(struct timespec){ .tv_nsec = 10 * 1000 * 1000 }, NULL);
+        turns_take(at->stage->build->turns);
     }
     return room_is_named(fd, path) ? LOCK_TAKEN : LOCK_GONE;
 }

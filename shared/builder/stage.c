@@ -2,6 +2,7 @@
 
 #include "shared/builder/accounts.h"
 #include "shared/builder/cache_key.h"
+#include "shared/builder/turns.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -88,15 +89,27 @@ static int64_t time_of(const struct build *build)
     return build->timed ? build->time_s : 0;
 }
 
-static bool add_layer(struct stage *stage, const struct tree *tree, uint32_t number, struct error *err)
+/* Of what only this stage changes. */
+static struct layer *write_layer(const struct stage *stage, const struct tree *tree, uint32_t number, struct error *err)
 {
     const struct engine_options *options = stage->build->options;
+
+    if (!layer_gather(tree, number, err))
+        return NULL;
+    turns_give(stage->build->turns);
+    struct layer *layer =
+        layer_write(tree, number, &options->compression, options->cancelled, options->cancelled_context, err);
+    turns_take(stage->build->turns);
+    return layer;
+}
+
+static bool add_layer(struct stage *stage, const struct tree *tree, uint32_t number, struct error *err)
+{
     struct built_layer *built = next_layer(stage, err);
 
     if (!built)
         return false;
-    struct layer *layer =
-        layer_write(tree, number, &options->compression, options->cancelled, options->cancelled_context, err);
+    struct layer *layer = write_layer(stage, tree, number, err);
     if (!layer) {
         stage->layer_count--;
         return false;
@@ -168,6 +181,17 @@ static bool take_layer(struct stage *stage, const struct cache_hit *hit, struct 
     return true;
 }
 
+/* The same step of another stage, or of another platform's build for the machine that builds, is made once. */
+static bool find_made(const struct stage *stage, const struct cache_wish *wish, struct cache_hit *hit)
+{
+    const struct build *build = stage->build;
+    bool kept = build->options->cache_directory && !build->options->no_cache;
+
+    while (kept && turns_is_made(build->turns, wish->key) && !turns_stopped(build->turns))
+        turns_wait(build->turns);
+    return cache_find(build->cache, wish, hit);
+}
+
 /* What the keys say without a time; a RUN may make something else of the same. */
 static void name_origin(struct stage *stage, enum dockerfile_op op)
 {
@@ -189,10 +213,11 @@ bool stage_from_cache(struct stage *stage, const struct dockerfile_instruction *
     memset(stage->keys, 0, sizeof(stage->keys));
     for (int view = 0; build->cache && !*done && view < CACHE_VIEWS; view++) {
         const struct cache_wish wish = { stage->keys[view], time_of(build), instruction->op == DOCKERFILE_RUN };
-        *done = cache_key(stage, instruction, (enum cache_view)view, stage->keys[view]) &&
-                cache_find(build->cache, &wish, &hit);
+        *done =
+            cache_key(stage, instruction, (enum cache_view)view, stage->keys[view]) && find_made(stage, &wish, &hit);
     }
     name_origin(stage, instruction->op);
+    stage->making = !*done;
     if (!*done)
         return true;
     if (instruction->op == DOCKERFILE_WORKDIR &&

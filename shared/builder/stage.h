@@ -24,8 +24,9 @@ struct linked { /* a layer made without looking (COPY --link), for when the tree
 struct run_root {
     const char **lowers; /* lowest first; NULL until the first RUN */
     size_t lower_count;
-    size_t stacked;  /* so many of the stage's layers are among them, or were made since */
-    uint32_t placed; /* what layers up to this number hold is in them */
+    size_t stacked;    /* so many of the stage's layers are among them, or were made since */
+    uint32_t placed;   /* what layers up to this number hold is in them */
+    int64_t copied_ns; /* when the copy that is run on instead was there, by the clock of files */
 };
 
 struct stage {
@@ -42,7 +43,11 @@ struct stage {
     struct linked *linked; /* of this stage */
     size_t linked_count;
     struct run_root root;
-    size_t runs_ahead; /* RUN instructions that are still to come */
+    size_t runs_ahead;   /* RUN instructions that are still to come */
+    struct spool *spool; /* downloads and what archives held; NULL until needed */
+    bool begun, done;
+    size_t next; /* instruction */
+    bool making; /* what its keys stand for, at this moment */
     bool cmd_set;
     bool layer_made;           /* by the instruction at hand */
     struct progress_step step; /* the same, for who listens */
@@ -72,7 +77,6 @@ struct build {
     size_t stage_count;
     struct base **bases;
     size_t base_count;
-    struct spool *spool;     /* downloads and what archives held; NULL until needed */
     struct fetched *fetched; /* repositories that were added */
     struct tree *nothing;    /* an empty tree, for COPY --from=scratch */
     int64_t layers_size;     /* of the new layers */
@@ -86,6 +90,7 @@ struct build {
     pthread_t sweeper;       /* takes the runner away */
     bool sweeping;
     struct cache *cache; /* the engine's; NULL: none */
+    struct turns *turns; /* likewise */
     struct downloaded *downloaded;
     struct cache_mount *mounts; /* that a RUN has used */
 };
@@ -150,9 +155,9 @@ bool stage_copy(struct stage *stage, const struct dockerfile_instruction *instru
 struct base *build_base(struct build *build, const char *image, const char *platform, struct error *err);
 /* What the cache has of a step; takes the hit's descriptor. */
 struct base *build_cached(struct build *build, const struct cache_hit *hit, struct error *err);
-struct spool *build_spool(struct build *build, struct error *err);
+struct spool *stage_spool(struct stage *stage, struct error *err);
 /* Of this ADD, downloaded once. */
-struct download *build_download(struct build *build, const struct dockerfile_copy *in, const char *url,
+struct download *stage_download(struct stage *stage, const struct dockerfile_copy *in, const char *url,
                                 struct error *err);
 /* A build argument as it was given; NULL: it was not. */
 const char *build_argument(const struct build *build, const char *name);

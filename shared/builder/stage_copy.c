@@ -6,6 +6,7 @@
 #include "shared/builder/copy.h"
 #include "shared/builder/download.h"
 #include "shared/builder/named.h"
+#include "shared/builder/turns.h"
 
 #include <string.h>
 
@@ -68,9 +69,10 @@ static bool owner_of(struct stage *stage, const struct dockerfile_copy *in, bool
 }
 
 /* The cache has looked at it already, perhaps. */
-struct download *build_download(struct build *build, const struct dockerfile_copy *in, const char *url,
+struct download *stage_download(struct stage *stage, const struct dockerfile_copy *in, const char *url,
                                 struct error *err)
 {
+    struct build *build = stage->build;
     const struct engine_options *engine = build->options;
     struct download_options how = { in->checksum, engine->allow_private, engine->cancelled, engine->cancelled_context };
     struct downloaded *known = build->downloaded;
@@ -79,11 +81,16 @@ struct download *build_download(struct build *build, const struct dockerfile_cop
         known = known->next;
     if (known)
         return &known->got;
-    struct spool *spool = build_spool(build, err);
+    struct spool *spool = stage_spool(stage, err);
     struct downloaded *made = arena_take(build->arena, sizeof(*made));
     if (!made)
         error_set(err, ERROR_TOO_LARGE, "the Dockerfile is too large");
-    if (!spool || !made || !download(url, &how, spool, &made->got, err))
+    if (!spool || !made)
+        return NULL;
+    turns_give(build->turns);
+    bool got = download(url, &how, spool, &made->got, err);
+    turns_take(build->turns);
+    if (!got)
         return NULL;
     made->in = in;
     made->url = url;
@@ -96,13 +103,13 @@ static bool add_url(struct adding *adding, const struct copy *copy, const char *
 {
     struct build *build = adding->stage->build;
     const struct dockerfile_copy *in = &adding->instruction->copy;
-    struct download *got = build_download(build, in, url, err);
+    struct download *got = stage_download(adding->stage, in, url, err);
 
     if (!got)
         return false;
     struct attributes is = { .type = TAR_FILE, .mode = 0600, .mtime_s = got->modified_s, .content = &got->content };
     if (in->unpack_set && in->unpack) {
-        struct archive_options options = { build->spool, &build->file_number, layer_plain_max };
+        struct archive_options options = { adding->stage->spool, &build->file_number, layer_plain_max };
         bool unpacked;
 
         if (!archive_unpack(copy, &got->content, &options, &unpacked, err) || unpacked)
@@ -117,7 +124,7 @@ static bool unpack_source(void *context, const struct copy *copy, const struct t
 {
     struct adding *adding = context;
     struct build *build = adding->stage->build;
-    struct spool *spool = build_spool(build, err);
+    struct spool *spool = stage_spool(adding->stage, err);
     struct archive_options options = { spool, &build->file_number, layer_plain_max };
 
     return spool && (archive_unpack(copy, source->is.content, &options, done, err) ||
@@ -129,8 +136,8 @@ static bool add_git(struct adding *adding, const struct copy *copy, const char *
     struct build *build = adding->stage->build;
     const struct dockerfile_copy *in = &adding->instruction->copy;
     const struct engine_options *engine = build->options;
-    struct addgit_options how = { in->checksum, in->keep_git_dir, engine->allow_private, engine->cancelled,
-                                  engine->cancelled_context };
+    struct addgit_options how = { in->checksum,      in->keep_git_dir,          engine->allow_private,
+                                  engine->cancelled, engine->cancelled_context, build->turns };
 
     return addgit(copy, source, &how, &build->fetched, err);
 }

@@ -96,7 +96,8 @@ static bool build(struct arena *arena, const char *line, struct error *err)
                               err))
         return false;
     AUTO(engine_free) struct engine *engine = engine_new(&options, err);
-    return engine && engine_build(engine, "linux/amd64", &built, err) && publish(request, &registries, &built, err);
+    const char *platform = "linux/amd64";
+    return engine && engine_build(engine, &platform, 1, &built, err) && publish(request, &registries, &built, err);
 }
 
 static void answer(const struct error *failed)

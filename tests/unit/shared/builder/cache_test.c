@@ -105,7 +105,8 @@ static size_t build(const char *dockerfile, const struct how *how, struct bytes 
     if (!context_of_directory(place.context, NULL, &context, &err))
         fail_msg("%s", err.message);
     AUTO(engine_free) struct engine *engine = engine_new(&options, &err);
-    if (!engine || !engine_build(engine, how->platform ? how->platform : "linux/amd64", &built, &err))
+    const char *platform = how->platform ? how->platform : "linux/amd64";
+    if (!engine || !engine_build(engine, &platform, 1, &built, &err))
         fail_msg("%s", err.message);
     if (config)
         assert_true(bytes_append_span(config, bytes_span(&built.config), &err));
