@@ -4,7 +4,8 @@
  *    "concurrency": 4, "timeoutSeconds": 60, "bodyBytes": 1048576, "memoryBytes": 4194304, "secrets": ["chain", "registry"]}
  *
  * "secrets" names what the function reads, so that nothing else has to be mounted for it. Of the configuration: chain (chain.keys),
- * hook (secret and signingSecret of sources), git (token of sources), registry (password and dockerConfig of registries), api (api.token).
+ * hook (secret and signingSecret of sources), git (token of sources), registry (password and dockerConfig of registries), api (api.token),
+ * signing (sign.key and sign.password of builds), log (log.token of builds), verify (verify.key of triggers).
  *
  * "serves": "http" instead of "in" for a function that faces the outside; with "blocking": false when its handler waits for nothing, so
  * that the thread that reads requests may run it. "timer" lists events that tell the time and nothing else: anybody may send them, and

@@ -1,5 +1,6 @@
 #include "runtime/local/chain.h"
 
+#include "runtime/local/handed.h"
 #include "runtime/local/program.h"
 #include "runtime/local/services.h"
 #include "runtime/local/supervisor.h"
@@ -176,32 +177,6 @@ static bool chain_key(struct chain *chain, const char **path, struct error *err)
     return file_write_atomic(*path, span_of(text), 0600, err);
 }
 
-/* What we say ourselves, or what would make a function believe that it is somewhere else. The rest of our environment is handed on: the
- * configuration may name any variable for a secret, and proxies and certificates stand there. */
-static bool is_inherited(const char *variable)
-{
-    static const char *const not_inherited[] = {
-        "K_",
-        "PORT=",
-        "PUSHWRIGHT_LISTEN=",
-        "PUSHWRIGHT_SINK=",
-        "PUSHWRIGHT_CONFIG=",
-        "PUSHWRIGHT_CHAIN_KEY=",
-        "PUSHWRIGHT_CHAIN_KEY_FILE=",
-        "PUSHWRIGHT_TRUST_PLATFORM=",
-        "PUSHWRIGHT_SOURCE=",
-        "PUSHWRIGHT_PLATFORM=",
-        "PUSHWRIGHT_DRAIN_SECONDS=",
-        "PUSHWRIGHT_METRICS_LISTEN=",
-        "PUSHWRIGHT_LOCAL_PLATFORM=",
-        "PUSHWRIGHT_CACHE_DIR=",
-    };
-    for (size_t i = 0; i < sizeof not_inherited / sizeof not_inherited[0]; i++)
-        if (strncmp(variable, not_inherited[i], strlen(not_inherited[i])) == 0)
-            return false;
-    return true;
-}
-
 static char **environment_of(struct chain *chain, size_t function, const char *key_path)
 {
     extern char **environ;
@@ -227,7 +202,7 @@ static char **environment_of(struct chain *chain, size_t function, const char *k
         arena_printf(arena, "PUSHWRIGHT_PLATFORM=http"),
     };
     for (size_t i = 0; i < inherited; i++)
-        if (is_inherited(environ[i]))
+        if (handed_is(chain->config, chain->manifests[function], environ[i]))
             out[count++] = environ[i];
     for (size_t i = 0; i < OURS; i++)
         if (!(out[count++] = ours[i]))

@@ -15,7 +15,7 @@ import pushwright
 
 
 class Sink:
-    """A next hop in memory, binary mode. `answers` are the statuses of the next requests, then 202."""
+    """A next hop in memory, binary mode. `answers` are the statuses of the next requests, or pairs with a Retry-After, then 202."""
 
     def __init__(self):
         sink = self
@@ -28,10 +28,13 @@ class Sink:
             def do_POST(self):
                 data = self.rfile.read(int(self.headers["Content-Length"]))
                 status = sink.answers.pop(0) if sink.answers else 202
+                status, later = status if isinstance(status, tuple) else (status, None)
                 if status < 300:
                     sink.events.append({"type": self.headers["ce-type"], "id": self.headers["ce-id"],
                                         "headers": dict(self.headers), "data": json.loads(data)})
                 self.send_response(status)
+                if later:
+                    self.send_header("Retry-After", str(later))
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 

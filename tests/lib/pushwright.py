@@ -181,12 +181,14 @@ class Chain:
         self.config.write_text(json.dumps(config))
         self.log = self.directory / "up.log"
         self.process = None
+        self.environment = None  # of the process; this one's
 
     def start(self):
         output = open(self.log, "ab")
         self.process = subprocess.Popen(
             [str(self.binaries / "pushwright"), "up", "--config", str(self.config), "--state", str(self.state),
-             "--listen", f"127.0.0.1:{self.port}", "--reconcile", str(self.reconcile)], stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+             "--listen", f"127.0.0.1:{self.port}", "--reconcile", str(self.reconcile)], stdout=output, stderr=output, stdin=subprocess.DEVNULL,
+            env=self.environment)
         wait_until(self.is_ready, 20, "the chain to be up")
 
     def is_ready(self):
