@@ -1,23 +1,20 @@
 /* Load over keep-alive connections on loopback: a closed loop (each connection asks again once it is answered) or a fixed rate, where the
  * latency counts from the moment the request was due, so that a server that falls behind cannot hide it.
  *
- *   load PORT REQUEST-FILE --connections N --requests N [--warm N] [--rate PER-SECOND] [--cpu PID]...
+ *   load PORT REQUEST-FILE --connections N --requests N [--warm N] [--rate PER-SECOND] [--next-hop PORT] [--cpu PID]...
+ *
+ * At a fixed rate it sleeps only while nothing is on its way and the next request is far: then it asks for the time and for answers in
+ * turns, so that no latency holds the time that a sleeping client takes to wake. For the same reason it can be the server's next hop
+ * itself: two programs on one core would wait for each other.
  *
  * The request is sent as it stands in the file, but twelve zeros "000000000000" in its head become a number of its own, so that each
  * delivery is a new one. CPU is that of the named processes, all their threads, between the end of the warm-up and the last answer.
  * Prints one JSON object. */
-#include "answer.h"
+#include "hop.h"
 
-#include <errno.h>
 #include <getopt.h>
-#include <netinet/tcp.h>
-#include <sys/epoll.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/timerfd.h>
-#include <unistd.h>
 
-enum { CONNECTIONS_MAX = 256, PIDS_MAX = 8, ANSWER_MAX = 8192, SILENCE_MS = 30000 };
+enum { CONNECTIONS_MAX = 256, PIDS_MAX = 8, ANSWER_MAX = 8192, SILENCE_MS = 30000, AWAKE_NS = 1000000 };
 static const char STAMP[] = "000000000000";
 
 struct connection {
@@ -30,7 +27,8 @@ struct connection {
 };
 
 struct load {
-    int port, epoll, timer;
+    int port, epoll, next_hop; /* its port; 0: none */
+    struct hop hop;
     const char *request;
     size_t request_len;
     ptrdiff_t stamp; /* offset of the twelve zeros; -1: none */
@@ -143,18 +141,27 @@ static void ask_all(struct load *load)
         ask(load, c, now_ns());
 }
 
-/* Those that are due and find a connection; the timer wakes for the next. */
+static int64_t due_ns(const struct load *load, int64_t first_ns)
+{
+    return first_ns + (int64_t)((double)load->sent * 1e9 / load->rate);
+}
+
+/* Up to a while before the next request, when nothing is on its way. */
+static void rest(const struct load *load, int64_t first_ns)
+{
+    int64_t until = due_ns(load, first_ns) - AWAKE_NS;
+    const struct timespec when = { until / 1000000000, until % 1000000000 };
+    if (load->sent == load->done && load->sent < load->total && until > now_ns())
+        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &when, NULL);
+}
+
+/* Those that are due and find a connection. */
 static void ask_due(struct load *load, int64_t first_ns)
 {
     struct connection *c;
     while (load->sent < load->total) {
-        int64_t due = first_ns + (int64_t)((double)load->sent * 1e9 / load->rate);
-        struct itimerspec when = { .it_value = { due / 1000000000, due % 1000000000 } };
-        if (due > now_ns()) {
-            timerfd_settime(load->timer, TFD_TIMER_ABSTIME, &when, NULL);
-            return;
-        }
-        if (!(c = idle_connection(load)))
+        int64_t due = due_ns(load, first_ns);
+        if (due > now_ns() || !(c = idle_connection(load)))
             return;
         ask(load, c, due);
     }
@@ -163,23 +170,26 @@ static void ask_due(struct load *load, int64_t first_ns)
 static void run(struct load *load)
 {
     struct epoll_event events[64];
-    uint64_t ticks;
-    int64_t first_ns = now_ns();
+    int64_t first_ns = now_ns(), heard_ns = first_ns;
     if (load->warm == 0)
         warm_end(load);
     while (load->done < load->total) {
-        if (load->rate > 0)
+        if (load->rate > 0) {
+            rest(load, first_ns);
             ask_due(load, first_ns);
-        else
+        } else {
             ask_all(load);
-        int n = epoll_wait(load->epoll, events, 64, SILENCE_MS);
-        if (n == 0)
+        }
+        int n = epoll_wait(load->epoll, events, 64, load->rate > 0 ? 0 : SILENCE_MS);
+        if (n > 0)
+            heard_ns = now_ns();
+        else if (now_ns() - heard_ns > SILENCE_MS * (int64_t)1000000)
             die("no answer for %d s: %zu of %zu are done", SILENCE_MS / 1000, load->done, load->total);
         for (int i = 0; i < n; i++) {
             if (events[i].data.ptr)
                 hear(load, events[i].data.ptr);
-            else if (read(load->timer, &ticks, sizeof ticks) < 0 && errno != EAGAIN)
-                die("timer: %s", strerror(errno));
+            else
+                hop_turn(&load->hop, 0);
         }
     }
 }
@@ -215,7 +225,8 @@ static void read_arguments(struct load *load, int argc, char **argv)
 {
     static const struct option options[] = { { "connections", 1, NULL, 'c' }, { "requests", 1, NULL, 'n' },
                                              { "warm", 1, NULL, 'w' },        { "rate", 1, NULL, 'r' },
-                                             { "cpu", 1, NULL, 'p' },         { NULL, 0, NULL, 0 } };
+                                             { "cpu", 1, NULL, 'p' },         { "next-hop", 1, NULL, 'h' },
+                                             { NULL, 0, NULL, 0 } };
     size_t requests = 0;
     for (int word; (word = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (word == 'c')
@@ -226,6 +237,8 @@ static void read_arguments(struct load *load, int argc, char **argv)
             load->warm = strtoul(optarg, NULL, 10);
         else if (word == 'r')
             load->rate = strtod(optarg, NULL);
+        else if (word == 'h')
+            load->next_hop = atoi(optarg);
         else if (word == 'p' && load->pid_count < PIDS_MAX)
             load->pids[load->pid_count++] = atoi(optarg);
         else
@@ -244,12 +257,14 @@ static void prepare(struct load *load)
     const char *body = strstr(load->request, "\r\n\r\n"), *stamp = strstr(load->request, STAMP);
     load->stamp = stamp && body && stamp < body ? stamp - load->request : -1;
     load->epoll = epoll_create1(EPOLL_CLOEXEC);
-    load->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     struct epoll_event event = { .events = EPOLLIN };
-    if (load->epoll < 0 || load->timer < 0 || epoll_ctl(load->epoll, EPOLL_CTL_ADD, load->timer, &event) != 0 ||
-        !load->latencies_ns)
+    if (load->epoll < 0 || !load->latencies_ns)
         die("cannot begin: %s", strerror(errno));
-    prctl(PR_SET_TIMERSLACK, 1UL);
+    if (load->next_hop) {
+        hop_open(&load->hop, load->next_hop);
+        if (epoll_ctl(load->epoll, EPOLL_CTL_ADD, load->hop.epoll, &event) != 0)
+            die("epoll: %s", strerror(errno));
+    }
     for (size_t i = 0; i < load->connection_count; i++) {
         struct connection *c = &load->connections[i];
         c->request = malloc(load->request_len);

@@ -56,8 +56,8 @@ def tool(name, *arguments, environment=None):
     return json.loads(done.stdout)
 
 
-def load(port, request, requests, connections=16, warm=0, rate=0, pids=()):
-    options = ["--requests", requests, "--connections", connections, "--warm", warm, "--rate", rate]
+def load(port, request, requests, connections=16, warm=0, rate=0, pids=(), next_hop=0):
+    options = ["--requests", requests, "--connections", connections, "--warm", warm, "--rate", rate, "--next-hop", next_hop]
     for pid in pids:
         options += ["--cpu", pid]
     result = tool("load", port, request, *options)
@@ -67,12 +67,12 @@ def load(port, request, requests, connections=16, warm=0, rate=0, pids=()):
 
 
 @contextlib.contextmanager
-def next_hop():
-    """The URL of a next hop that accepts into memory."""
-    with on_core(CLIENT_CORE):
+def next_hop(core):
+    """The port of a next hop that accepts into memory."""
+    with on_core(core):
         child = subprocess.Popen([str(TOOLS / "nexthop")], stdout=subprocess.PIPE, text=True)
     try:
-        yield f"http://127.0.0.1:{int(child.stdout.readline())}/"
+        yield int(child.stdout.readline())
     finally:
         child.kill()
         child.wait()
