@@ -223,9 +223,12 @@ static void report(struct load *load)
 
 static void read_arguments(struct load *load, int argc, char **argv)
 {
-    static const struct option options[] = { { "connections", 1, NULL, 'c' }, { "requests", 1, NULL, 'n' },
-                                             { "warm", 1, NULL, 'w' },        { "rate", 1, NULL, 'r' },
-                                             { "cpu", 1, NULL, 'p' },         { "next-hop", 1, NULL, 'h' },
+    static const struct option options[] = { { "connections", 1, NULL, 'c' },
+                                             { "requests", 1, NULL, 'n' },
+                                             { "warm", 1, NULL, 'w' },
+                                             { "rate", 1, NULL, 'r' },
+                                             { "cpu", 1, NULL, 'p' },
+                                             { "next-hop", 1, NULL, 'h' },
                                              { NULL, 0, NULL, 0 } };
     size_t requests = 0;
     for (int word; (word = getopt_long(argc, argv, "", options, NULL)) != -1;) {
