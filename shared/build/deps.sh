@@ -29,6 +29,7 @@ DEPENDENCIES=(
     "cjson"
     "llhttp"
     "pcre2"
+    "libyaml"
     "mbedtls"
     "cmocka"
     "curl libgit2"

@@ -75,6 +75,7 @@ lint_house() {
     one_module 'llhttp' runtime
     one_module 'pcre2' shared/policy
     one_module '(zlib|libdeflate|zstd)' shared/oci
+    one_module 'yaml' shared/kube
     # Of two functions of one name the linker takes either, without a word, where both archives are at hand.
     if git grep -hoE '^[a-z][a-z_0-9 *]*[ *][a-z_0-9]+\(' -- 'functions/*.h' 'runtime/*.h' 'shared/*.h' | grep -vE '^(static|typedef) ' |
         sed -E 's/.*[ *]([a-z_0-9]+)\($/\1/' | sort | uniq -d | grep .; then

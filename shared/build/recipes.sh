@@ -121,6 +121,15 @@ build_pcre2() {
     headers . src/pcre2.h
 }
 
+# The reading half.
+build_libyaml() {
+    local version=0.2.5
+    compile yaml "$SMALL -Iinclude -DYAML_VERSION_MAJOR=0 -DYAML_VERSION_MINOR=2 -DYAML_VERSION_PATCH=5 -DYAML_VERSION_STRING=\"$version\"" \
+        src/{api,reader,scanner,parser}.c
+    archive yaml
+    headers . include/yaml.h
+}
+
 build_mbedtls() {
     local flags="-std=c11 -D_GNU_SOURCE -Iinclude -Ilibrary" tls x509 crypto hot
     cat "$HERE/mbedtls_config.h" >>include/mbedtls/mbedtls_config.h

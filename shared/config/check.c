@@ -181,9 +181,18 @@ bool check_variable(struct span text, struct error *err)
     return fine || error_set(err, ERROR_INVALID, "must be a variable's name: letters, digits and '_'");
 }
 
-bool check_cluster(struct span text, struct error *err)
+bool check_cluster_name(struct span text, struct error *err)
 {
-    if (span_is(text, "local"))
-        return true;
-    return error_set(err, ERROR_INVALID, "cluster '%.60s' is not known: this version deploys to 'local'", text.data);
+    if (span_is(text, CLUSTER_LOCAL) || span_is(text, CLUSTER_IN_CLUSTER))
+        return error_set(err, ERROR_INVALID, "'%.*s' is a cluster that needs no kubeconfig: give this one another name",
+                         SPAN_ARGS(text));
+    return check_name(text, err);
+}
+
+/* "apps/v1" or "v1". */
+bool check_api_version(struct span text, struct error *err)
+{
+    struct span version = text, group = span_cut(&version, '/');
+    return (check_name(group, err) && (!version.data || check_name(version, err))) ||
+           error_set(err, ERROR_INVALID, "must be a group and version such as \"argoproj.io/v1alpha1\"");
 }

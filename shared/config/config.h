@@ -103,9 +103,34 @@ struct config_build {
     long timeout_s; /* default 1800 */
 };
 
+/* A cluster beside the one that this runs in, as a context of a kubeconfig file has it. */
+struct config_cluster {
+    const char *name;
+    const char *kubeconfig; /* the file */
+    const char *context;    /* NULL: the file's current one */
+    bool insecure;          /* what the file says of skipping verification, and plain http, counts */
+};
+
+#define CLUSTER_LOCAL "local"           /* the embedded target */
+#define CLUSTER_IN_CLUSTER "in-cluster" /* the one that this runs in, as the pod's service account */
+
+/* What is written of an image: name:tag@digest, name:tag, name@digest. */
+enum image_form { IMAGE_TAG_DIGEST, IMAGE_TAG, IMAGE_DIGEST };
+
 struct config_target {
-    const char *cluster; /* "local": the embedded target */
-    const char *namespace, *kind, *workload, *container;
+    const char *cluster;                  /* CLUSTER_LOCAL, CLUSTER_IN_CLUSTER, or a name: */
+    const struct config_cluster *outside; /* of the last; else NULL */
+    const char *namespace;                /* "default" */
+    const char *kind;                     /* "Service" for local, "Deployment" elsewhere */
+    const char *api_version;              /* NULL: the usual one of the kind */
+    const char *plural;                   /* of the kind, as in paths of the API; NULL: the API server is asked */
+    const char *workload;
+    const char *container; /* or init container; NULL: the only container */
+    const char *
+        path; /* to the image's name in the object, instead (shared/kube/patch.h); NULL: the pod template's container */
+    enum image_form write;
+    long timeout_s;       /* of a rollout; 0: the workload's own */
+    bool force;           /* also where Flux, Argo CD or Helm look after the object */
     const char *platform; /* that an image must have; NULL: any */
     const char *
         service_port; /* local: where the service listens, "127.0.0.1:8080" or "8080"; NULL: the kernel chooses once, then kept */
@@ -133,6 +158,8 @@ struct config {
     size_t source_count;
     const struct config_build *builds;
     size_t build_count;
+    const struct config_cluster *clusters;
+    size_t cluster_count;
     const struct config_trigger *triggers;
     size_t trigger_count;
     const struct config_registry *registries;

@@ -117,6 +117,49 @@ void read_source_name(struct reading *r, const struct setting *setting, const st
         mistake(r, NULL, "there is no source '%.60s' in 'sources'", name);
 }
 
+/* The clusters are read before the triggers. */
+void read_cluster_name(struct reading *r, const struct setting *setting, const struct json *value, void *item)
+{
+    static const char *const always[] = { CLUSTER_LOCAL, CLUSTER_IN_CLUSTER };
+    enum { ALWAYS = sizeof always / sizeof always[0] };
+    const struct config *config = &r->into->config;
+    struct config_target *target = item;
+    struct span name = span_of(json_string(value));
+    const char **names = keep_memory(r, (ALWAYS + config->cluster_count) * sizeof(const char *));
+    size_t count = 0;
+    (void)setting;
+    for (size_t i = 0; names && i < ALWAYS + config->cluster_count; i++) {
+        const struct config_cluster *outside = i < ALWAYS ? NULL : &config->clusters[i - ALWAYS];
+        const char *known = outside ? outside->name : always[i];
+        if (known && span_is(name, known)) {
+            target->cluster = known;
+            target->outside = outside;
+            return;
+        }
+        if (known)
+            names[count++] = known;
+    }
+    const char *meant = names ? suggest_word(name, names, count) : NULL;
+    if (meant)
+        mistake(r, NULL, "there is no cluster '%.60s': did you mean '%s'?", name.data, meant);
+    else if (names)
+        mistake(r, NULL, "there is no cluster '%.60s': want \"in-cluster\", \"local\", or a name in 'clusters'",
+                name.data);
+}
+
+void read_image_form(struct reading *r, const struct setting *setting, const struct json *value, void *item)
+{
+    static const char *const words[] = {
+        [IMAGE_TAG_DIGEST] = "tag@digest", [IMAGE_TAG] = "tag", [IMAGE_DIGEST] = "digest"
+    };
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (span_is(span_of(json_string(value)), words[i])) {
+            *(enum image_form *)place(setting, item) = (enum image_form)i;
+            return;
+        }
+    mistake(r, NULL, "must be \"tag@digest\", \"tag\" or \"digest\"");
+}
+
 static struct kept *keep(struct reading *r)
 {
     struct kept *kept = keep_memory(r, sizeof *kept);

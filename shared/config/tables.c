@@ -2,6 +2,7 @@
 
 #include "shared/base/digest.h"
 #include "shared/base/machine.h"
+#include "shared/kube/resource.h"
 
 #include <string.h>
 
@@ -219,27 +220,83 @@ static const struct shape build_shape = {
     .check = check_build,
 };
 
+/* Clusters. */
+static const struct setting kubeconfig_settings[] = {
+    { "file", JSON_STRING, REQUIRED, read_text, AT(config_cluster, kubeconfig), .check = check_any },
+};
+
+static const struct shape kubeconfig_shape = {
+    .what = "the place of a kubeconfig",
+    SHAPE(kubeconfig_settings),
+    .if_a_string = "credentials are never in this file: name a file, as {\"file\": \"/secrets/kubeconfig\"}",
+};
+
+static const struct setting cluster_settings[] = {
+    { "name", JSON_STRING, REQUIRED, read_text, AT(config_cluster, name), .check = check_cluster_name },
+    { "kubeconfig", JSON_OBJECT, REQUIRED, read_object, .shape = &kubeconfig_shape },
+    { "context", JSON_STRING, 0, read_text, AT(config_cluster, context), .check = check_any },
+    { "insecure", JSON_BOOLEAN, 0, read_boolean, AT(config_cluster, insecure) },
+};
+
+static const struct shape cluster_shape = {
+    .what = "a cluster",
+    SHAPE(cluster_settings),
+    .size = sizeof(struct config_cluster),
+};
+
 /* Triggers. */
 static const struct config_target target_defaults = {
     .namespace = "default",
-    .kind = "Service",
     .ready_timeout_s = 60,
 };
 
+static void refuse_members(struct reading *r, const struct json *object, const char *const *names, const char *why)
+{
+    for (; *names; names++)
+        if (json_get(object, *names))
+            mistake(r, *names, "%s", why);
+}
+
+static void check_local(struct reading *r, const struct json *object, struct config_target *target)
+{
+    static const char *const senseless[] = { "apiVersion", "plural", "path", "write", "timeoutSeconds", "force", NULL };
+    refuse_members(r, object, senseless, "is of no use with cluster 'local'");
+    if (!target->kind)
+        target->kind = "Service";
+}
+
+static void check_kubernetes(struct reading *r, const struct json *object, struct config_target *target)
+{
+    static const char *const senseless[] = { "servicePort", "containerPort", "readyTimeoutSeconds", NULL };
+    refuse_members(r, object, senseless, "is for cluster 'local' alone");
+    if (!target->kind)
+        target->kind = "Deployment";
+    if (!target->api_version && !json_get(object, "apiVersion") && !kube_resource_find(NULL, target->kind))
+        mistake(r, "kind", "kind '%.60s' is none that every cluster has: say its 'apiVersion' too", target->kind);
+    if (target->container && target->path)
+        mistake(r, "path", "takes the place of 'container': name one of them");
+}
+
 static void check_target(struct reading *r, const struct json *object, void *item)
 {
-    const struct config_target *target = item;
-    if (target->cluster && strcmp(target->cluster, "local") == 0 && !json_get(object, "workload"))
-        mistake(r, NULL, "'workload' is missing: it names the service that cluster 'local' runs");
+    struct config_target *target = item;
+    if (target->cluster)
+        (strcmp(target->cluster, CLUSTER_LOCAL) == 0 ? check_local : check_kubernetes)(r, object, target);
 }
 
 static const struct setting target_settings[] = {
-    { "cluster", JSON_STRING, REQUIRED, read_text, AT(config_target, cluster), .check = check_cluster },
+    { "cluster", JSON_STRING, REQUIRED, read_cluster_name, AT(config_target, cluster) },
     { "namespace", JSON_STRING, 0, read_text, AT(config_target, namespace), .check = check_name },
     { "kind", JSON_STRING, 0, read_text, AT(config_target, kind), .check = check_name },
-    { "workload", JSON_STRING, 0, read_text, AT(config_target, workload), .check = check_name },
+    { "apiVersion", JSON_STRING, 0, read_text, AT(config_target, api_version), .check = check_api_version },
+    { "plural", JSON_STRING, 0, read_text, AT(config_target, plural), .check = check_name },
+    { "workload", JSON_STRING, REQUIRED, read_text, AT(config_target, workload), .check = check_name },
     { "container", JSON_STRING, 0, read_text, AT(config_target, container), .check = check_name },
     { "platform", JSON_STRING, 0, read_text, AT(config_target, platform), .check = check_platform },
+    { "path", JSON_STRING, 0, read_text, AT(config_target, path), .check = check_any },
+    { "write", JSON_STRING, 0, read_image_form, AT(config_target, write) },
+    { "timeoutSeconds", JSON_NUMBER, 0, read_long, AT(config_target, timeout_s), .min = 1, .max = 24 * 3600 },
+    { "force", JSON_BOOLEAN, 0, read_boolean, AT(config_target, force) },
     { "servicePort", JSON_STRING, OR_NUMBER, read_port, AT(config_target, service_port) },
     { "containerPort", JSON_NUMBER, 0, read_unsigned, AT(config_target, container_port), .min = 1, .max = 65535 },
     { "readyTimeoutSeconds", JSON_NUMBER, 0, read_long, AT(config_target, ready_timeout_s), .min = 1, .max = 3600 },
@@ -331,11 +388,12 @@ static const struct setting api_settings[] = {
 
 static const struct shape api_shape = { .what = "'api'", SHAPE(api_settings) };
 
-/* The file. Sources come first: builds name them. */
+/* The file. Sources come before builds and clusters before triggers, which name them. */
 static const struct setting root_settings[] = {
     { "$schema", JSON_STRING, 0, .read = read_nothing },
     { "sources", JSON_ARRAY, 0, read_objects, LIST(config, sources, source_count), .shape = &source_shape },
     { "builds", JSON_ARRAY, 0, read_objects, LIST(config, builds, build_count), .shape = &build_shape },
+    { "clusters", JSON_ARRAY, 0, read_objects, LIST(config, clusters, cluster_count), .shape = &cluster_shape },
     { "triggers", JSON_ARRAY, 0, read_objects, LIST(config, triggers, trigger_count), .shape = &trigger_shape },
     { "registries", JSON_ARRAY, 0, read_objects, LIST(config, registries, registry_count), .shape = &registry_shape },
     { "chain", JSON_OBJECT, 0, read_object, .shape = &chain_shape },
@@ -370,7 +428,11 @@ static void check_root(struct reading *r, const struct json *object, void *item)
 {
     static const struct {
         const char *list, *member;
-    } rows[] = { { "sources", "name" }, { "builds", "name" }, { "triggers", "name" }, { "registries", "host" } };
+    } rows[] = { { "sources", "name" },
+                 { "builds", "name" },
+                 { "clusters", "name" },
+                 { "triggers", "name" },
+                 { "registries", "host" } };
     (void)item;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         check_unique(r, object, rows[i].list, rows[i].member);

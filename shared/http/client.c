@@ -25,7 +25,9 @@ enum {
 
 struct http_client {
     CURL *easy; /* made by the first call: a function that never calls out does not pay for it */
-    char *ca_file, *extra_ca_pem, *user_agent;
+    char *ca_file, *extra_ca_pem, *ca_pem, *user_agent, *server_name, *proxy;
+    struct bytes certificate, key;
+    bool insecure;
     long connect_timeout_ms;
     bool refuse_private;
     bool trust_loaded;
@@ -40,7 +42,7 @@ struct call {
     struct http_response *response;
     struct url url;
     struct bytes where; /* "PUT host/path" for messages */
-    struct curl_slist *headers;
+    struct curl_slist *headers, *connect_to;
     CURLcode setup; /* first option that was not taken */
     const char *proxy;
     bool sent;         /* the request went out, at least in part */
@@ -56,6 +58,7 @@ struct call {
 static void call_release(struct call *call)
 {
     curl_slist_free_all(call->headers);
+    curl_slist_free_all(call->connect_to);
     bytes_release(&call->where);
 }
 AUTO_RELEASE(struct call, call_release)
@@ -85,10 +88,17 @@ struct http_client *http_client_new(const struct http_client_options *options, s
     const struct http_client_options *o = options ? options : &defaults;
     AUTO(http_client_free) struct http_client *client = calloc(1, sizeof *client);
     if (!client || !dup_into(&client->ca_file, o->ca_file) || !dup_into(&client->extra_ca_pem, o->extra_ca_pem) ||
+        !dup_into(&client->ca_pem, o->ca_pem) || !dup_into(&client->server_name, o->server_name) ||
+        !dup_into(&client->proxy, o->proxy) ||
         !dup_into(&client->user_agent, o->user_agent ? o->user_agent : "pushwright")) {
         error_set(err, ERROR_INTERNAL, "out of memory for an HTTP client");
         return NULL;
     }
+    bytes_init(&client->certificate, CA_MAX);
+    bytes_init(&client->key, CA_MAX);
+    if (!bytes_append_span(&client->certificate, o->certificate, err) || !bytes_append_span(&client->key, o->key, err))
+        return NULL;
+    client->insecure = o->insecure;
     client->connect_timeout_ms = o->connect_timeout_ms > 0 ? o->connect_timeout_ms : CONNECT_TIMEOUT_MS;
     client->refuse_private = o->refuse_private;
     bytes_init(&client->trust, CA_MAX);
@@ -102,9 +112,14 @@ void http_client_free(struct http_client *client)
     if (client->easy)
         curl_easy_cleanup(client->easy);
     bytes_release(&client->trust);
+    bytes_release(&client->certificate);
+    bytes_wipe(&client->key);
     free(client->ca_file);
     free(client->extra_ca_pem);
+    free(client->ca_pem);
     free(client->user_agent);
+    free(client->server_name);
+    free(client->proxy);
     free(client);
 }
 
@@ -253,6 +268,14 @@ static size_t on_data(char *data, size_t one, size_t len, void *context)
     return taken ? len : CURL_WRITEFUNC_ERROR;
 }
 
+/* The library asks at least once a second, also in silence. */
+static int on_progress(void *context, curl_off_t down, curl_off_t downloaded, curl_off_t up, curl_off_t uploaded)
+{
+    (void)down, (void)downloaded, (void)up, (void)uploaded;
+    const struct call *call = context;
+    return call->request->cancelled(call->request->cancelled_context);
+}
+
 static size_t on_read(char *out, size_t one, size_t room, void *context)
 {
     (void)one;
@@ -353,6 +376,11 @@ static void set_callbacks(struct call *call)
     SET(call, CURLOPT_PREREQFUNCTION, on_sending);
     SET(call, CURLOPT_PREREQDATA, call);
     SET(call, CURLOPT_ERRORBUFFER, call->detail);
+    if (call->request->cancelled) {
+        SET(call, CURLOPT_XFERINFOFUNCTION, on_progress);
+        SET(call, CURLOPT_XFERINFODATA, call);
+        SET(call, CURLOPT_NOPROGRESS, 0L);
+    }
     if (call->client->refuse_private) {
         SET(call, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
         SET(call, CURLOPT_OPENSOCKETDATA, call);
@@ -369,7 +397,8 @@ static bool names_private_address(struct span host)
 /* Behind a proxy the addresses are the proxy's to see; what the URL itself says can still be checked. */
 static bool set_route(struct call *call, struct error *err)
 {
-    call->proxy = call->request->unix_socket || call->request->direct ? NULL : proxy_for(&call->url);
+    bool direct = call->request->unix_socket || call->request->direct;
+    call->proxy = direct ? NULL : call->client->proxy ? call->client->proxy : proxy_for(&call->url);
     if (call->client->refuse_private && call->proxy && names_private_address(call->url.host))
         return refuse_address(call, err);
     SET(call, CURLOPT_PROXY, call->proxy ? call->proxy : ""); /* "": none, whatever the environment says */
@@ -404,6 +433,8 @@ static bool load_trust(struct http_client *client, struct error *err)
 {
     if (client->trust_loaded)
         return true;
+    if (client->ca_pem)
+        return client->trust_loaded = bytes_append_text(&client->trust, client->ca_pem, err);
     client->bundle = client->ca_file ? client->ca_file : system_bundle();
     if (client->extra_ca_pem) {
         bytes_clear(&client->trust);
@@ -419,20 +450,85 @@ static bool load_trust(struct http_client *client, struct error *err)
     return true;
 }
 
+static void set_pem(struct call *call, CURLoption option, const struct bytes *pem)
+{
+    struct curl_blob blob = { .data = pem->data, .len = pem->len, .flags = CURL_BLOB_NOCOPY };
+    SET(call, option, &blob);
+}
+
+static void show_certificate(struct call *call)
+{
+    if (call->client->certificate.len == 0)
+        return;
+    SET(call, CURLOPT_SSLCERTTYPE, "PEM");
+    SET(call, CURLOPT_SSLKEYTYPE, "PEM");
+    set_pem(call, CURLOPT_SSLCERT_BLOB, &call->client->certificate);
+    set_pem(call, CURLOPT_SSLKEY_BLOB, &call->client->key);
+}
+
 static bool set_trust(struct call *call, struct error *err)
 {
     struct http_client *client = call->client;
     if (call->url.scheme.len != 5)
         return true; /* not https: the bundle is not even looked for */
+    SET(call, CURLOPT_CAPATH, NULL);
+    SET(call, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    show_certificate(call);
+    if (client->insecure) {
+        SET(call, CURLOPT_CAINFO, NULL);
+        SET(call, CURLOPT_SSL_VERIFYPEER, 0L);
+        SET(call, CURLOPT_SSL_VERIFYHOST, 0L);
+        return true;
+    }
     if (!load_trust(client, err))
         return false;
-    SET(call, CURLOPT_CAPATH, NULL);
-    SET(call, CURLOPT_CAINFO, client->extra_ca_pem ? NULL : client->bundle);
-    SET(call, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    if (!client->extra_ca_pem)
-        return true;
-    struct curl_blob blob = { .data = client->trust.data, .len = client->trust.len, .flags = CURL_BLOB_NOCOPY };
-    SET(call, CURLOPT_CAINFO_BLOB, &blob);
+    bool ours = client->extra_ca_pem || client->ca_pem;
+    SET(call, CURLOPT_CAINFO, ours ? NULL : client->bundle);
+    if (ours)
+        set_pem(call, CURLOPT_CAINFO_BLOB, &client->trust);
+    return true;
+}
+
+/* ---- where to ---- */
+
+static bool append_part(struct bytes *out, const char *before, struct span part, struct error *err)
+{
+    return !part.data || (bytes_append_text(out, before, err) && bytes_append_span(out, part, err));
+}
+
+/* The library verifies certificates against the URL's host: under another name the URL has that one, the connection goes where the
+ * caller wants it, and the server is told so. */
+static bool rename_host(struct call *call, struct bytes *url, struct error *err)
+{
+    const struct url *u = &call->url;
+    const char *open = span_find(u->host, ':') >= 0 ? "[" : "", *close = *open ? "]" : "";
+    char port[16] = "";
+    AUTO(bytes_release) struct bytes text = BYTES(URL_MAX);
+    if (u->port > 0)
+        snprintf(port, sizeof port, ":%u", u->port);
+    if (!bytes_printf(url, err, "%.*s://%s%s", SPAN_ARGS(u->scheme), call->client->server_name, port) ||
+        !append_part(url, "", u->path, err) || !append_part(url, "?", u->query, err) ||
+        !bytes_printf(&text, err, "::%s%.*s%s:%s", open, SPAN_ARGS(u->host), close, port[0] ? port + 1 : ""))
+        return false;
+    call->connect_to = curl_slist_append(NULL, bytes_text(&text));
+    bytes_clear(&text);
+    if (!call->connect_to || !bytes_printf(&text, err, "%s%.*s%s%s", open, SPAN_ARGS(u->host), close, port) ||
+        !add_header(call, "Host", bytes_text(&text), err))
+        return error_set(err, ERROR_INTERNAL, "out of memory for a URL");
+    SET(call, CURLOPT_CONNECT_TO, call->connect_to);
+    return true;
+}
+
+static bool set_url(struct call *call, struct error *err)
+{
+    AUTO(bytes_release) struct bytes url = BYTES(URL_MAX + 256);
+    if (call->client->server_name && call->url.scheme.len == 5) {
+        if (!rename_host(call, &url, err))
+            return false;
+        SET(call, CURLOPT_URL, bytes_text(&url)); /* copied */
+    } else {
+        SET(call, CURLOPT_URL, call->request->url);
+    }
     return true;
 }
 
@@ -460,6 +556,7 @@ static const struct {
     const char *text;
 } interruptions[] = {
     { CURLE_OPERATION_TIMEDOUT, "timed out" },
+    { CURLE_ABORTED_BY_CALLBACK, "broken off" },
     { CURLE_GOT_NOTHING, "connection closed without an answer" },
     { CURLE_PARTIAL_FILE, "connection closed in the middle of the answer" },
     { CURLE_RECV_ERROR, "connection lost while receiving" },
@@ -504,10 +601,9 @@ static bool set_options(struct call *call, struct error *err)
     set_body(call);
     if (!set_route(call, err))
         return false;
-    if (!set_headers(call, err) || !set_trust(call, err))
+    if (!set_url(call, err) || !set_headers(call, err) || !set_trust(call, err))
         return error_wrap(err, "%s", bytes_text(&call->where));
     SET(call, CURLOPT_USERAGENT, call->client->user_agent);
-    SET(call, CURLOPT_URL, call->request->url);
     return call->setup == CURLE_OK ||
            error_set(err, ERROR_INTERNAL, "%s: %s", bytes_text(&call->where), curl_easy_strerror(call->setup));
 }

@@ -15,11 +15,16 @@
 struct http_client; /* one thread at a time; keeps connections open between calls */
 
 struct http_client_options {
-    const char *ca_file;      /* PEM; NULL: $SSL_CERT_FILE, else the system's bundle                    */
-    const char *extra_ca_pem; /* PEM text trusted besides (K_CA_CERTS); NULL: none                      */
-    const char *user_agent;   /* NULL: "pushwright"                                                     */
-    long connect_timeout_ms;  /* 0: 10 s                                                                */
-    bool refuse_private;      /* connect to no loopback, link-local, private or metadata address (SSRF) */
+    const char *ca_file;          /* PEM; NULL: $SSL_CERT_FILE, else the system's bundle                    */
+    const char *extra_ca_pem;     /* PEM text trusted besides (K_CA_CERTS); NULL: none                      */
+    const char *ca_pem;           /* PEM text trusted alone, instead of any bundle; NULL: not               */
+    const char *user_agent;       /* NULL: "pushwright"                                                     */
+    long connect_timeout_ms;      /* 0: 10 s                                                                */
+    bool refuse_private;          /* connect to no loopback, link-local, private or metadata address (SSRF) */
+    const char *server_name;      /* what servers' certificates are for, instead of the URL's host; NULL: it */
+    const char *proxy;            /* URL, instead of what the environment names; NULL: that                 */
+    bool insecure;                /* whoever the server says it is                                          */
+    struct span certificate, key; /* PEM, shown to servers that ask; absent: nothing is shown           */
 };
 
 struct http_client *http_client_new(const struct http_client_options *options,
@@ -54,6 +59,9 @@ struct http_request {
     size_t body_max;       /* ceiling of the answer's body; 0: 4 MB; over it ERROR_TOO_LARGE */
     long timeout_ms;       /* whole call; 0: no limit but stall_timeout_ms */
     long stall_timeout_ms; /* longest silence; 0: 30 s */
+    bool (*cancelled)(
+        void *context); /* asked about once a second; true ends the call as if it had timed out; NULL: never */
+    void *cancelled_context;
 };
 
 struct http_response {

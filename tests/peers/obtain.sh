@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# `obtain.sh cosign|pyspdxtools|npm-policies`: a program that Debian 12 does not package and that tests of this folder judge by. Had once from where its authors
-# publish it (Go's module proxy, PyPI, npm), at a pinned version, and kept in the cache outside the clone; prints its path. Exit 77, with the reason,
-# where it cannot be had.
+# `obtain.sh cosign|pyspdxtools|kubernetes|knative|npm-policies`: what Debian 12 does not package and tests of this folder judge by. Had once from where its
+# authors publish it (Go's module proxy, PyPI, npm), at a pinned version, and kept in the cache outside the clone; prints its path (of kubernetes: a folder
+# with kube-apiserver, kube-controller-manager, kubectl and etcd; of knative: one with Serving's resource definitions). Exit 77, with the
+# reason, where it cannot be had.
 set -euo pipefail
 
 UNAVAILABLE=77
@@ -9,6 +10,8 @@ COSIGN_VERSION=v3.1.3
 SPDX_VERSION=0.8.5
 SEMVER_VERSION=7.8.6
 MINIMATCH_VERSION=9.0.5
+KUBERNETES_VERSION=v1.36.3
+KNATIVE_VERSION=v0.51.0
 cache=${PUSHWRIGHT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/pushwright}
 
 unavailable() {
@@ -60,12 +63,90 @@ obtain_npm_policies() {
     echo "$place"
 }
 
+# Kubernetes' own go.mod has its staging modules at paths of its own repository, which Go honours in the main module only: a module around it
+# names the published ones.
+write_module() { # FOLDER
+    local published=v0.${KUBERNETES_VERSION#v1.} theirs
+    theirs=$(cd "$1" && go mod download -json "k8s.io/kubernetes@$KUBERNETES_VERSION" | sed -nE 's/^\t"GoMod": "(.*)",?$/\1/p')
+    [ -f "$theirs" ] || return 1
+    {
+        printf 'module peers\n\n%s\n\ntool (\n' "$(grep -E '^go [0-9]' "$theirs")"
+        printf '\t%s\n' "${KUBERNETES_PACKAGES[@]}"
+        printf ')\n\nrequire k8s.io/kubernetes %s\n\nreplace (\n' "$KUBERNETES_VERSION"
+        sed -nE "s#^[[:space:]](k8s.io/[^ ]+) => \./staging/.*#\t\1 => \1 $published#p" "$theirs"
+        printf ')\n'
+    } >"$1/go.mod"
+}
+
+# Every 15 s, how far the compiler is.
+tell_progress() { # LOG
+    while sleep 15; do
+        echo "  ... $(wc -l <"$1") packages compiled, after $SECONDS s" >&2
+    done
+}
+
+KUBERNETES_PACKAGES=(k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kube-controller-manager k8s.io/kubernetes/cmd/kubectl go.etcd.io/etcd/server/v3)
+
+build_kubernetes() { # FOLDER
+    local names=k8s.io/component-base/version set
+    set="-s -w -X $names.gitVersion=$KUBERNETES_VERSION -X k8s.io/client-go/pkg/version.gitVersion=$KUBERNETES_VERSION"
+    set+=" -X $names.gitMajor=1 -X $names.gitMinor=$(cut -d. -f2 <<<"$KUBERNETES_VERSION")"
+    cd "$1"
+    export GOPATH=$1/go GOMODCACHE=${GOMODCACHE:-$1/modules} GOCACHE=${GOCACHE:-$1/objects} CGO_ENABLED=0 GOFLAGS='-modcacherw -buildvcs=false'
+    mkdir bin
+    write_module "$1" && go mod tidy && nice go build -v -trimpath -p "$(nproc)" -ldflags "$set" -o bin/ "${KUBERNETES_PACKAGES[@]}" && mv bin/v3 bin/etcd
+}
+
+# Some 6 minutes and 4 GB for a while on two cores; who comes meanwhile waits for it.
+obtain_kubernetes() {
+    local place=$cache/kubernetes-$KUBERNETES_VERSION work teller
+    mkdir -p "$cache"
+    exec 8>"$cache/kubernetes.lock"
+    flock 8
+    if [ ! -x "$place/kube-apiserver" ]; then
+        command -v go >/dev/null || unavailable "Kubernetes is built with Go, which is not installed"
+        work=$(mktemp -d "$cache/kubernetes.XXXXXX")
+        echo "building Kubernetes $KUBERNETES_VERSION and its etcd, once: some minutes" >&2
+        touch "$work/log"
+        tell_progress "$work/log" 8>&- &
+        teller=$!
+        # shellcheck disable=SC2064
+        trap "kill $teller 2>/dev/null; rm -rf '$work'" EXIT
+        (build_kubernetes "$work") >"$work/log" 2>&1 8>&- ||
+            unavailable "Kubernetes $KUBERNETES_VERSION does not build here: $(tail -n 1 "$work/log")"
+        rm -rf "$place"
+        mv "$work/bin" "$place"
+        echo "built in $SECONDS s" >&2
+    fi
+    echo "$place"
+}
+
+obtain_knative() {
+    local place=$cache/knative-serving-$KNATIVE_VERSION work from
+    if [ ! -d "$place" ]; then
+        command -v go >/dev/null || unavailable "Knative's definitions are had through Go, which is not installed"
+        mkdir -p "$cache"
+        work=$(mktemp -d "$cache/knative.XXXXXX")
+        # shellcheck disable=SC2064
+        trap "rm -rf '$work'" EXIT
+        from=$(cd "$work" && GOMODCACHE=${GOMODCACHE:-$work/modules} GOFLAGS=-modcacherw go mod download -json "knative.dev/serving@$KNATIVE_VERSION" |
+            sed -nE 's/^\t"Dir": "(.*)",?$/\1/p')
+        [ -d "$from/config/core/300-resources" ] || unavailable "Knative Serving $KNATIVE_VERSION cannot be had from Go's module proxy"
+        cp -r "$from/config/core/300-resources" "$work/definitions"
+        chmod -R u+w "$work/definitions"
+        mv -T "$work/definitions" "$place"
+    fi
+    echo "$place"
+}
+
 case ${1:-} in
     cosign) obtain_cosign ;;
     pyspdxtools) obtain_pyspdxtools ;;
     npm-policies) obtain_npm_policies ;;
+    kubernetes) obtain_kubernetes ;;
+    knative) obtain_knative ;;
     *)
-        echo "obtain.sh cosign|pyspdxtools|npm-policies" >&2
+        echo "obtain.sh cosign|pyspdxtools|kubernetes|knative|npm-policies" >&2
         exit 2
         ;;
 esac

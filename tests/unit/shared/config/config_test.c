@@ -156,8 +156,26 @@ static const struct {
     { TRIGGER("\"deploy\":[{\"cluster\":\"local\",\"workload\":\"w\"}]"), 1, 14, "triggers[0]: 'when' is missing" },
     { TARGET("\"workload\":\"w\""), 2, 33, "'cluster' is missing: a target needs it" },
     { TARGET("\"cluster\":\"prod\",\"workload\":\"w\""), 3, 11,
-      "cluster 'prod' is not known: this version deploys to 'local'" },
-    { TARGET("\"cluster\":\"local\""), 2, 33, "'workload' is missing: it names the service" },
+      "there is no cluster 'prod': want \"in-cluster\", \"local\", or a name in 'clusters'" },
+    { TARGET("\"cluster\":\"in_cluster\",\"workload\":\"w\""), 3, 11, "did you mean 'in-cluster'?" },
+    { "{\"clusters\":[{\"name\":\"paris\",\"kubeconfig\":{\"file\":\"/"
+      "k\"}}],\"triggers\":[{\"name\":\"t\",\"image\":\"i\","
+      "\"when\":{\"tags\":\"all\"},\"deploy\":[\n{\"cluster\":\"pariss\",\"workload\":\"w\"}]}]}",
+      2, 12, "did you mean 'paris'?" },
+    { TARGET("\"cluster\":\"local\""), 2, 33, "'workload' is missing: a target needs it" },
+    { TARGET("\"cluster\":\"local\",\"workload\":\"w\",\"force\":true"), 3, 34, "is of no use with cluster 'local'" },
+    { TARGET("\"cluster\":\"in-cluster\",\"workload\":\"w\",\"servicePort\":80"), 3, 39,
+      "is for cluster 'local' alone" },
+    { TARGET("\"cluster\":\"in-cluster\",\"workload\":\"w\",\"kind\":\"Rollout\""), 3, 39,
+      "kind 'Rollout' is none that every cluster has: say its 'apiVersion' too" },
+    { TARGET("\"cluster\":\"in-cluster\",\"workload\":\"w\",\"apiVersion\":\"a/b/c\""), 3, 52,
+      "must be a group and version" },
+    { TARGET("\"cluster\":\"in-cluster\",\"workload\":\"w\",\"write\":\"sha\""), 3, 47, "must be \"tag@digest\"" },
+    { TARGET("\"cluster\":\"in-cluster\",\"workload\":\"w\",\"container\":\"c\",\"path\":\"/spec/image\""), 3, 55,
+      "takes the place of 'container'" },
+    { "{\"clusters\":[{\"name\":\"local\",\"kubeconfig\":{\"file\":\"/k\"}}]}", 1, 22,
+      "'local' is a cluster that needs no kubeconfig" },
+    { "{\"clusters\":[{\"name\":\"c\",\"kubeconfig\":\"/k\"}]}", 1, 39, "name a file, as {\"file\"" },
     { TARGET("\"cluster\":\"local\",\"workload\":\"w\",\"servicePort\":\"http\""), 3, 48,
       "must be a port, or an address and a port" },
     { TARGET("\"cluster\":\"local\",\"workload\":\"w\",\"servicePort\":70000"), 3, 48, "must be a port" },
@@ -459,9 +477,46 @@ static void kinds_have_their_names(void **state)
     assert_string_equal(source_kind_name(SOURCE_REGISTRY), "registry");
 }
 
+static void targets_on_kubernetes_say_where_and_how(void **state)
+{
+    (void)state;
+    AUTO(config_free)
+    struct config *config =
+        parse("{\"clusters\":[{\"name\":\"paris\",\"kubeconfig\":{\"file\":\"/secrets/paris\"},\"context\":\"admin\"},"
+              "{\"name\":\"lab\",\"kubeconfig\":{\"file\":\"lab\"},\"insecure\":true}],"
+              "\"triggers\":[{\"name\":\"t\",\"image\":\"r.io/b\",\"when\":{\"tags\":\"all\"},\"deploy\":["
+              "{\"cluster\":\"in-cluster\",\"workload\":\"web\",\"container\":\"nginx\"},"
+              "{\"cluster\":\"paris\",\"namespace\":\"shop\",\"kind\":\"Rollout\",\"apiVersion\":\"argoproj.io/"
+              "v1alpha1\",\"plural\":"
+              "\"rollouts\",\"workload\":\"web\",\"path\":\"/spec/"
+              "image\",\"write\":\"digest\",\"timeoutSeconds\":90,\"force\":true},"
+              "{\"cluster\":\"local\",\"workload\":\"w\"}]}]}");
+    const struct config_target *targets = config->triggers[0].targets;
+    assert_string_equal(targets[0].cluster, CLUSTER_IN_CLUSTER);
+    assert_null(targets[0].outside);
+    assert_string_equal(targets[0].kind, "Deployment");
+    assert_null(targets[0].api_version);
+    assert_int_equal(targets[0].write, IMAGE_TAG_DIGEST);
+    assert_int_equal(targets[0].timeout_s, 0);
+    assert_ptr_equal(targets[1].outside, &config->clusters[0]);
+    assert_string_equal(targets[1].outside->kubeconfig, "/secrets/paris");
+    assert_string_equal(targets[1].outside->context, "admin");
+    assert_false(targets[1].outside->insecure);
+    assert_string_equal(targets[1].api_version, "argoproj.io/v1alpha1");
+    assert_string_equal(targets[1].plural, "rollouts");
+    assert_string_equal(targets[1].path, "/spec/image");
+    assert_int_equal(targets[1].write, IMAGE_DIGEST);
+    assert_int_equal(targets[1].timeout_s, 90);
+    assert_true(targets[1].force);
+    assert_string_equal(targets[2].kind, "Service");
+    assert_true(config->clusters[1].insecure);
+    assert_null(config->clusters[1].context);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(targets_on_kubernetes_say_where_and_how),
         cmocka_unit_test(every_mistake_is_told_with_its_place),
         cmocka_unit_test(one_mistake_is_told_once),
         cmocka_unit_test(all_mistakes_come_at_once_in_the_order_of_the_file),
