@@ -124,7 +124,7 @@ static bool predicate_of(const struct attest_facts *facts, struct bytes *out, st
 /* ---- for each manifest of the image: those of the platforms, and the index of several ---- */
 
 struct images {
-    const struct descriptor **items;
+    struct attested *items;
     size_t count;
 };
 
@@ -137,9 +137,9 @@ static bool images_of(const struct attest_facts *facts, struct publication *publ
     if (!out->items)
         return error_set(err, ERROR_INTERNAL, "out of memory");
     for (size_t i = 0; i < platforms; i++)
-        out->items[out->count++] = publication_platform(publication, i);
+        out->items[out->count++].image = publication_platform(publication, i);
     if (platforms > 1)
-        out->items[out->count++] = publication_descriptor(publication);
+        out->items[out->count++].image = publication_descriptor(publication);
     return true;
 }
 
@@ -153,18 +153,18 @@ static bool tell_provenance(const struct attest_facts *facts, const struct attes
     if (!subjects)
         return error_set(err, ERROR_INTERNAL, "out of memory");
     for (size_t i = 0; i < images->count; i++)
-        subjects[i] = (struct subject){ *attestor->name ? attestor->name : NULL, images->items[i]->digest };
+        subjects[i] = (struct subject){ *attestor->name ? attestor->name : NULL, images->items[i].image->digest };
     if (!predicate_of(facts, &predicate, err) ||
         !statement_write(&statement, subjects, images->count, PREDICATE_PROVENANCE, bytes_span(&predicate), err))
         return false;
     for (size_t i = 0; i < images->count; i++) {
-        if (!attest_statement(attestor, images->items[i], PREDICATE_PROVENANCE, bytes_span(&statement), err))
+        if (!attest_statement(attestor, &images->items[i], PREDICATE_PROVENANCE, bytes_span(&statement), err))
             return false;
     }
     return true;
 }
 
-static bool tell_packages(const struct attestor *attestor, struct built *built, const struct descriptor *image,
+static bool tell_packages(const struct attestor *attestor, struct built *built, struct attested *beside,
                           struct error *err)
 {
     AUTO(inventory_release) struct inventory inventory = { .unread = NULL };
@@ -176,20 +176,20 @@ static bool tell_packages(const struct attestor *attestor, struct built *built, 
          !bytes_printf(&comment, err, "Packages of rpm, which keeps them in '/%s', are not listed.", inventory.unread)))
         return false;
     const struct spdx spdx = { .name = attestor->name,
-                               .digest = image->digest,
+                               .digest = beside->image->digest,
                                .time_s = built->time_s,
                                .packages = &inventory.packages,
                                .distribution = inventory.distribution,
                                .comment = comment.data };
-    return spdx_write(&document, &spdx, err) && attest_sbom(attestor, image, bytes_span(&document), err);
+    return spdx_write(&document, &spdx, err) && attest_sbom(attestor, beside, bytes_span(&document), err);
 }
 
 /* Of each platform: an index has no files. */
 static bool tell_all_packages(const struct attest_facts *facts, const struct attestor *attestor,
-                              const struct publication *publication, struct error *err)
+                              const struct images *images, struct error *err)
 {
     for (size_t i = 0; i < facts->rule->platform_count; i++) {
-        if (!tell_packages(attestor, &facts->built[i], publication_platform(publication, i), err))
+        if (!tell_packages(attestor, &facts->built[i], &images->items[i], err))
             return false;
     }
     return true;
@@ -198,7 +198,16 @@ static bool tell_all_packages(const struct attest_facts *facts, const struct att
 static bool tell_signatures(const struct attestor *attestor, const struct images *images, struct error *err)
 {
     for (size_t i = 0; i < images->count; i++) {
-        if (!attest_signature(attestor, images->items[i], err))
+        if (!attest_signature(attestor, &images->items[i], err))
+            return false;
+    }
+    return true;
+}
+
+static bool list_all(const struct attestor *attestor, const struct images *images, struct error *err)
+{
+    for (size_t i = 0; i < images->count; i++) {
+        if (!attest_list(attestor, &images->items[i], err))
             return false;
     }
     return true;
@@ -221,6 +230,6 @@ bool attest_publication(const struct attest_facts *facts, struct publication *pu
         return false;
     const struct attestor attestor = { publication_store(publication), bytes_text(&name), facts->key };
     return (!rule->provenance || tell_provenance(facts, &attestor, &images, err)) &&
-           (!rule->sbom || tell_all_packages(facts, &attestor, publication, err)) &&
-           (!facts->key || tell_signatures(&attestor, &images, err));
+           (!rule->sbom || tell_all_packages(facts, &attestor, &images, err)) &&
+           (!facts->key || tell_signatures(&attestor, &images, err)) && list_all(&attestor, &images, err);
 }

@@ -10,11 +10,11 @@ enum { ARENA_MAX = 16 * STORE_MANIFEST_MAX, LAYERS_MAX = 1000, SUFFIX_MAX = 8, R
 
 #define SIGNATURE_KEY "dev.cosignproject.cosign/signature"
 
-/* One addition on its way. */
+/* Additions on their way. */
 struct adding {
     struct store *store;
-    const struct tagged_layer *layer;
-    struct descriptor blob;
+    const struct tagged_entry *entries;
+    size_t count;
     char tag[DIGEST_TEXT_SIZE + SUFFIX_MAX];
 };
 
@@ -31,14 +31,23 @@ static bool same_text(const char *a, const char *b)
     return strcmp(a ? a : "", b ? b : "") == 0;
 }
 
-static bool stands_there(const struct json *layers, const struct adding *adding)
+static bool stands_there(const struct json *layers, const struct tagged_entry *entry)
 {
     for (const struct json *layer = json_first(layers); layer; layer = json_next(layer)) {
-        if (same_text(json_get_string(layer, "digest"), adding->blob.digest) &&
-            same_text(json_get_string(json_get(layer, "annotations"), SIGNATURE_KEY), adding->layer->signature))
+        if (same_text(json_get_string(layer, "digest"), entry->blob.digest) &&
+            same_text(json_get_string(json_get(layer, "annotations"), SIGNATURE_KEY), entry->signature))
             return true;
     }
     return false;
+}
+
+static bool all_stand_there(const struct json *layers, const struct adding *adding)
+{
+    for (size_t i = 0; i < adding->count; i++) {
+        if (!stands_there(layers, &adding->entries[i]))
+            return false;
+    }
+    return true;
 }
 
 /* ---- what is written ---- */
@@ -58,7 +67,10 @@ static bool write_config(struct bytes *out, const struct json *old, const struct
     json_open_array(&w, "diff_ids");
     for (const struct json *layer = json_first(old); layer; layer = json_next(layer))
         json_add_string(&w, NULL, json_get_string(layer, "digest"));
-    json_add_string(&w, NULL, adding->blob.digest);
+    for (size_t i = 0; i < adding->count; i++) {
+        if (!stands_there(old, &adding->entries[i]))
+            json_add_string(&w, NULL, adding->entries[i].blob.digest);
+    }
     json_close_array(&w);
     json_close_object(&w);
     json_close_object(&w);
@@ -77,6 +89,16 @@ static bool write_old(struct json_writer *w, const struct json *layers, struct e
     return true;
 }
 
+static void write_entry(struct json_writer *w, const struct tagged_entry *entry)
+{
+    write_descriptor(w, NULL, &entry->blob);
+    json_open_object(w, "annotations");
+    json_add_string(w, SIGNATURE_KEY, entry->signature);
+    json_add_string(w, "predicateType", entry->predicate_type);
+    json_close_object(w);
+    json_close_object(w);
+}
+
 static bool write_manifest(struct bytes *out, const struct json *old, const struct adding *adding,
                            const struct descriptor *config, struct error *err)
 {
@@ -90,12 +112,10 @@ static bool write_manifest(struct bytes *out, const struct json *old, const stru
     json_open_array(&w, "layers");
     if (!write_old(&w, old, err))
         return false;
-    write_descriptor(&w, NULL, &adding->blob);
-    json_open_object(&w, "annotations");
-    json_add_string(&w, SIGNATURE_KEY, adding->layer->signature);
-    json_add_string(&w, "predicateType", adding->layer->predicate_type);
-    json_close_object(&w);
-    json_close_object(&w);
+    for (size_t i = 0; i < adding->count; i++) {
+        if (!stands_there(old, &adding->entries[i]))
+            write_entry(&w, &adding->entries[i]);
+    }
     json_close_array(&w);
     json_close_object(&w);
     return json_writer_end(&w, err);
@@ -146,19 +166,32 @@ static bool add_once(struct adding *adding, bool *stands, struct error *err)
         return error_set(err, ERROR_INTERNAL, "out of memory");
     if (!read_old(adding, arena, &layers, err))
         return false;
-    *stands = stands_there(layers, adding);
+    *stands = all_stand_there(layers, adding);
     return *stands || write_behind(adding, layers, err);
+}
+
+bool tagged_put(struct store *store, const struct tagged_layer *layer, struct tagged_entry *out, struct error *err)
+{
+    *out = (struct tagged_entry){ descriptor_of(layer->media_type, layer->content), layer->signature,
+                                  layer->predicate_type };
+    return store_put_blob(store, &out->blob, layer->content, err);
 }
 
 bool tagged_add(struct store *store, const char *subject, const char *suffix, const struct tagged_layer *layer,
                 struct error *err)
 {
-    struct adding adding = { store, layer, descriptor_of(layer->media_type, layer->content), "" };
-    bool stands = false;
+    struct tagged_entry entry;
+
+    return tagged_put(store, layer, &entry, err) && tagged_enter(store, subject, suffix, &entry, 1, err);
+}
+
+bool tagged_enter(struct store *store, const char *subject, const char *suffix, const struct tagged_entry *entries,
+                  size_t count, struct error *err)
+{
+    struct adding adding = { store, entries, count, "" };
+    bool stands = count == 0;
 
     snprintf(adding.tag, sizeof(adding.tag), "sha256-%s.%s", subject + strlen("sha256:"), suffix);
-    if (!store_put_blob(store, &adding.blob, layer->content, err))
-        return error_wrap(err, "'%s'", adding.tag);
     /* No registry writes "unless somebody else did": as with the list of referrers, only another look tells. */
     for (int i = 0; i < ROUNDS && !stands; i++) {
         if (!add_once(&adding, &stands, err))

@@ -12,7 +12,17 @@ struct tagged_layer {
     const char *predicate_type; /* NULL: none */
 };
 
-/* Behind those that stand there already; nothing changes when it is among them. suffix: "sig", "att". */
+/* One whose content is at the registry. Borrows the layer's texts. */
+struct tagged_entry {
+    struct descriptor blob;
+    const char *signature, *predicate_type;
+};
+
+bool tagged_put(struct store *store, const struct tagged_layer *layer, struct tagged_entry *out, struct error *err);
+bool tagged_enter(struct store *store, const char *subject, const char *suffix, const struct tagged_entry *entries,
+                  size_t count, struct error *err);
+
+/* Both halves of one. Behind those that stand there already; nothing changes when it is among them. suffix: "sig", "att". */
 bool tagged_add(struct store *store, const char *subject, const char *suffix, const struct tagged_layer *layer,
                 struct error *err);
 

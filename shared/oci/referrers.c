@@ -119,13 +119,13 @@ bool oci_referrers_read(struct store *store, const char *subject, const struct d
 
 /* ---- pushing ---- */
 
-static void write_annotations(struct json_writer *w, const struct referrer_new *referrer)
+static void write_annotations(struct json_writer *w, const struct referrer_annotation *annotations, size_t count)
 {
-    if (referrer->annotation_count == 0)
+    if (count == 0)
         return;
     json_open_object(w, "annotations");
-    for (size_t i = 0; i < referrer->annotation_count; i++)
-        json_add_string(w, referrer->annotations[i].key, referrer->annotations[i].value);
+    for (size_t i = 0; i < count; i++)
+        json_add_string(w, annotations[i].key, annotations[i].value);
     json_close_object(w);
 }
 
@@ -148,7 +148,7 @@ static bool write_manifest(struct bytes *out, const struct descriptor *subject, 
         descriptor_write(&w, NULL, &empty);
     json_close_array(&w);
     descriptor_write(&w, "subject", subject);
-    write_annotations(&w, referrer);
+    write_annotations(&w, referrer->annotations, referrer->annotation_count);
     json_close_object(&w);
     return json_writer_end(&w, err);
 }
@@ -164,16 +164,23 @@ static bool put_blobs(struct store *store, const struct referrer_new *referrer, 
     return store_put_blob(store, &empty, empty_object, err);
 }
 
-static void write_entry(struct json_writer *w, const struct descriptor *manifest, const struct referrer_new *referrer)
+static void write_entry(struct json_writer *w, const struct referrer_entry *entry)
 {
     json_open_object(w, NULL);
-    json_add_string(w, "mediaType", manifest->media_type);
-    json_add_string(w, "digest", manifest->digest);
-    json_add_integer(w, "size", manifest->size);
-    json_add_string(w, "artifactType", referrer->artifact_type);
-    write_annotations(w, referrer);
+    json_add_string(w, "mediaType", entry->manifest.media_type);
+    json_add_string(w, "digest", entry->manifest.digest);
+    json_add_integer(w, "size", entry->manifest.size);
+    json_add_string(w, "artifactType", entry->artifact_type);
+    write_annotations(w, entry->annotations, entry->annotation_count);
     json_close_object(w);
 }
+
+/* Those of one subject that are to be listed. */
+struct entering {
+    const char *subject;
+    const struct referrer_entry *entries;
+    size_t count;
+};
 
 static bool lists(const struct json *index, const char *digest)
 {
@@ -185,9 +192,17 @@ static bool lists(const struct json *index, const char *digest)
     return false;
 }
 
+static bool lists_all(const struct json *index, const struct entering *entering)
+{
+    for (size_t i = 0; i < entering->count; i++) {
+        if (!lists(index, entering->entries[i].manifest.digest))
+            return false;
+    }
+    return true;
+}
+
 /* The old entries as they are, and ours behind them. */
-static bool write_index(struct bytes *out, const struct json *old, const struct descriptor *manifest,
-                        const struct referrer_new *referrer, struct error *err)
+static bool write_index(struct bytes *out, const struct json *old, const struct entering *entering, struct error *err)
 {
     struct json_writer w = json_writer_on(out);
     json_open_object(&w, NULL);
@@ -200,57 +215,71 @@ static bool write_index(struct bytes *out, const struct json *old, const struct 
             return false;
         json_add_raw(&w, NULL, bytes_span(&text));
     }
-    write_entry(&w, manifest, referrer);
+    for (size_t i = 0; i < entering->count; i++) {
+        if (!lists(old, entering->entries[i].manifest.digest))
+            write_entry(&w, &entering->entries[i]);
+    }
     json_close_array(&w);
     json_close_object(&w);
     return json_writer_end(&w, err);
 }
 
-/* One round: *listed when the index that was read names the manifest; otherwise a new one is written. */
-static bool list_by_tag_once(struct store *store, const char *subject, const struct descriptor *manifest,
-                             const struct referrer_new *referrer, bool *listed, struct error *err)
+/* One round: *listed when the index that was read names them; otherwise a new one is written. */
+static bool list_by_tag_once(struct store *store, const struct entering *entering, bool *listed, struct error *err)
 {
     AUTO(arena_free) struct arena *arena = arena_new(ARENA_MAX);
     AUTO(bytes_release) struct bytes old = BYTES(STORE_MANIFEST_MAX);
     AUTO(bytes_release) struct bytes new = BYTES(STORE_MANIFEST_MAX);
     struct descriptor ignored;
     char tag[TAG_SIZE];
-    tag_of(subject, tag);
+    tag_of(entering->subject, tag);
     if (!arena)
         return error_set(err, ERROR_INTERNAL, "out of memory for a list of referrers");
-    if (!read_tagged(store, subject, &old, err))
+    if (!read_tagged(store, entering->subject, &old, err))
         return false;
     const struct json *index = old.len > 0 ? json_parse(arena, bytes_span(&old), err) : NULL;
     if (old.len > 0 && !index)
         return error_wrap(err, "list of referrers behind '%s'", tag);
-    *listed = lists(index, manifest->digest);
-    return *listed || (write_index(&new, index, manifest, referrer, err) &&
+    *listed = lists_all(index, entering);
+    return *listed || (write_index(&new, index, entering, err) &&
                        store_put_manifest(store, tag, MEDIA_OCI_INDEX, bytes_span(&new), &ignored, err));
 }
 
 /* Two that write at once overwrite each other, and nobody tells them: what was written is looked at again. */
-static bool list_by_tag(struct store *store, const char *subject, const struct descriptor *manifest,
-                        const struct referrer_new *referrer, struct error *err)
+bool oci_referrers_enter(struct store *store, const char *subject, const struct referrer_entry *entries, size_t count,
+                         struct error *err)
 {
-    bool listed = false;
+    const struct entering entering = { subject, entries, count };
+    bool listed = count == 0;
     for (int i = 0; i < ROUNDS && !listed; i++)
-        if (!list_by_tag_once(store, subject, manifest, referrer, &listed, err))
+        if (!list_by_tag_once(store, &entering, &listed, err))
             return false;
     return listed ||
            error_set(err, ERROR_UNAVAILABLE, "others write the list of referrers of '%s' all the time", subject);
 }
 
+bool oci_referrers_put(struct store *store, const struct descriptor *subject, const struct referrer_new *referrer,
+                       struct referrer_entry *out, bool *listed, struct error *err)
+{
+    AUTO(bytes_release) struct bytes body = BYTES(STORE_MANIFEST_MAX);
+    *listed = false;
+    if (!check_subject(subject->digest, err) || !write_manifest(&body, subject, referrer, err))
+        return false;
+    *out = (struct referrer_entry){ descriptor_of(MEDIA_OCI_MANIFEST, bytes_span(&body)), referrer->artifact_type,
+                                    referrer->annotations, referrer->annotation_count };
+    if (!put_blobs(store, referrer, err))
+        return error_wrap(err, "'%s' of '%s'", referrer->artifact_type, subject->digest);
+    return store->backend->put_manifest(store->self, NULL, bytes_span(&body), &out->manifest, listed, err) ||
+           error_wrap(err, "%s: '%s' of '%s'", store->name, referrer->artifact_type, subject->digest);
+}
+
 bool oci_referrers_push(struct store *store, const struct descriptor *subject, const struct referrer_new *referrer,
                         struct descriptor *out, struct error *err)
 {
-    AUTO(bytes_release) struct bytes body = BYTES(STORE_MANIFEST_MAX);
-    bool listed = false;
-    if (!check_subject(subject->digest, err) || !write_manifest(&body, subject, referrer, err))
+    struct referrer_entry entry;
+    bool listed;
+    if (!oci_referrers_put(store, subject, referrer, &entry, &listed, err))
         return false;
-    *out = descriptor_of(MEDIA_OCI_MANIFEST, bytes_span(&body));
-    if (!put_blobs(store, referrer, err))
-        return error_wrap(err, "'%s' of '%s'", referrer->artifact_type, subject->digest);
-    if (!store->backend->put_manifest(store->self, NULL, bytes_span(&body), out, &listed, err))
-        return error_wrap(err, "%s: '%s' of '%s'", store->name, referrer->artifact_type, subject->digest);
-    return listed || list_by_tag(store, subject->digest, out, referrer, err);
+    *out = entry.manifest;
+    return listed || oci_referrers_enter(store, subject->digest, &entry, 1, err);
 }

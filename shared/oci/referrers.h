@@ -30,6 +30,21 @@ struct referrer_new {
 bool oci_referrers_push(struct store *store, const struct descriptor *subject, const struct referrer_new *referrer,
                         struct descriptor *out, struct error *err);
 
+/* What the list of a subject says about one. */
+struct referrer_entry {
+    struct descriptor manifest;
+    const char *artifact_type;
+    const struct referrer_annotation *annotations;
+    size_t annotation_count;
+};
+
+/* The same in two halves, so that several of one subject are listed at once. *listed: the registry does it by itself; otherwise the
+ * entry, which borrows from the referrer, is for the other half. */
+bool oci_referrers_put(struct store *store, const struct descriptor *subject, const struct referrer_new *referrer,
+                       struct referrer_entry *out, bool *listed, struct error *err);
+bool oci_referrers_enter(struct store *store, const char *subject, const struct referrer_entry *entries, size_t count,
+                         struct error *err);
+
 /* annotations (NULL: none) are the list's copy of the manifest's. False stops with *err. */
 typedef bool referrer_fn(void *context, const struct descriptor *manifest, const char *artifact_type,
                          const struct json *annotations, struct error *err);

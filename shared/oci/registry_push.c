@@ -15,6 +15,9 @@ enum { ASK_BY_MOUNT_MAX = 1024 * 1024 };
 /* A blob up to this size is not asked for at all when it is said to be new: sending it costs as much as asking. */
 enum { SEND_UNASKED_MAX = 64 * 1024 };
 
+/* So many blobs are not sent again by the same store: what several statements have in common, say. */
+enum { SENT_MAX = 16 };
+
 /* A blob up to this size goes in one request. */
 enum { PART_SIZE = 32 * 1024 * 1024 };
 
@@ -267,11 +270,35 @@ static bool check_file(const struct descriptor *blob, const struct blob_source *
                      (long long)blob->size);
 }
 
+static bool was_sent(const struct registry *registry, const char *digest)
+{
+    for (size_t i = 0; i < SENT_MAX && i < registry->sent_count; i++)
+        if (strcmp(registry->sent[i], digest) == 0)
+            return true;
+    return false;
+}
+
+static void note_sent(struct registry *registry, const char *digest)
+{
+    if (!registry->sent)
+        registry->sent = calloc(SENT_MAX, sizeof registry->sent[0]);
+    if (registry->sent)
+        memcpy(registry->sent[registry->sent_count++ % SENT_MAX], digest, strlen(digest) + 1);
+}
+
 bool registry_put_blob(void *self, const struct descriptor *blob, const struct blob_source *source, struct error *err)
 {
+    struct registry *registry = self;
     struct upload_attempt attempt = { .blob = blob, .source = source };
-    token_want_push(self);
-    return check_file(blob, source, err) && wire_retry(self, try_upload, &attempt, err);
+    if (!check_file(blob, source, err))
+        return false;
+    if (was_sent(registry, blob->digest))
+        return true;
+    token_want_push(registry);
+    if (!wire_retry(registry, try_upload, &attempt, err))
+        return false;
+    note_sent(registry, blob->digest);
+    return true;
 }
 
 /* ---- manifests ---- */

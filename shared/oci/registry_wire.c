@@ -96,6 +96,7 @@ void wire_release(struct registry *registry)
     }
     challenge_release(&registry->challenge);
     registry_session_free(registry->own_session);
+    free(registry->sent);
     free(registry->host);
     free(registry->repository);
     free(registry->origin);

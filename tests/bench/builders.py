@@ -1,5 +1,5 @@
-"""Who builds images in the bench: `build` in one-shot mode, Debian's buildah and Debian's docker.io (BuildKit), each from the same checkout into a
-repository of its own. All give (seconds, peak bytes of the process that was started)."""
+"""Who builds images in the bench: `pushwright build`, Debian's buildah and Debian's docker.io (BuildKit), each from the same checkout into a
+repository of its own; and the function `build` in one-shot mode, from the git repository. All give the seconds of the whole command."""
 import contextlib
 import json
 import os
@@ -13,12 +13,12 @@ from tools import seconds_of
 SYSTEM = {**os.environ, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DOCKER_BUILDKIT": "1"}
 
 
-def timed(argv, scratch, **options):
-    """Seconds of a command and the peak memory of the largest of its processes. Measured by a program that is small itself: a child begins with what
+def peak_of(argv, scratch, **options):
+    """Seconds of a command and the peak bytes of the largest of its processes. Measured by a program that is small itself: a child begins with what
     its parent has."""
     peak = scratch / "peak"
-    took, said = seconds_of(["/usr/bin/time", "-o", peak, "-f", "%M", *argv], **options)
-    return took, int(peak.read_text().split()[-1]) * 1024, said
+    took, _ = seconds_of(["/usr/bin/time", "-o", peak, "-f", "%M", *argv], **options)
+    return took, int(peak.read_text().split()[-1]) * 1024
 
 
 def set_aside(path):
@@ -31,23 +31,25 @@ def set_aside(path):
 
 
 class Checkout:
-    """A repository with a Dockerfile; every build is of another commit."""
+    """A repository with a Dockerfile, and its files in a directory, without git's own; every build is of another commit."""
 
     def __init__(self, directory, host):
         self.host, self.directory = host, directory
         self.bare, self.work = directory / "hello.git", directory / "work"
         git("init", "-q", "--bare", "-b", "main", self.bare)
-        git("clone", "-q", self.bare, self.work)
+        self.work.mkdir()
         self.count = 0
+
+    def git(self, *arguments):
+        return git("--git-dir", self.bare, "--work-tree", self.work, *arguments, cwd=self.work)
 
     def change(self, dockerfile):
         self.count += 1
         (self.work / "Dockerfile").write_text(dockerfile)
         (self.work / "index.html").write_text(f"<h1>change {self.count}</h1>\n")
-        git("add", "-A", cwd=self.work)
-        git("commit", "-qm", f"change {self.count}", cwd=self.work)
-        git("push", "-q", "origin", "HEAD:main", cwd=self.work)
-        return git("rev-parse", "HEAD", cwd=self.work)
+        self.git("add", "-A")
+        self.git("commit", "-qm", f"change {self.count}")
+        return self.git("rev-parse", "HEAD")
 
     def check(self, repository, tag, layers):
         accept = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
@@ -56,14 +58,45 @@ class Checkout:
 
 
 class Ours:
+    """As people do, with what their machine keeps."""
     name = "Pushwright"
+
+    def __init__(self, checkout):
+        self.checkout, self.cache = checkout, checkout.directory / "cache"
+
+    def forget(self):
+        set_aside(self.cache)
+
+    def command(self, folder, tag):
+        return [BIN / "pushwright", "build", "-q", "--push", "-t", f"{self.checkout.host}/ours:{tag}", folder]
+
+    def environment(self):
+        return {"PATH": os.environ["PATH"], "PUSHWRIGHT_CACHE_DIR": str(self.cache)}
+
+    def build(self, dockerfile, layers=2):
+        tag = self.checkout.change(dockerfile)[:12]
+        took, _ = seconds_of(self.command(self.checkout.work, tag), env=self.environment())
+        self.checkout.check("ours", tag, layers)
+        return took
+
+    def build_folder(self, folder):
+        """With the peak."""
+        result = peak_of(self.command(folder, "folder"), self.checkout.directory, env=self.environment())
+        self.checkout.check("ours", "folder", 2)
+        return result
+
+
+class Function:
+    """The function as a platform runs it: the event is a file, the commit is fetched from the repository."""
+    name = "the function"
 
     def __init__(self, checkout, remember=False, **environment):
         self.checkout, self.directory, self.more = checkout, checkout.directory, environment
         self.remember = remember  # of builds, at the registry, for the comparison on a timer
+        self.cache = self.directory / "cache-function"
 
     def forget(self):
-        set_aside(self.directory / "cache")
+        set_aside(self.cache)
 
     def configuration(self):
         path = self.directory / "pushwright.json"
@@ -71,7 +104,7 @@ class Ours:
             "sources": [{"name": "git", "kind": "gitea", "secret": {"env": "NONE"}}],
             "registries": [{"host": self.checkout.host, "plainHttp": True}],
             "builds": [{"name": "hello", "source": "git", "repository": "demo/hello", "clone": f"file://{self.checkout.bare}",
-                        "image": f"{self.checkout.host}/ours", "tag": "{sha:12}", "reconcile": self.remember}], "triggers": []}))
+                        "image": f"{self.checkout.host}/function", "tag": "{sha:12}", "reconcile": self.remember}], "triggers": []}))
         return path
 
     def event(self, commit):
@@ -90,20 +123,17 @@ class Ours:
 
     def environment(self):
         return {"PATH": os.environ["PATH"], "PUSHWRIGHT_TRUST_PLATFORM": "1", "PUSHWRIGHT_CONFIG": str(self.configuration()),
-                "PUSHWRIGHT_CACHE_DIR": str(self.directory / "cache"), "PUSHWRIGHT_CHAIN_KEY": "0" * 64, **self.more}
+                "PUSHWRIGHT_CACHE_DIR": str(self.cache), "PUSHWRIGHT_CHAIN_KEY": "0" * 64, **self.more}
 
     def build(self, dockerfile, layers=2):
         commit = self.checkout.change(dockerfile)
-        took, peak, _ = timed([BIN / "build", "--event", self.event(commit)], self.directory, env=self.environment())
-        self.checkout.check("ours", commit[:12], layers)
-        return took, peak
+        took, _ = seconds_of([BIN / "build", "--event", self.event(commit)], env=self.environment())
+        self.checkout.check("function", commit[:12], layers)
+        return took
 
-    def build_folder(self, folder):
-        """As people do, without git."""
-        took, peak, _ = timed([BIN / "pushwright", "build", "-q", "--push", "-t", f"{self.checkout.host}/ours:folder", folder], self.directory,
-                              env=self.environment())
-        self.checkout.check("ours", "folder", 2)
-        return took, peak
+    def peak(self, dockerfile):
+        commit = self.checkout.change(dockerfile)
+        return peak_of([BIN / "build", "--event", self.event(commit)], self.directory, env=self.environment())[1]
 
 
 class Buildah:
@@ -125,10 +155,10 @@ class Buildah:
 
     def build_folder(self, folder, tag="folder", layers=2):
         image = f"{self.checkout.host}/buildah:{tag}"
-        built, peak, _ = timed([*self.argv, "bud", "-q", "--isolation", "chroot", "--tls-verify=false", "-t", image, folder], self.directory)
+        built, _ = seconds_of([*self.argv, "bud", "-q", "--isolation", "chroot", "--tls-verify=false", "-t", image, folder])
         pushed, _ = seconds_of([*self.argv, "push", "-q", "--tls-verify=false", image])
         self.checkout.check("buildah", tag, layers)
-        return built + pushed, peak
+        return built + pushed
 
     def end(self):
         subprocess.run([*map(str, self.argv), "rm", "-a"], capture_output=True)
@@ -138,7 +168,7 @@ class Buildah:
 
 
 class Docker:
-    """dockerd with a socket and a store of its own. The peak is the daemon's since it began."""
+    """dockerd with a socket and a store of its own."""
     name = "BuildKit"
 
     def __init__(self, checkout):
@@ -171,9 +201,10 @@ class Docker:
         built, _ = seconds_of([*self.argv(), "build", "-q", "--network=host", "-t", image, folder], env=SYSTEM)
         pushed, _ = seconds_of([*self.argv(), "push", "-q", image], env=SYSTEM)
         self.checkout.check("docker", tag, layers)
-        return built + pushed, self.peak()
+        return built + pushed
 
     def peak(self):
+        """Since it began."""
         for line in pathlib.Path(f"/proc/{self.daemon.pid}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024

@@ -36,7 +36,7 @@ def memory(table, directory):
 
 PARTS = (("size", "Size", sizes), ("start", "Start", starts), ("memory", "Memory", memory),
          ("webhook", "`webhook`: a signed GitHub push, its two events accepted by the next hop before the answer", receiving),
-         ("pages", "From `git push` to the page, local chain", pages), ("images", "Images: process start, `git fetch`, build and push, registry on the same machine", images))
+         ("pages", "From `git push` to the page, local chain", pages), ("images", "Images: process start, build and push, registry on the same machine", images))
 
 
 def write(table, where):

@@ -140,6 +140,24 @@ def what_is_remembered_of_a_build_takes_three_requests():
         assert [r.split()[0] for r in seen if "pushwright-ref" in r] == ["GET", "PUT", "PUT"], seen
 
 
+def what_is_said_about_an_image_is_sent_once_and_listed_at_once():
+    with world() as w:
+        requests = Requests(w)
+        key = w.directory / "key.pem"
+        subprocess.run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", key], check=True, capture_output=True)
+        everything = {"provenance": True, "sbom": True, "sign": {"key": {"file": str(key)}}}
+        commit = prepared(w, "said", {"Dockerfile": "FROM scratch\nCOPY a /\n", "a": "hi"}, **everything)
+        w.build("said", commit)
+        seen = requests.take(rf"PUT /v2/acme/said/manifests/main-{commit[:7]}")
+        image = 2 * 2 + 1
+        # Provenance, packages, their bundles and the signature's: five blobs and the empty one of two requests, five manifests, one list, which is
+        # read, written and read again.
+        referrers = 6 * 2 + 5 + 3
+        # Behind cosign's tags: two statements and one signature, a configuration for each tag, which is read, written and read again.
+        tagged = 3 * 2 + 2 * 2 + 2 * 3
+        assert len(seen) == image + referrers + tagged, (len(seen), seen)
+
+
 def layers_in_zstd_are_read_by_others():
     with world() as w:
         large = random.Random(1).randbytes(6_000_000)  # more than one frame
@@ -176,4 +194,5 @@ if __name__ == "__main__":
     run_tests([hello_takes_seven_requests_and_two_a_base_layer_or_six_and_one, a_layer_is_sent_while_the_next_is_made,
                what_a_failed_build_began_at_the_registry_is_taken_back, an_unchanged_image_pushes_nothing_but_its_tag,
                an_unchanged_layer_of_another_commit_is_not_sent_again, what_is_remembered_of_a_build_takes_three_requests,
+               what_is_said_about_an_image_is_sent_once_and_listed_at_once,
                layers_in_zstd_are_read_by_others, bases_come_from_a_mirror_and_nothing_else_does])

@@ -74,6 +74,22 @@ static void signatures_stand_behind_each_other(void **state)
     assert_layers(f, "ca9781:one ca9781:two 3e23e8:one ");
 }
 
+static void several_are_entered_at_once_and_only_the_new_ones(void **state)
+{
+    struct fixture *f = *state;
+    const struct tagged_layer layers[] = { { "application/x-test", SPAN("a"), "one", NULL },
+                                           { "application/x-test", SPAN("b"), "two", "https://example.com/p" } };
+    struct tagged_entry entries[COUNT(layers)];
+
+    assert_true(add(f, "a", "one"));
+    for (size_t i = 0; i < COUNT(layers); i++)
+        assert_true(tagged_put(f->store, &layers[i], &entries[i], &f->err));
+    assert_layers(f, "ca9781:one ");
+    assert_true(tagged_enter(f->store, SUBJECT, "sig", entries, COUNT(entries), &f->err));
+    assert_true(tagged_enter(f->store, SUBJECT, "sig", entries, COUNT(entries), &f->err));
+    assert_layers(f, "ca9781:one 3e23e8:two ");
+}
+
 static void the_same_signature_stands_there_once(void **state)
 {
     struct fixture *f = *state;
@@ -104,6 +120,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(signatures_stand_behind_each_other, begin, end),
+        cmocka_unit_test_setup_teardown(several_are_entered_at_once_and_only_the_new_ones, begin, end),
         cmocka_unit_test_setup_teardown(the_same_signature_stands_there_once, begin, end),
         cmocka_unit_test_setup_teardown(what_stands_there_may_be_anything, begin, end),
     };
