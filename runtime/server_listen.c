@@ -7,6 +7,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
+
+enum { PREDECESSOR_WAITS = 200, PREDECESSOR_WAIT_MS = 20 };
 
 struct address {
     union {
@@ -120,6 +123,17 @@ static bool somebody_listens(const struct address *address)
     return probe >= 0 && (connect(probe, &address->to.any, address->len) == 0 || errno == EAGAIN);
 }
 
+/* Who was killed together with the one that started it may still be ending when its successor is there. */
+static bool somebody_stays(const struct address *address)
+{
+    for (int waits = 0; somebody_listens(address); waits++) {
+        if (waits == PREDECESSOR_WAITS)
+            return true;
+        nanosleep(&(struct timespec){ .tv_nsec = PREDECESSOR_WAIT_MS * 1000 * 1000 }, NULL);
+    }
+    return false;
+}
+
 /* Who sees the socket's file may connect at once, and be allowed to: until that is so it has another name of the same length. */
 static void hide(struct address *address)
 {
@@ -132,7 +146,7 @@ static void hide(struct address *address)
 static int bind_local(struct server *server, struct address *address)
 {
     const char *path = address->to.local.sun_path;
-    if (somebody_listens(address)) {
+    if (somebody_stays(address)) {
         errno = EADDRINUSE;
         return -1;
     }

@@ -188,7 +188,7 @@ const char *runner_path(struct runner *runner, const char *kind, struct error *e
     return path;
 }
 
-static const char *make_directory(struct runner *runner, const char *kind, struct error *err)
+const char *runner_directory(struct runner *runner, const char *kind, struct error *err)
 {
     const char *path = runner_path(runner, kind, err);
 
@@ -244,7 +244,7 @@ static bool add_implied(struct stage *stage, struct runner *runner, struct run_r
     if (paths.len == 0)
         return true;
     const struct tree *tree = stage_tree(stage, err);
-    const char *path = tree ? make_directory(runner, "implied", err) : NULL;
+    const char *path = tree ? runner_directory(runner, "implied", err) : NULL;
     return path && place_directories(tree, bytes_span(&paths), path, &how, err) && add_lower(root, path, err);
 }
 
@@ -305,7 +305,7 @@ static bool place_new(struct stage *stage, struct runner *runner, const struct t
     stage->root.placed = stage->build->layer_number;
     if (!needed)
         return true;
-    const char *path = make_directory(runner, "copied", err);
+    const char *path = runner_directory(runner, "copied", err);
     return path && place_below(tree_root(tree), path, &how, err) && add_lower(&stage->root, path, err);
 }
 
@@ -540,7 +540,7 @@ static const char *place_whole(struct stage *stage, struct runner *runner, const
                                    .separate = true,
                                    .cancelled = options->cancelled,
                                    .context = options->cancelled_context };
-    const char *path = make_directory(runner, "whole", err);
+    const char *path = runner_directory(runner, "whole", err);
 
     if (!path || !place_below(tree_root(tree), path, &how, err))
         return NULL;
@@ -548,9 +548,16 @@ static const char *place_whole(struct stage *stage, struct runner *runner, const
     return path;
 }
 
+static bool prepare_mounts(struct stage *stage, const struct dockerfile_run *run, struct run_mounts *out,
+                           struct error *err)
+{
+    *out = (struct run_mounts){ 0 };
+    return run_mounts_prepare(stage, run, run->script ? run->command.args.items[0] : NULL, out, err);
+}
+
 /* On layers; where the file system does not let changes be stacked on them, which is found out by trying, on a copy. */
 static bool execute_somehow(struct stage *stage, const struct dockerfile_run *run, struct dockerfile_words words,
-                            const struct run_mounts *mounts, const char *scratch, const char **whole, struct error *err)
+                            struct run_mounts *mounts, const char *scratch, const char **whole, struct error *err)
 {
     struct runner *runner = stage->build->runner;
     const struct tree *tree = stage_tree(stage, err);
@@ -567,6 +574,9 @@ static bool execute_somehow(struct stage *stage, const struct dockerfile_run *ru
         if (!runner->whole)
             progress_say(&stage->step, works_on_copies);
         runner->whole = true;
+        run_mounts_release(mounts);
+        if (!prepare_mounts(stage, run, mounts, err))
+            return false;
     }
     *whole = tree ? place_whole(stage, runner, tree, err) : NULL;
     return *whole && execute(stage, run, words, mounts, scratch, *whole, err);
@@ -653,9 +663,9 @@ bool stage_run(struct stage *stage, const struct dockerfile_run *run, struct doc
     struct runner *runner = build_runner(stage->build, err);
     struct tree *tree = stage_tree(stage, err);
     if (!runner || !tree || (!runner->whole && !place_new(stage, runner, tree, err)) ||
-        !run_mounts_prepare(stage, run, run->script ? run->command.args.items[0] : NULL, &mounts, err))
+        !prepare_mounts(stage, run, &mounts, err))
         return false;
-    const char *scratch = make_directory(runner, "run", err);
+    const char *scratch = runner_directory(runner, "run", err);
     int64_t started_s = file_clock_ns() / INT64_C(1000000000);
     const char *whole;
     return scratch && execute_somehow(stage, run, words, &mounts, scratch, &whole, err) &&

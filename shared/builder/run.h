@@ -18,6 +18,7 @@ struct runner {
     bool whole;                   /* no changes can be stacked on that file system: each RUN has a copy of everything */
     char *temporary;              /* the cache, when there is none to keep */
     unsigned count;               /* of directories made in work */
+    struct placed_source *placed; /* what RUN --mount=type=bind has been given */
 };
 
 /* Made on the first call. ERROR_UNSUPPORTED: this machine does not let us, and what would help. */
@@ -29,6 +30,9 @@ void trial_free(struct trial *trial);
 
 /* "WORK/KIND-3" in the arena. */
 const char *runner_path(struct runner *runner, const char *kind, struct error *err);
+
+/* As above, and made. */
+const char *runner_directory(struct runner *runner, const char *kind, struct error *err);
 
 /* What a RUN is given beside its root directory. */
 struct diff_stub;

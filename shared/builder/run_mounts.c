@@ -41,9 +41,10 @@ static bool is_cancelled(const struct preparing *at, struct error *err)
 void run_mounts_release(struct run_mounts *mounts)
 {
     /* Said, because a sandbox that another stage starts has them too for a moment. */
-    for (size_t i = 0; i < mounts->lock_count; i++) {
-        flock(mounts->locks[i], LOCK_UN);
-        close(mounts->locks[i]);
+    while (mounts->lock_count > 0) {
+        int fd = mounts->locks[--mounts->lock_count];
+        flock(fd, LOCK_UN);
+        close(fd);
     }
 }
 
@@ -162,7 +163,7 @@ static bool find_source(struct preparing *at, const struct dockerfile_mount *mou
     return !place.missing[0] || error_set(err, ERROR_INVALID, "\"%s\": not found", mount->source);
 }
 
-/* A copy of its own for each RUN: what is written to it is thrown away with it. */
+/* The node as a file or directory of its own. */
 static const char *place_source(struct preparing *at, const struct tree_node *node, struct error *err)
 {
     const struct engine_options *options = at->stage->build->options;
@@ -170,17 +171,37 @@ static const char *place_source(struct preparing *at, const struct tree_node *no
                                    .all = true,
                                    .cancelled = options->cancelled,
                                    .context = options->cancelled_context };
-    const char *path = runner_path(at->runner, "mount", err);
+    bool directory = tree_is_directory(node);
+    const char *path = directory ? runner_directory(at->runner, "mount", err) : runner_path(at->runner, "mount", err);
 
-    if (!path)
-        return NULL;
-    if (!tree_is_directory(node))
-        return place_file(node, path, &how, err) ? path : NULL;
-    if (mkdir(path, 0755) < 0) {
-        error_set_errno(err, errno, "make '%s'", path);
+    return path && (directory ? place_below : place_file)(node, path, &how, err) ? path : NULL;
+}
+
+/* In the build's arena; the files of a context, an image or a stage that is done do not change. */
+struct placed_source {
+    const struct tree_node *node;
+    const char *path;
+    struct placed_source *next;
+};
+
+/* Once for all that do not write to it. */
+static const char *share_source(struct preparing *at, const struct tree_node *node, struct error *err)
+{
+    struct placed_source *placed = at->runner->placed;
+
+    while (placed && placed->node != node)
+        placed = placed->next;
+    if (placed)
+        return placed->path;
+    placed = arena_take(at->stage->build->arena, sizeof(*placed));
+    if (!placed) {
+        too_large(err);
         return NULL;
     }
-    return place_below(node, path, &how, err) ? path : NULL;
+    *placed = (struct placed_source){ node, place_source(at, node, err), at->runner->placed };
+    if (placed->path)
+        at->runner->placed = placed;
+    return placed->path;
 }
 
 static bool prepare_bind(struct preparing *at, const struct dockerfile_mount *mount, struct error *err)
@@ -191,10 +212,14 @@ static bool prepare_bind(struct preparing *at, const struct dockerfile_mount *mo
         return false;
     if (node->is.type != TAR_FILE && !tree_is_directory(node))
         return error_set(err, ERROR_INVALID, "\"%s\" is neither a file nor a directory", mount->source);
-    const struct sandbox_mount bind = { .target = mount->target,
-                                        .source = place_source(at, node, err),
-                                        .read_only = mount->readonly };
-    return bind.source && add(at, bind, tree_is_directory(node), err);
+    /* What is written is thrown away with its RUN. Where nothing can be stacked, and where "read-only" is only said, each has a copy of its own. */
+    bool kept = at->runner->mode != SANDBOX_IN_CHROOT;
+    bool stacked = kept && !mount->readonly && !at->runner->whole && tree_is_directory(node);
+    struct sandbox_mount bind = { .target = mount->target, .read_only = mount->readonly };
+    bind.source = (kept && mount->readonly) || stacked ? share_source(at, node, err) : place_source(at, node, err);
+    if (stacked && bind.source)
+        bind.writes = runner_directory(at->runner, "writes", err);
+    return bind.source && (bind.writes || !stacked) && add(at, bind, tree_is_directory(node), err);
 }
 
 /* ---- cache ---- */

@@ -242,29 +242,76 @@ static bool place_kernel_trees(const struct kernel_trees *trees, struct error *e
 
 /* ---- what a step is given ---- */
 
-/* Detached copies of what is laid in, taken while the outside is still seen. -1: made inside. */
-static bool take_trees(const struct sandbox_step *step, int *trees, struct error *err)
+/* The topmost directory of an overlayfs looks as its upper one does. */
+static bool look_alike(int source, int writes, struct error *err)
 {
+    struct stat is;
+    if (fstat(source, &is) == 0 && mkdirat(writes, "upper", 0700) == 0 &&
+        fchownat(writes, "upper", is.st_uid, is.st_gid, 0) == 0 &&
+        fchmodat(writes, "upper", is.st_mode & 07777, 0) == 0 &&
+        utimensat(writes, "upper", (struct timespec[2]){ is.st_atim, is.st_mtim }, 0) == 0)
+        return true;
+    return error_set_errno(err, errno, "make a directory for what is written");
+}
+
+/* The source with a layer of its own upon it, seen at `writes`/root. */
+static bool overlay_source(const struct sandbox_spec *spec, const struct sandbox_mount *row, int source,
+                           struct error *err)
+{
+    char lower[64], target[64];
+    int writes, seen;
+    if (!open_directory(row->writes, &writes, err) || !look_alike(source, writes, err) ||
+        !scratch_directory(writes, "root", &seen, err))
+        return false;
+    snprintf(lower, sizeof lower, "lowerdir=/proc/self/fd/%d", source);
+    snprintf(target, sizeof target, "/proc/self/fd/%d", seen);
+    return overlay_mount(spec, lower, writes, target, err);
+}
+
+/* What is mounted, by descriptor. */
+static int open_source(const struct sandbox_spec *spec, const struct sandbox_mount *row, struct error *err)
+{
+    char seen[4096];
+    int source = open(row->source, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (source < 0)
+        error_set_errno(err, errno, "open what is mounted at '%s'", row->target);
+    if (source < 0 || !row->writes)
+        return source;
+    if (!overlay_source(spec, row, source, err))
+        return -1;
+    snprintf(seen, sizeof seen, "%s/root", row->writes);
+    int upon = open(seen, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (upon < 0)
+        error_set_errno(err, errno, "open what is mounted at '%s'", row->target);
+    return upon;
+}
+
+static bool take_tree(const struct sandbox_spec *spec, const struct sandbox_mount *row, int *tree, struct error *err)
+{
+    struct mount_attributes attributes = { .set = MOUNT_ATTRIBUTE_NO_DEVICES |
+                                                  (row->read_only ? MOUNT_ATTRIBUTE_READ_ONLY : 0) };
+    int fd = open_source(spec, row, err);
+    if (fd < 0)
+        return false;
+    *tree = (int)syscall(SYS_open_tree, fd, "", OPEN_TREE_CLONE_FLAG | OPEN_TREE_EMPTY_PATH | (unsigned)O_CLOEXEC);
+    if (*tree < 0)
+        return error_set_errno(err, errno, "open what is mounted at '%s'", row->target);
+    if (syscall(SYS_mount_setattr, *tree, "", OPEN_TREE_EMPTY_PATH, &attributes, sizeof attributes) < 0)
+        return error_set_errno(err, errno, "restrict what is mounted at '%s'", row->target);
+    close(fd);
+    return true;
+}
+
+/* Detached copies of what is laid in, taken while the outside is still seen. -1: made inside. */
+static bool take_trees(const struct sandbox_spec *spec, int *trees, struct error *err)
+{
+    const struct sandbox_step *step = spec->step;
     if (step->mount_count > STEP_MOUNTS_MAX)
         return error_set(err, ERROR_TOO_LARGE, "more than %d mounts", STEP_MOUNTS_MAX);
     for (size_t i = 0; i < step->mount_count; i++) {
-        const struct sandbox_mount *row = &step->mounts[i];
-        struct mount_attributes attributes = { .set = MOUNT_ATTRIBUTE_NO_DEVICES |
-                                                      (row->read_only ? MOUNT_ATTRIBUTE_READ_ONLY : 0) };
         trees[i] = -1;
-        if (!row->source)
-            continue;
-        int fd = open(row->source, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-        trees[i] = fd < 0 ? -1
-                          : (int)syscall(SYS_open_tree, fd, "",
-                                         OPEN_TREE_CLONE_FLAG | OPEN_TREE_EMPTY_PATH | (unsigned)O_CLOEXEC);
-        if (trees[i] < 0)
-            return error_set_errno(err, errno, "open what is mounted at '%s'", row->target);
-        /* Before 5.12 there is no such call: then it is done where the tree is placed. */
-        if (syscall(SYS_mount_setattr, trees[i], "", OPEN_TREE_EMPTY_PATH, &attributes, sizeof attributes) < 0 &&
-            errno != ENOSYS)
-            return error_set_errno(err, errno, "restrict what is mounted at '%s'", row->target);
-        close(fd);
+        if (step->mounts[i].source && !take_tree(spec, &step->mounts[i], &trees[i], err))
+            return false;
     }
     return true;
 }
@@ -361,7 +408,7 @@ bool root_enter(const struct plan *plan, struct error *err)
         trees[i] = (int)syscall(SYS_open_tree, AT_FDCWD, devices[i].path, OPEN_TREE_CLONE_FLAG | O_CLOEXEC);
     if (in_user_namespace)
         kernel = (struct kernel_trees){ whole_tree("/proc"), whole_tree("/sys") };
-    if ((step && !take_trees(step, given, err)) || !stack_layers(plan->spec, target, sizeof target, err))
+    if ((step && !take_trees(plan->spec, given, err)) || !stack_layers(plan->spec, target, sizeof target, err))
         return false;
     /* The directory is looked up again, below its name in the scratch directory: only now it is the mounted one. */
     int scratch = open(plan->spec->scratch, O_PATH | O_DIRECTORY | O_CLOEXEC);

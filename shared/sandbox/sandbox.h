@@ -4,7 +4,7 @@
  *
  * Three modes, told apart once by sandbox_probe(): as root; as a root that may not mount, such as a container's, in a user namespace
  * with the same ids (an ordinary user with subordinate ids becomes such a root); and as an ordinary user in a user namespace in which that one user is mapped and changes of identity are answered
- * with success without effect, so that images which start as root and hand on to a service user run unchanged. Needs Linux 5.11.
+ * with success without effect, so that images which start as root and hand on to a service user run unchanged. Needs Linux 5.12.
  *
  * Inside, a small supervisor of ours is the init of an outer process namespace, and the program is process 1 of an inner
  * one, as it would be in a container elsewhere. When the thread that started the sandbox ends, or its process is killed, the
@@ -61,6 +61,8 @@ static inline const char *sandbox_opaque_attribute(enum sandbox_mode mode)
 struct sandbox_mount {
     const char *target; /* path inside, links followed there; made when it is missing: a directory, or an empty file */
     const char *source; /* directory, file or socket outside; NULL: content, or a file system in memory */
+    const char *
+        writes; /* an empty directory, which takes what is written to the directory `source`; NULL: that itself is written to */
     bool read_only;
     int64_t size;        /* of memory, bytes at most; 0: half of the machine's */
     const char *content; /* of a file that never lies on a disk, such as a secret; NULL: none */

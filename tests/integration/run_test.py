@@ -378,6 +378,41 @@ RUN --mount=source=data,target=/rw cat /rw/f >> /o; ls /rw >> /o
         assert "not found" in errors, errors
 
 
+def a_source_that_is_bound_lies_on_the_disk_once():
+    """Whatever number of commands reads it; what one writes to it, the next does not see, nor does the source change its looks."""
+    mark = f"94{os.getpid()}"
+    with world() as w:
+        base = image(w, "base")
+        run = "RUN --mount=source=big,target=/b{0} "
+        commit = w.repository("bound", {"big/f": "x" * 8000000, "big/sub/g": "g", "Dockerfile": f"""FROM {base} AS made
+RUN mkdir -m 2770 /m && echo m > /m/f && chown -R 1000:50 /m
+FROM {base}
+{run.format("")}wc -c < /b/f > /o; (echo x >> /b/f) 2>/dev/null || echo read-only >> /o
+{run.format(",rw")}echo more >> /b/f && rm -r /b/sub && echo new > /b/new && wc -l < /b/f >> /o
+{run.format(",rw")}wc -l < /b/f >> /o; ls /b >> /o
+RUN --mount=from=made,source=/m,target=/m,rw stat -c '%a %u %g' /m /m/f >> /o; chmod 700 /m; echo n >> /m/f
+RUN --mount=from=made,source=/m,target=/m stat -c '%a %u %g %s' /m /m/f >> /o
+{run.format(",rw")}{run.format("")[4:].replace("/b", "/c")}du -s {w.directory} 2>/dev/null; wc -c < /c/f >> /o; echo o''ver; sleep {mark}; exit 3
+"""})
+        w.rule("bound", timeoutSeconds=60)
+        (w.directory / "event.json").write_text(json.dumps(w.event("bound", commit)))
+        log = w.directory / "log"
+        builder = subprocess.Popen([str(BIN / "build"), "--event", str(w.directory / "event.json")], stdout=subprocess.DEVNULL, stderr=log.open("w"),
+                                   env=w.environment())
+        try:
+            wait_until(lambda: " over" in log.read_text(), 60, "the last command")
+            copies = [path for path in (w.directory / "cache/layers").rglob("f") if path.stat().st_size >= 8000000]
+            assert len({path.stat().st_ino for path in copies}) == 2, copies  # one is what the second command made of it
+        finally:
+            builder.kill()
+            builder.wait()
+        shutil.rmtree(w.directory / "tmp")
+        commit = w.repository("bound", {"Dockerfile": (w.directory / "work-bound/Dockerfile").read_text().replace(f"sleep {mark}; exit 3", "true")})
+        tree = w.built("bound", commit)[2]
+        assert text(tree, "o").split() == ["8000000", "read-only", "1", "0", "f", "sub", "2770", "1000", "50", "644", "1000", "50",
+                                           "2770", "1000", "50", "4096", "644", "1000", "50", "2", "8000000"], text(tree, "o")
+
+
 def privileges_are_not_to_be_had():
     with world() as w:
         base = image(w, "base")
@@ -548,6 +583,6 @@ if __name__ == "__main__":
     run_tests([the_same_commit_gives_the_same_digest_whatever_is_cached, output_and_failures_are_told, a_command_sees_what_buildkit_shows,
                an_ordinary_user_with_subordinate_ids_makes_the_same_image, a_container_without_namespaces_makes_the_same_image_in_a_chroot,
                an_ordinary_container_makes_the_same_image,                the_command_line_builds_the_same_in_every_place, a_chroot_is_not_left_and_shows_nothing_of_ours, nothing_of_ours_is_visible_inside, the_machine_cannot_be_reached, links_of_an_image_lead_nowhere_but_inside,
-               mounts_and_their_stubs_stay_inside, what_the_builder_has_more_than_others_is_not_handed_on,
+               mounts_and_their_stubs_stay_inside, a_source_that_is_bound_lies_on_the_disk_once, what_the_builder_has_more_than_others_is_not_handed_on,
                a_working_directory_leads_nowhere_else, the_kernel_shows_and_takes_little, privileges_are_not_to_be_had, a_command_that_does_not_end_is_killed_whole,
                a_killed_builder_leaves_nothing, cache_mounts_give_way_to_those_that_are_used, builds_at_the_same_time_share_what_they_unpack])

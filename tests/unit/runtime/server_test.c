@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
@@ -1178,8 +1179,14 @@ static void it_listens_on_a_local_socket_and_clears_it_away(void **unused)
     snprintf(to.sun_path, sizeof to.sun_path, "/tmp/server_test.%ld.sock", (long)getpid());
     char where[sizeof to.sun_path + 8];
     snprintf(where, sizeof where, "unix:%s", to.sun_path);
-    int stale = socket(AF_UNIX, SOCK_STREAM, 0); /* left over from a process that was killed */
+    int stale = socket(AF_UNIX, SOCK_STREAM, 0); /* left over from a process that was killed, and is still ending */
     assert_int_equal(bind(stale, (struct sockaddr *)&to, sizeof to), 0);
+    assert_int_equal(listen(stale, 8), 0);
+    pid_t ending = fork();
+    if (ending == 0) {
+        usleep(100000);
+        _exit(0);
+    }
     close(stale);
 
     struct fixture *fixture = start((struct server_options){ .listen = where });
@@ -1192,6 +1199,7 @@ static void it_listens_on_a_local_socket_and_clears_it_away(void **unused)
     expect(fd, 200, "alive");
     end(fixture);
     assert_int_equal(access(to.sun_path, F_OK), -1);
+    assert_int_equal(waitpid(ending, NULL, 0), ending);
 }
 
 static void bad_addresses_are_named(void **unused)
