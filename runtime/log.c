@@ -5,9 +5,11 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -165,26 +167,85 @@ size_t log_format(char out[static LOG_LINE_MAX], int64_t wall_ms, enum log_sever
     return line.len;
 }
 
-/* A pipe takes more than 4 KiB in parts when its reader is slow; then the other threads wait, so that no line is torn.
- * Standard output is one for the process, and so is its lock. Nobody can be told that logging failed. */
+static _Atomic int patience_ms = LOG_PATIENCE_MS;
+
+void log_set_patience(int ms)
+{
+    atomic_store(&patience_ms, ms);
+}
+
+/* Standard output is one for the process, and so is this. */
+static struct {
+    pthread_mutex_t lock;
+    bool stalled; /* the last line found no reader within the patience */
+    unsigned long long left_out;
+    char rest[LOG_LINE_MAX]; /* of a line that was begun, so that none is torn */
+    size_t rest_len;
+} output = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static bool is_writable(int64_t until_ms)
+{
+    struct pollfd wanted = { .fd = STDOUT_FILENO, .events = POLLOUT };
+    int ready;
+    do {
+        int64_t left_ms = until_ms - clock_monotonic_ms();
+        ready = poll(&wanted, 1, left_ms > 0 ? (int)left_ms : 0);
+    } while (ready < 0 && errno == EINTR);
+    return ready > 0;
+}
+
+/* A pipe that is writable takes PIPE_BUF bytes without blocking, whoever else has it. Returns how many went; that logging
+ * failed can be told to nobody, so they went, too. */
+static size_t write_within(const char *data, size_t len, int64_t until_ms)
+{
+    size_t done = 0;
+    while (done < len && is_writable(until_ms)) {
+        size_t piece = len - done < PIPE_BUF ? len - done : PIPE_BUF;
+        ssize_t n = write(STDOUT_FILENO, data + done, piece);
+        if (n < 0 && errno != EINTR && errno != EAGAIN)
+            return len;
+        done += n > 0 ? (size_t)n : 0;
+    }
+    return done;
+}
+
+/* The rest of what was begun; true: nothing of it is left. */
+static bool write_rest(int64_t until_ms)
+{
+    size_t done = write_within(output.rest, output.rest_len, until_ms);
+    output.rest_len -= done;
+    memmove(output.rest, output.rest + done, output.rest_len);
+    return output.rest_len == 0;
+}
+
+static void tell_left_out(void)
+{
+    char message[128];
+    int n = snprintf(message, sizeof message, "%llu lines were left out here: nobody read standard output",
+                     output.left_out);
+    output.rest_len =
+        log_format(output.rest, clock_wall_ms(), SEVERITY_WARNING, NULL, (struct span){ message, (size_t)n });
+    output.left_out = 0;
+}
+
 static void write_line(const char *data, size_t len)
 {
-    static pthread_mutex_t one_line = PTHREAD_MUTEX_INITIALIZER;
-    pthread_mutex_lock(&one_line);
-    while (len > 0) {
-        ssize_t n = write(STDOUT_FILENO, data, len);
-        if (n < 0 && errno == EAGAIN) {
-            poll(&(struct pollfd){ .fd = STDOUT_FILENO, .events = POLLOUT }, 1, -1);
-            continue;
-        }
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            break;
-        data += n;
-        len -= (size_t)n;
+    pthread_mutex_lock(&output.lock);
+    int64_t until_ms = clock_monotonic_ms() + (output.stalled ? 0 : atomic_load(&patience_ms));
+    bool goes = write_rest(until_ms);
+    if (goes && output.left_out > 0 && is_writable(until_ms)) {
+        tell_left_out();
+        goes = write_rest(until_ms);
     }
-    pthread_mutex_unlock(&one_line);
+    size_t done = goes && output.left_out == 0 ? write_within(data, len, until_ms) : 0;
+    if (done == 0) {
+        output.left_out++;
+    } else if (done < len) {
+        output.rest_len = len - done;
+        memcpy(output.rest, data + done, output.rest_len);
+    }
+    output.stalled = done < len;
+    pthread_mutex_unlock(&output.lock);
 }
 
 void log_event(enum log_severity severity, const struct log_fields *fields, const char *format, ...)

@@ -33,10 +33,14 @@ struct log_fields {
     int64_t duration_us; /* written as duration_ms with three decimals */
 };
 
-/* Write one line, whole, by one write(2) where the descriptor takes it; lines of several threads do not mix. fields
- * NULL: none. */
+/* Write one line, whole; lines of several threads do not mix. Who reads standard output is waited for until the patience is over, and from then
+ * on not at all, until he reads again: the first line is then how many were left out. fields NULL: none. */
 __attribute__((format(printf, 3, 4))) void log_event(enum log_severity severity, const struct log_fields *fields,
                                                      const char *format, ...);
+
+/* How long a line may wait; LOG_PATIENCE_MS unless set. A thread that others wait for has little. */
+enum { LOG_PATIENCE_MS = 5000 };
+void log_set_patience(int ms);
 
 /* The line that log_event would write at that time, its end of line included; returns its length. Control characters
  * are escaped and invalid UTF-8 becomes U+FFFD. */

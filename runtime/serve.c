@@ -1,6 +1,7 @@
 #include "runtime/serve.h"
 
 #include "runtime/courier.h"
+#include "runtime/log.h"
 #include "runtime/outcome.h"
 #include "runtime/platform.h"
 #include "runtime/report.h"
@@ -201,7 +202,7 @@ static void handle(void *context, const struct request *request, struct reply *r
 /* --- handlers that wait for nothing --- */
 
 /* What takes long even so is for a worker: the thread that reads requests is needed by all. */
-enum { AT_ONCE_BODY_MAX = 256 * 1024 };
+enum { AT_ONCE_BODY_MAX = 256 * 1024, AT_ONCE_PATIENCE_MS = 50 };
 
 /* A call whose events are on their way; lives in its arena. */
 struct task {
@@ -378,6 +379,8 @@ bool serve_run(struct shim *shim, const char *listen, struct error *err)
     if (at_once && !courier)
         return false;
     serving.courier = courier;
+    if (at_once)
+        log_set_patience(AT_ONCE_PATIENCE_MS);
     atomic_store(&running, server);
     /* A signal that came before there was a server to stop. */
     if (stop_requested_ms() != 0)

@@ -346,6 +346,8 @@ static bool fetch(struct job *job, struct git_snapshot **out, struct error *err)
     if (!*out)
         return false;
     snprintf(job->commit, sizeof(job->commit), "%s", git_snapshot_commit(*out));
+    if (!order_date_tag(job->call, &job->order, git_snapshot_time_s(*out), err))
+        return false;
     job->unwanted = job->order.by_reconcile && job->rule->honour_skip && skip_is_asked(git_snapshot_message(*out));
     return !job->unwanted || superseded(job, "the head commit's message asks to skip builds");
 }

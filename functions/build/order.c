@@ -54,6 +54,18 @@ void order_set_ref(struct order *order, const char *ref)
     order->is_inline = strcmp(ref, CONFIG_INLINE_REF) == 0;
 }
 
+bool order_date_tag(struct call *call, struct order *order, int64_t commit_s, struct error *err)
+{
+    int64_t at_ms = commit_s > 0 && commit_s < INT64_MAX / 1000 ? commit_s * 1000 : 0;
+    const char *sequence = arena_printf(call_arena(call), "%015lld", (long long)at_ms);
+
+    if (!sequence)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    if (order->is_tag && order->by_reconcile && order_compare_sequences(sequence, order->sequence) < 0)
+        order->sequence = sequence;
+    return true;
+}
+
 /* Whoever may push a branch or a tag may have it built; a merge request's ref, or a commit of nobody knows where, is built for who holds
  * the API's token. */
 static bool check_ref(const struct order *order, struct error *err)

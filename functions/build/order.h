@@ -33,6 +33,10 @@ bool order_read(struct call *call, struct order *out, struct error *err);
 
 void order_set_ref(struct order *order, const char *ref); /* with what it is */
 
+/* A tag that was found late is as old as its commit, at most as new as when it was found: it must not follow tags that were pushed after
+ * it. commit_s since 1970. */
+bool order_date_tag(struct call *call, struct order *order, int64_t commit_s, struct error *err);
+
 /* Negative, 0 or positive as a is older than, the same as, or newer than b. */
 int order_compare_sequences(const char *a, const char *b);
 

@@ -10,6 +10,8 @@
  * A rule that never built anything is begun with the branch that HEAD stands for, or with the only one that it wants: never with tags, and
  * never with all of them. For an inline Dockerfile its text is what the commit is for others.
  *
+ * What is found now counts as pushed now, but a tag, which `build` dates by its commit: an old one must not follow newer ones into service.
+ *
  * A rule with "base" also misses a build of a branch, or of its inline Dockerfile, when an image that the newest one stands on has another
  * digest by now (bases.h).
  *

@@ -137,6 +137,37 @@ def branches_and_tags_are_found_when_the_rule_wants_them_and_they_are_new():
         assert Comparison(w).found["refs/heads/release/0"]["commit"] == moved
 
 
+def a_tag_that_is_found_late_is_not_newer_than_those_that_came_after_it():
+    with world() as w:
+        first = web(w, on={"tags": ["v*"], "branches": ["main"]})
+        build(w, first)
+        late = push(w, "web", "refs/tags/v1.0", tag="v1.0")
+        committed = int(git("-C", w.directory / "work-web", "log", "-1", "--format=%ct", late))
+        now = str((committed + HOUR) * 1000)
+        told = build(w, late, "refs/tags/v1.0", asked="reconcile", sequence=now)
+        assert int(told["artifact.published"]["customData"]["sequence"]) == committed * 1000, told
+        again = push(w, "web", "refs/tags/v1.1", tag="v1.1")
+        for asked in ("push", "person"):  # who knows when, or wants it now
+            assert build(w, again, "refs/tags/v1.1", asked=asked, sequence=now)["artifact.published"]["customData"]["sequence"] == now
+            again = push(w, "web", "refs/tags/v1.1-" + asked, tag="v1.1-" + asked)
+        moved = push(w, "web", "refs/heads/main")
+        assert build(w, moved, asked="reconcile", sequence=now)["artifact.published"]["customData"]["sequence"] == now
+
+
+def a_rule_with_paths_takes_part_when_it_says_so():
+    with world() as w:
+        first = web(w, on={"branches": ["main"], "paths": ["src/**"]}, reconcile=True)
+        build(w, first)
+        nothing_is_missing(w)
+        second = push(w, "web", "refs/heads/main", "touches nothing of src/")
+        assert Comparison(w).found["refs/heads/main"]["commit"] == second, "refs tell no paths: whatever the branch points to is built"
+        assert "artifact.published" in build(w, second, asked="reconcile")
+        nothing_is_missing(w)
+        del w.rules["web"]["reconcile"]
+        push(w, "web", "refs/heads/main")
+        nothing_is_missing(w)
+
+
 def a_first_start_on_an_old_repository_builds_one_branch():
     with world() as w:
         web(w, on={"branches": ["**"], "tags": ["**"]})
@@ -347,7 +378,8 @@ def the_local_chain_looks_by_itself():
 
 if __name__ == "__main__":
     run_tests([a_push_whose_hook_was_lost_is_found_and_built_once, what_is_pushed_normally_is_not_built_again,
-               branches_and_tags_are_found_when_the_rule_wants_them_and_they_are_new, a_first_start_on_an_old_repository_builds_one_branch,
+               branches_and_tags_are_found_when_the_rule_wants_them_and_they_are_new, a_tag_that_is_found_late_is_not_newer_than_those_that_came_after_it, a_rule_with_paths_takes_part_when_it_says_so,
+               a_first_start_on_an_old_repository_builds_one_branch,
                a_build_that_failed_is_not_asked_for_again, a_commit_that_asks_for_no_build_gets_none, a_build_that_never_ended_is_asked_for_again,
                what_somebody_else_writes_there_is_no_record, a_git_host_that_is_down_or_lies_costs_a_line_in_the_log_and_its_own_rules_only,
                a_registry_that_is_down_asks_for_nothing, ticks_that_follow_each_other_compare_once,

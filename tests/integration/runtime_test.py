@@ -70,6 +70,29 @@ def head_is_answered_as_get_is_without_the_body():
         assert connection.ask("HEAD", "/metrics").status == connection.ask("GET", "/metrics").status == 200
 
 
+def a_log_that_nobody_reads_keeps_no_request_waiting():
+    config = {"sources": [{"name": "gitea", "kind": "gitea", "secret": {"env": "HOOK"}}]}
+    body, headers = signed_push("secret", "acme/web", "refs/heads/main", "1" * 40, "2" * 40)
+    sink, port = Sink(), free_port()
+    with temporary_directory() as directory:
+        environment = settings(directory, config, PUSHWRIGHT_LISTEN=f"127.0.0.1:{port}", PUSHWRIGHT_SINK=sink.url, HOOK="secret")
+        with process([BIN / "webhook"], env=environment, stdout=subprocess.PIPE, ready=lambda: port_open(port)) as child:
+            connection = Connection(port)
+            for _ in range(600):  # several times what a pipe holds
+                assert connection.ask("POST", "/hooks/gitea", body, headers).status == 200
+            os.set_blocking(child.stdout.fileno(), False)
+            read = child.stdout.read()
+            assert len(read) > 30000, len(read)
+            connection.ask("POST", "/hooks/gitea", body, headers)
+            child.terminate()
+            assert child.wait(30) == 0
+            os.set_blocking(child.stdout.fileno(), True)
+            lines = [json.loads(line) for line in (read + child.stdout.read()).decode().splitlines()]
+            left_out = [int(line["message"].split()[0]) for line in lines if "lines were left out here" in line["message"]]
+            assert len(left_out) == 1 and left_out[0] > 0, left_out
+            assert len([line for line in lines if line.get("outcome") == "done" or "ignored" in line["message"]]) + left_out[0] == 601, (len(lines), left_out)
+
+
 # --- one event -----------------------------------------------------------------------------------------------------------------
 
 def queued(build, ref="refs/heads/main", **custom):
@@ -243,6 +266,7 @@ def each_function_of_the_local_chain_gets_the_secrets_that_it_reads_and_no_other
 
 if __name__ == "__main__":
     run_tests([every_mistake_of_the_configuration_is_told_at_start_as_lint_tells_it, head_is_answered_as_get_is_without_the_body,
+               a_log_that_nobody_reads_keeps_no_request_waiting,
                an_event_comes_as_a_file_a_job_s_directory_or_standard_input, the_exit_code_says_who_tries_again,
                fn_calls_over_its_socket_with_the_request_in_headers, fn_invokes_with_events_and_a_failure_is_one, openfaas_limits_are_kept,
                alibaba_is_told_what_failed, each_function_of_the_local_chain_gets_the_secrets_that_it_reads_and_no_others])

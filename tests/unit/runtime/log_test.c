@@ -173,6 +173,45 @@ static void lines_of_several_threads_do_not_mix(void **unused)
     assert_int_equal(lines, THREADS * LINES);
 }
 
+/* Nobody reads; then somebody does. Every line is whole, and those that are not there were counted. */
+static void who_does_not_read_is_not_waited_for(void **unused)
+{
+    enum { MANY = 100 };
+    (void)unused;
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    fflush(stdout);
+    int before = dup(STDOUT_FILENO);
+    dup2(ends[1], STDOUT_FILENO);
+    close(ends[1]);
+    log_set_patience(1);
+    static const char letter[] = "x";
+    write_many((void *)(uintptr_t)letter);
+    write_many((void *)(uintptr_t)letter);
+    FILE *reader = fdopen(ends[0], "r");
+    AUTO(free) char *line = NULL;
+    size_t room = 0, whole = 0;
+    unsigned long long left_out = 0;
+    for (size_t i = 0; i < 3; i++) /* the pipe has room again */
+        whole += getline(&line, &room, reader) > 6000;
+    log_set_patience(LOG_PATIENCE_MS);
+    log_event(SEVERITY_INFO, NULL, "the end");
+    dup2(before, STDOUT_FILENO);
+    close(before);
+    while (getline(&line, &room, reader) > 0) {
+        const char *message = strstr(line, "\"message\":\"");
+        assert_non_null(message);
+        if (message[11] == 'x')
+            whole += strspn(message + 11, letter) == 6000;
+        else
+            sscanf(message, "\"message\":\"%llu lines were left out here", &left_out);
+    }
+    fclose(reader);
+    assert_non_null(strstr(line, "the end"));
+    assert_true(left_out > 0);
+    assert_int_equal(whole + left_out, MANY);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -182,6 +221,7 @@ int main(void)
         cmocka_unit_test(long_texts_are_cut_between_characters),
         cmocka_unit_test(texts_that_just_fit_are_not_cut),
         cmocka_unit_test(lines_of_several_threads_do_not_mix),
+        cmocka_unit_test(who_does_not_read_is_not_waited_for),
     };
     return cmocka_run_group_tests_name("runtime/log", tests, NULL, NULL);
 }
