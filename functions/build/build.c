@@ -316,15 +316,38 @@ static void export_cache(struct job *job, struct engine *engine, const struct bu
                  failed.message);
 }
 
-static bool build_platforms(struct job *job, struct engine *engine, struct ahead *ahead, struct error *err)
+enum { WARNING_MAX = 64 * 1024 };
+
+static void tell_warnings(const struct engine *engine, struct progress *progress)
+{
+    const struct dockerfile_warnings *warnings = engine_warnings(engine);
+    AUTO(bytes_release) struct bytes line = BYTES(WARNING_MAX);
+    struct progress_step step;
+    struct error ignored;
+
+    if (warnings->count == 0)
+        return;
+    progress_begin(progress, &step, "warnings of the Dockerfile");
+    for (size_t i = 0; i < warnings->count; i++) {
+        bytes_clear(&line);
+        if (bytes_printf(&line, &ignored, "%s: %s (line %u)", warnings->items[i].rule, warnings->items[i].message,
+                         warnings->items[i].line))
+            progress_say(&step, line.data);
+    }
+    progress_end(&step, NULL);
+}
+
+static bool build_platforms(struct job *job, struct engine *engine, struct progress *progress, struct ahead *ahead,
+                            struct error *err)
 {
     size_t count = job->rule->platform_count;
     struct built *built = calloc(count, sizeof(built[0]));
 
     if (!built)
         return error_set(err, ERROR_INTERNAL, "out of memory");
-    bool good = engine_build(engine, job->rule->platforms, count, built, err) &&
-                recall_bases(&job->recall, &built[0], err) && publish(job, ahead, built, err);
+    bool good = engine_build(engine, job->rule->platforms, count, built, err);
+    tell_warnings(engine, progress);
+    good = good && recall_bases(&job->recall, &built[0], err) && publish(job, ahead, built, err);
     if (good)
         export_cache(job, engine, built);
     release_all(built, count);
@@ -406,7 +429,7 @@ static bool build(struct job *job, struct error *err)
     if (context.files->submodules)
         call_log(job->call, "%zu submodules of '%s' are left empty", context.files->submodule_count,
                  job->rule->repository);
-    return attest_key(job->rule, &job->key, err) && build_platforms(job, engine, ahead, err);
+    return attest_key(job->rule, &job->key, err) && build_platforms(job, engine, progress, ahead, err);
 }
 
 static bool attempt(struct job *job, struct error *err)

@@ -122,6 +122,8 @@ static bool build_all(struct session *session, struct engine *engine, const stru
     for (size_t i = 0; i < result.count; i++)
         built_release(&result.built[i]);
     display_finish(session->display);
+    if (!request->quiet && request->progress < BUILD_PROGRESS_QUIET)
+        report_warnings(engine_warnings(engine), stderr);
     if (good)
         puts(request->quiet ? result.id : result.top.digest);
     return good;
@@ -143,6 +145,7 @@ static bool build(struct session *session, struct error *err)
         .registries = &registries,
         .cache_directory = cache,
         .no_cache = request->no_cache,
+        .fresh = { request->fresh_stages.items, request->fresh_stages.count },
         .allow_private = true, /* what the person could do with curl */
         .cancelled = cancelled,
         .run = { .secrets = request->secrets,
@@ -150,6 +153,8 @@ static bool build(struct session *session, struct error *err)
                  .agents = request->agents,
                  .agent_count = request->agent_count,
                  .no_network = request->no_network,
+                 .hosts = request->hosts.len > 0 ? request->hosts.data : NULL,
+                 .shm_bytes = request->shm_bytes,
                  .chroot = request->chroot },
     };
 
@@ -219,8 +224,6 @@ static int carry_out(struct build_request *request)
         return report_targets(&session.source, stdout);
     if (!choose_platforms(request, &err) || !build(&session, &err))
         return fail(&session, &err);
-    if (!request->quiet && request->progress < BUILD_PROGRESS_QUIET)
-        report_warnings(request, &session.source, stderr);
     warn_of_nothing_kept(request);
     return EXIT_DONE;
 }

@@ -135,7 +135,8 @@ int report_check(const struct build_request *request, const struct build_source 
                 count);
     for (size_t i = 0; i < count; i++) {
         const struct dockerfile_warning *warning = &linted.warnings.items[i];
-        fprintf(out, "\nWARNING: %s%s%s\n", warning->rule, *warning->url ? " - " : "", warning->url);
+        const struct dockerfile_rule *rule = dockerfile_rule_find(warning->rule);
+        fprintf(out, "\nWARNING: %s%s%s\n", rule->name, *rule->url ? " - " : "", rule->url);
         story_print(out, warning->message);
         putc('\n', out);
         print_lines(source, warning->line, warning->last_line, out);
@@ -151,17 +152,15 @@ int report_check(const struct build_request *request, const struct build_source 
     return count > 0 || !linted.good;
 }
 
-void report_warnings(const struct build_request *request, const struct build_source *source, FILE *out)
+void report_warnings(const struct dockerfile_warnings *warnings, FILE *out)
 {
-    AUTO(arena_free) struct arena *arena = arena_new(LINT_MEMORY_MAX);
-    const struct linted linted = arena ? lint(request, source, arena) : (struct linted){ 0 };
-    size_t count = linted.warnings.count;
+    size_t count = warnings->count;
 
     if (count == 0)
         return;
     fprintf(out, "\n %zu warning%s found (--check shows the places):\n", count, count == 1 ? "" : "s");
     for (size_t i = 0; i < count; i++) {
-        const struct dockerfile_warning *warning = &linted.warnings.items[i];
+        const struct dockerfile_warning *warning = &warnings->items[i];
         fprintf(out, " - %s: ", warning->rule);
         story_print(out, warning->message);
         fprintf(out, " (line %u)\n", warning->line);

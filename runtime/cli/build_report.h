@@ -12,7 +12,7 @@ void report_place(const struct build_source *source, const struct error *failed,
 int report_check(const struct build_request *request, const struct build_source *source, FILE *out);
 
 /* A line for each warning, after a build. */
-void report_warnings(const struct build_request *request, const struct build_source *source, FILE *out);
+void report_warnings(const struct dockerfile_warnings *warnings, FILE *out);
 
 /* --call targets */
 int report_targets(const struct build_source *source, FILE *out);

@@ -4,6 +4,7 @@
 #include "shared/dockerfile/platform.h"
 #include "shared/oci/reference.h"
 
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -26,7 +27,8 @@ const char build_help[] =
     "      --ssh ID[=SOCKET]      for RUN --mount=type=ssh; default: $SSH_AUTH_SOCK\n"
     "      --network MODE         default or host; none: no RUN has a network\n"
     "      --isolation chroot     where no namespaces can be had RUN does without: it can then reach all that you can\n"
-    "      --no-cache             every step is made anew\n"
+    "      --add-host NAME:IP     a line of /etc/hosts for RUN; --shm-size SIZE: of its /dev/shm\n"
+    "      --no-cache             every step is made anew; --no-cache-filter STAGE,...: those of these stages\n"
     "      --pull                 bases are always asked for at their registry, so this changes nothing\n\n"
     "Where it goes:\n"
     "  -t, --tag IMAGE            its name, with --push or --output; oci:DIRECTORY:TAG is a layout on this machine\n"
@@ -433,6 +435,61 @@ static bool on_network(struct build_request *request, const char *value, struct 
     return error_set(err, ERROR_UNSUPPORTED, "'%s' is none of default, host, none", value);
 }
 
+/* "NAME:ADDRESS" or "NAME=ADDRESS"; an address of IPv6 may stand in brackets. */
+static bool on_add_host(struct build_request *request, const char *value, struct error *err)
+{
+    size_t name = strcspn(value, ":=");
+    struct span address = span_of(value + name);
+    char text[INET6_ADDRSTRLEN];
+    struct in6_addr parsed;
+
+    if (address.len > 0)
+        address = (struct span){ address.data + 1, address.len - 1 };
+    if (address.len > 1 && address.data[0] == '[' && address.data[address.len - 1] == ']')
+        address = (struct span){ address.data + 1, address.len - 2 };
+    if (span_is(address, "host-gateway"))
+        return error_set(err, ERROR_UNSUPPORTED, "RUN has this machine's network: 127.0.0.1 is this machine");
+    if (address.len < sizeof(text))
+        snprintf(text, sizeof(text), "%.*s", SPAN_ARGS(address));
+    if (name == 0 || address.len >= sizeof(text) || strcspn(value, " \t\n#") < name ||
+        (inet_pton(AF_INET, text, &parsed) != 1 && inet_pton(AF_INET6, text, &parsed) != 1))
+        return error_set(err, ERROR_INVALID, "'%s' is no NAME:ADDRESS", value);
+    if (!request->hosts.max)
+        request->hosts = (struct bytes)ARENA_BYTES(request->arena, BUILD_HOSTS_MAX);
+    return bytes_printf(&request->hosts, err, "%s\t%.*s\n", text, (int)name, value);
+}
+
+static bool on_no_cache_filter(struct build_request *request, const char *value, struct error *err)
+{
+    struct span rest = span_of(value);
+
+    while (rest.data) {
+        const char *name = arena_dup(request->arena, span_trim(span_cut(&rest, ',')));
+        if (!name)
+            return out_of_memory(err);
+        if (!add_word(&request->fresh_stages, name, err))
+            return false;
+    }
+    return true;
+}
+
+/* Bytes, or with k, m or g, and b behind it, as docker reads them. */
+static bool on_shm_size(struct build_request *request, const char *value, struct error *err)
+{
+    static const char units[] = "bkmg";
+    char *end;
+    long long number = strtoll(value, &end, 10);
+    const char *unit = *end ? strchr(units, *end | 0x20) : units;
+    int shift = unit ? 10 * (int)(unit - units) : 0;
+
+    if (unit && *end && (end[1] == 'b' || end[1] == 'B') && unit != units)
+        end++;
+    if (!unit || (*end && end[1]) || end == value || number <= 0 || number > INT64_MAX >> shift)
+        return error_set(err, ERROR_INVALID, "'%s' is no size: 64m, say", value);
+    request->shm_bytes = (int64_t)number << shift;
+    return true;
+}
+
 /* buildah's word for what its users run in containers. */
 static bool on_isolation(struct build_request *request, const char *value, struct error *err)
 {
@@ -503,6 +560,9 @@ static const struct option {
     { .name = "call", .value = on_call },
     { .name = "network", .value = on_network },
     { .name = "isolation", .value = on_isolation },
+    { .name = "add-host", .value = on_add_host },
+    { .name = "no-cache-filter", .value = on_no_cache_filter },
+    { .name = "shm-size", .value = on_shm_size },
     { .name = "check", .flag = on_check },
     { .name = "push", .flag = on_push },
     { .name = "no-cache", .flag = on_no_cache },
@@ -517,15 +577,13 @@ static const struct option {
           "--output type=oci,dest=FILE, then 'skopeo copy oci-archive:FILE containers-storage:NAME'" },
     { .name = "squash", .flag = on_never, .refusal = "layers are kept as the instructions make them" },
     { .name = "compress", .flag = on_never, .refusal = "no context is sent anywhere" },
-    { .name = "add-host", .refusal = "RUN has this machine's names and its own /etc/hosts" },
     { .name = "allow", .refusal = "nothing is allowed to a RUN beyond its sandbox" },
-    { .name = "attest", .refusal = "this command makes no attestations" },
-    { .name = "provenance", .refusal = "this command makes no attestations" },
-    { .name = "sbom", .refusal = "this command makes no attestations" },
+    { .name = "attest", .refusal = "a build rule of the functions makes them: \"provenance\", \"sbom\", \"sign\"" },
+    { .name = "provenance", .refusal = "a build rule of the functions makes them: \"provenance\", \"sbom\", \"sign\"" },
+    { .name = "sbom", .refusal = "a build rule of the functions makes them: \"provenance\", \"sbom\", \"sign\"" },
     { .name = "builder", .refusal = "there is one builder, this program" },
     { .name = "cache-from", .refusal = "what is kept between builds lies in $PUSHWRIGHT_CACHE_DIR" },
     { .name = "cache-to", .refusal = "what is kept between builds lies in $PUSHWRIGHT_CACHE_DIR" },
-    { .name = "no-cache-filter", .refusal = "--no-cache is for all stages" },
     { .name = "cgroup-parent", .refusal = "no control groups are made" },
     { .name = "cpu-period", .refusal = "no control groups are made" },
     { .name = "cpu-quota", .refusal = "no control groups are made" },
@@ -535,7 +593,6 @@ static const struct option {
     { .name = "memory", .letter = 'm', .refusal = "no control groups are made" },
     { .name = "memory-swap", .refusal = "no control groups are made" },
     { .name = "security-opt", .refusal = "every RUN has the default seccomp filter and capabilities" },
-    { .name = "shm-size", .refusal = "the size of /dev/shm cannot be chosen" },
     { .name = "ulimit", .refusal = "RUN has the limits of this process: ulimit in the shell before" },
     { .name = "policy", .refusal = "no policies are evaluated" },
 };

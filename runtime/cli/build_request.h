@@ -8,6 +8,7 @@ enum {
     BUILD_WORDS_MAX = 1000,
     BUILD_OUTPUTS_MAX = 8,
     BUILD_SECRET_MAX = 500 * 1024, /* BuildKit's limit */
+    BUILD_HOSTS_MAX = 256 * 1024,
     BUILD_MEMORY_MAX = 64 * 1024 * 1024
 };
 
@@ -42,13 +43,15 @@ struct build_request {
     struct arena *arena;
     const char *context, *file, *target;
     const char *id_file, *metadata_file;
-    struct build_words tags, platforms;
+    struct build_words tags, platforms, fresh_stages;
     struct build_pairs args, contexts, labels, annotations;
     struct engine_secret secrets[BUILD_WORDS_MAX];
     struct engine_agent agents[BUILD_WORDS_MAX];
     size_t secret_count, agent_count;
     struct build_output outputs[BUILD_OUTPUTS_MAX];
     size_t output_count;
+    struct bytes hosts; /* lines of /etc/hosts */
+    int64_t shm_bytes;
     bool push, no_cache, no_network, quiet, chroot;
     bool as_root; /* not only in a namespace of its own */
     enum build_call call;

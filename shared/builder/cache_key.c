@@ -72,14 +72,6 @@ static void put_base(struct key *key, const struct base *base)
         put_text(key, base->image.layers[i].diff_id);
 }
 
-/* A stage that is for the machine that builds is the same for every target. */
-static const char *platform_of(const struct stage *stage)
-{
-    while (stage->parent)
-        stage = stage->parent;
-    return stage->base ? stage->base->platform : stage->build->platform;
-}
-
 static void put_common(struct key *key, enum dockerfile_op op, bool with_layers)
 {
     const struct build *build = key->stage->build;
@@ -87,7 +79,7 @@ static void put_common(struct key *key, enum dockerfile_op op, bool with_layers)
 
     put_text(key, VERSION);
     put_text(key, build->options->run.cache_scope);
-    put_text(key, platform_of(key->stage));
+    put_text(key, stage_platform(key->stage));
     put_number(key, (uint64_t)compression->kind);
     put_number(key, (uint64_t)compression->level);
     put_number(key, build->timed);
@@ -356,6 +348,8 @@ static bool put_run(struct key *key, const struct dockerfile_instruction *instru
     put_text(key, in->network);
     put_text(key, in->security);
     put_text(key, in->script);
+    if (key->stage->build->options->run.hosts)
+        put_text(key, key->stage->build->options->run.hosts);
     put_number(key, in->mounts.count);
     for (size_t i = 0; i < in->mounts.count; i++) {
         if (!put_mount(key, &in->mounts.items[i], err))

@@ -4,6 +4,7 @@
 #include "shared/builder/addgit.h"
 #include "shared/builder/cache.h"
 #include "shared/builder/cache_key.h"
+#include "shared/builder/checks.h"
 #include "shared/builder/named.h"
 #include "shared/builder/run.h"
 #include "shared/builder/stage.h"
@@ -26,6 +27,8 @@ struct engine {
     struct dockerfile *dockerfile;
     struct cache *cache;
     struct turns *turns;
+    struct arena *arena; /* of: */
+    struct dockerfile_warnings warnings;
 };
 
 void engine_free(struct engine *engine)
@@ -35,6 +38,7 @@ void engine_free(struct engine *engine)
     dockerfile_free(engine->dockerfile);
     cache_free(engine->cache);
     turns_free(engine->turns);
+    arena_free(engine->arena);
     pthread_mutex_destroy(&engine->asking);
     free(engine);
 }
@@ -510,14 +514,19 @@ static bool make_stages(struct build *build, struct error *err)
     return true;
 }
 
+static struct dockerfile_options options_of(const struct build *build)
+{
+    return (struct dockerfile_options){ .args = build->options->args,
+                                        .contexts = build->options->contexts,
+                                        .target = build->options->target,
+                                        .target_platform = build->platform,
+                                        .build_platform = MACHINE_PLATFORM };
+}
+
 /* What the build was asked for first, then every stage that the target stands on or copies from. */
 static bool prepare(struct build *build, struct error *err)
 {
-    struct dockerfile_options options = { .args = build->options->args,
-                                          .contexts = build->options->contexts,
-                                          .target = build->options->target,
-                                          .target_platform = build->platform,
-                                          .build_platform = MACHINE_PLATFORM };
+    const struct dockerfile_options options = options_of(build);
 
     build->global = dockerfile_scope_global(build->dockerfile, &options, err);
     if (!build->global)
@@ -624,6 +633,24 @@ static bool run_stages(struct engine *engine, const struct built *all, size_t co
     return turns_run(engine->turns, &work, err);
 }
 
+/* For the first platform: the others would say the same again. */
+static bool look_for_warnings(struct engine *engine, struct build *build, struct error *err)
+{
+    const struct dockerfile_options options = options_of(build);
+
+    arena_free(engine->arena);
+    engine->arena = arena_new(BUILD_MEMORY_MAX);
+    engine->warnings = (struct dockerfile_warnings){ 0 };
+    if (!engine->arena)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    return checks_run(build, &options, engine->arena, &engine->warnings, err);
+}
+
+const struct dockerfile_warnings *engine_warnings(const struct engine *engine)
+{
+    return &engine->warnings;
+}
+
 static bool build_all(struct engine *engine, const char *const *platforms, size_t count, struct built *out,
                       struct error *err)
 {
@@ -632,7 +659,7 @@ static bool build_all(struct engine *engine, const char *const *platforms, size_
         if (!out[i].owner)
             return false;
     }
-    if (!run_stages(engine, out, count, err))
+    if (!look_for_warnings(engine, out[0].owner, err) || !run_stages(engine, out, count, err))
         return false;
     for (size_t i = 0; i < count; i++) {
         if (!finish(out[i].owner, &out[i], err))

@@ -11,6 +11,7 @@
 #include "shared/builder/context.h"
 #include "shared/builder/layer.h"
 #include "shared/builder/progress.h"
+#include "shared/dockerfile/lint.h"
 #include "shared/dockerfile/scope.h"
 
 /* What RUN --mount=type=secret and type=ssh may be given. */
@@ -29,6 +30,8 @@ struct engine_run {
     const struct engine_agent *agents;
     size_t agent_count;
     bool no_network;    /* for every RUN */
+    const char *hosts;  /* lines for /etc/hosts; NULL: none */
+    int64_t shm_bytes;  /* of /dev/shm at most; 0: as ever */
     bool chroot;        /* will do where there are no namespaces: the commands are trusted */
     int64_t layers_max; /* bytes of unpacked layers that are kept; 0: 20 GB */
 };
@@ -63,6 +66,7 @@ struct engine_options {
     const struct registry_options *registries;
     const char *cache_directory;         /* NULL: no cache */
     bool no_cache;                       /* every step is made anew; it is kept all the same */
+    struct dockerfile_words fresh;       /* the same for these stages, by name */
     int64_t cache_bytes;                 /* of layers kept for steps that come again, and of cache mounts; 0: 5 GB */
     struct cache_registry_options cache; /* the same kept at a registry */
     struct compression compression;      /* of new layers */
@@ -96,6 +100,9 @@ AUTO_FREE(struct engine, engine_free)
 bool engine_build(struct engine *engine, const char *const *platforms, size_t count, struct built *out,
                   struct error *err);
 void built_release(struct built *built);
+
+/* What there is to say of the Dockerfile, after engine_build(), also a failed one. The engine's. */
+const struct dockerfile_warnings *engine_warnings(const struct engine *engine);
 
 /* Nobody will ask for files of the image any more: what its RUNs have left is removed while other things are done. */
 void built_forget_files(struct built *built);

@@ -1,6 +1,7 @@
 #include "shared/builder/run.h"
 
 #include "shared/base/file.h"
+#include "shared/base/machine.h"
 #include "shared/builder/accounts.h"
 #include "shared/builder/baseindex.h"
 #include "shared/builder/cache.h"
@@ -358,6 +359,14 @@ static bool starts_with(const char *text, const char *prefix)
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
+/* Variants of a machine run each other's programs, as far as anybody can tell beforehand. */
+static bool is_for_this_machine(const char *platform)
+{
+    size_t len = strlen(MACHINE_PLATFORM);
+
+    return strncmp(platform, MACHINE_PLATFORM, len) == 0 && (!platform[len] || platform[len] == '/');
+}
+
 /* Users that are not there stop the process from being made; whatever else does, runc tells as exit code 1. */
 static bool start_failed(struct stage *stage, struct dockerfile_words words, const char *text, struct error *err)
 {
@@ -366,6 +375,11 @@ static bool start_failed(struct stage *stage, struct dockerfile_words words, con
     for (size_t i = 0; i < sizeof(of_the_command) / sizeof(of_the_command[0]); i++) {
         if (!starts_with(text, of_the_command[i]))
             continue;
+        if (strstr(text, "Exec format error") && !is_for_this_machine(stage_platform(stage)))
+            return error_set(err, ERROR_INVALID,
+                             "RUN for %s needs qemu-user registered on this machine: apt-get install qemu-user-static "
+                             "binfmt-support",
+                             stage_platform(stage));
         progress_say(&stage->step, text);
         return did_not_complete(words, "exit code: 1", err);
     }

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-enum { MOUNTS_MAX = 100, FIXED_MAX = 3, STUBS_MAX = 1000, NAMES_FILE_MAX = 64 * 1024, PRIVATE_MAX = 1000 };
+enum { MOUNTS_MAX = 100, FIXED_MAX = 4, STUBS_MAX = 1000, NAMES_FILE_MAX = 64 * 1024, PRIVATE_MAX = 1000 };
 
 /* What is at work for one RUN. */
 struct preparing {
@@ -100,17 +100,21 @@ static bool add_names(struct preparing *at, struct error *err)
 {
     static const char hosts[] = "127.0.0.1\tlocalhost buildkitsandbox\n::1\tlocalhost ip6-localhost ip6-loopback\n";
     struct arena *arena = at->stage->build->arena;
+    const struct engine_run *given = &at->stage->build->options->run;
+    const char *all = given->hosts ? arena_printf(arena, "%s%s", hosts, given->hosts) : hosts;
     AUTO(bytes_release) struct bytes resolv = BYTES(NAMES_FILE_MAX);
 
     file_read(&resolv, "/etc/resolv.conf", &(struct error){ 0 });
     const char *copy = arena_dup(arena, bytes_span(&resolv));
-    if (!copy)
+    if (!copy || !all)
         return too_large(err);
     const struct sandbox_mount rows[] = {
-        { .target = "/etc/hosts", .content = hosts, .content_len = strlen(hosts), .mode = 0644, .read_only = true },
+        { .target = "/etc/hosts", .content = all, .content_len = strlen(all), .mode = 0644, .read_only = true },
         { .target = "/etc/resolv.conf", .content = copy, .content_len = resolv.len, .mode = 0644, .read_only = true },
     };
     /* /dev, /proc and /sys stay where an image has none, as with BuildKit. */
+    if (given->shm_bytes)
+        at->out->items[at->out->count++] = (struct sandbox_mount){ .target = "/dev/shm", .size = given->shm_bytes };
     return add(at, rows[0], false, err) && add(at, rows[1], false, err);
 }
 

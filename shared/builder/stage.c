@@ -6,8 +6,16 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* ---- the tree ---- */
+
+const char *stage_platform(const struct stage *stage)
+{
+    while (stage->parent)
+        stage = stage->parent;
+    return stage->base ? stage->base->platform : stage->build->platform;
+}
 
 bool stage_is_empty(const struct stage *stage)
 {
@@ -181,12 +189,25 @@ static bool take_layer(struct stage *stage, const struct cache_hit *hit, struct 
     return true;
 }
 
+static bool is_fresh(const struct stage *stage)
+{
+    const struct dockerfile_words *fresh = &stage->build->options->fresh;
+    const char *name = stage->build->dockerfile->stages[stage->index].from.name;
+    bool is = false;
+
+    for (size_t i = 0; name && i < fresh->count; i++)
+        is = is || strcasecmp(name, fresh->items[i]) == 0;
+    return is;
+}
+
 /* The same step of another stage, or of another platform's build for the machine that builds, is made once. */
 static bool find_made(const struct stage *stage, const struct cache_wish *wish, struct cache_hit *hit)
 {
     const struct build *build = stage->build;
     bool kept = build->options->cache_directory && !build->options->no_cache;
 
+    if (is_fresh(stage))
+        return false;
     while (kept && turns_is_made(build->turns, wish->key) && !turns_stopped(build->turns))
         turns_wait(build->turns);
     return cache_find(build->cache, wish, hit);

@@ -98,6 +98,9 @@ struct build {
 /* What the stage holds now. */
 struct tree *stage_tree(struct stage *stage, struct error *err);
 
+/* For which its base is: one that is for the machine that builds is the same for every target. */
+const char *stage_platform(const struct stage *stage);
+
 /* Has anything been put into the stage, or does it stand on something? */
 bool stage_is_empty(const struct stage *stage);
 

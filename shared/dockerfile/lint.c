@@ -546,8 +546,8 @@ bool dockerfile_lint(const struct dockerfile *dockerfile, const struct dockerfil
     if (!lint.warnings)
         return no_memory(err);
     bool ok = check_settings(arena, dockerfile, &options->build.args, &lint.file, err) && walk_all(&walk, err);
-    *out = (struct dockerfile_warnings){ lint.warnings, lint.count };
+    *out = (struct dockerfile_warnings){ lint.warnings, lint.count, ok && lint.file.error && lint.count };
     if (ok && lint.out_of_memory)
         return no_memory(err);
-    return ok && (!lint.file.error || !lint.count || refuse_hits(&lint, err));
+    return ok && (!out->refused || refuse_hits(&lint, err));
 }

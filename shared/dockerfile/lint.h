@@ -11,16 +11,22 @@
 enum { DOCKERFILE_WARNINGS_MAX = 500 }; /* of one file; what is more is not looked for */
 
 struct dockerfile_warning {
-    const char *rule;        /* "StageNameCasing" */
-    const char *description; /* of the rule */
-    const char *url;         /* of its page; "" */
+    const char *rule; /* "StageNameCasing" */
     const char *message;
     unsigned line, last_line;
 };
 
+/* What is to be read of a rule; for people only. */
+struct dockerfile_rule {
+    const char *name, *description;
+    const char *url; /* of its page; "" */
+};
+const struct dockerfile_rule *dockerfile_rule_find(const char *name);
+
 struct dockerfile_warnings {
     const struct dockerfile_warning *items;
     size_t count;
+    bool refused; /* the check directive makes them errors */
 };
 
 /* What a base image's config tells; texts live as long as the lint's arena. */

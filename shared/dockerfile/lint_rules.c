@@ -4,107 +4,60 @@
 
 enum { NAMES_MAX = 100 }; /* of one word */
 
-#define PAGE(name) "https://docs.docker.com/go/dockerfile/rule/" name "/"
-
 static const struct {
-    const char *name, *description, *url;
+    const char *name;
     const char *format; /* %1, %2, %3: the texts; %q1 and so on: quoted as Go does */
     bool experimental;
 } rules[] = {
-    [LINT_STAGE_NAME_CASING] = { "StageNameCasing", "Stage names should be lowercase", PAGE("stage-name-casing"),
-                                 "Stage name '%1' should be lowercase", false },
-    [LINT_FROM_AS_CASING] = { "FromAsCasing", "The 'as' keyword should match the case of the 'from' keyword",
-                              PAGE("from-as-casing"), "'%2' and '%1' keywords' casing do not match", false },
-    [LINT_NO_EMPTY_CONTINUATION] = { "NoEmptyContinuation",
-                                     "Empty continuation lines will become errors in a future release",
-                                     PAGE("no-empty-continuation"), "Empty continuation line", false },
+    [LINT_STAGE_NAME_CASING] = { "StageNameCasing", "Stage name '%1' should be lowercase", false },
+    [LINT_FROM_AS_CASING] = { "FromAsCasing", "'%2' and '%1' keywords' casing do not match", false },
+    [LINT_NO_EMPTY_CONTINUATION] = { "NoEmptyContinuation", "Empty continuation line", false },
     [LINT_CONSISTENT_INSTRUCTION_CASING] = { "ConsistentInstructionCasing",
-                                             "All commands within the Dockerfile should use the same casing (either "
-                                             "upper or lower)",
-                                             PAGE("consistent-instruction-casing"),
                                              "Command '%1' should match the case of the command majority (%2)", false },
-    [LINT_DUPLICATE_STAGE_NAME] = { "DuplicateStageName", "Stage names should be unique", PAGE("duplicate-stage-name"),
-                                    "Duplicate stage name %q1, stage names should be unique", false },
-    [LINT_RESERVED_STAGE_NAME] = { "ReservedStageName", "Reserved words should not be used as stage names",
-                                   PAGE("reserved-stage-name"),
-                                   "Stage name should not use the same name as reserved stage %q1", false },
+    [LINT_DUPLICATE_STAGE_NAME] = { "DuplicateStageName", "Duplicate stage name %q1, stage names should be unique",
+                                    false },
+    [LINT_RESERVED_STAGE_NAME] = { "ReservedStageName", "Stage name should not use the same name as reserved stage %q1",
+                                   false },
     [LINT_JSON_ARGS_RECOMMENDED] = { "JSONArgsRecommended",
-                                     "JSON arguments recommended for ENTRYPOINT/CMD to prevent unintended behavior "
-                                     "related to OS signals",
-                                     PAGE("json-args-recommended"),
                                      "JSON arguments recommended for %1 to prevent unintended behavior related to OS "
                                      "signals",
                                      false },
     [LINT_MAINTAINER_DEPRECATED] = { "MaintainerDeprecated",
-                                     "The MAINTAINER instruction is deprecated, use a label instead to define an image "
-                                     "author",
-                                     PAGE("maintainer-deprecated"),
                                      "Maintainer instruction is deprecated in favor of using label", false },
-    [LINT_UNDEFINED_ARG_IN_FROM] = { "UndefinedArgInFrom", "FROM command must use declared ARGs",
-                                     PAGE("undefined-arg-in-from"), "FROM argument '%1' is not declared%2", false },
+    [LINT_UNDEFINED_ARG_IN_FROM] = { "UndefinedArgInFrom", "FROM argument '%1' is not declared%2", false },
     [LINT_WORKDIR_RELATIVE_PATH] = { "WorkdirRelativePath",
-                                     "Relative workdir without an absolute workdir declared within the build can have "
-                                     "unexpected results if the base image changes",
-                                     PAGE("workdir-relative-path"),
                                      "Relative workdir %q1 can have unexpected results if the base image changes",
                                      false },
-    [LINT_UNDEFINED_VAR] = { "UndefinedVar", "Variables should be defined before their use", PAGE("undefined-var"),
-                             "Usage of undefined variable '$%1'%2", false },
+    [LINT_UNDEFINED_VAR] = { "UndefinedVar", "Usage of undefined variable '$%1'%2", false },
     [LINT_MULTIPLE_INSTRUCTIONS_DISALLOWED] = { "MultipleInstructionsDisallowed",
-                                                "Multiple instructions of the same type should not be used in the same "
-                                                "stage",
-                                                PAGE("multiple-instructions-disallowed"),
                                                 "Multiple %1 instructions should not be used in the same stage because "
                                                 "only the last one will be used",
                                                 false },
     [LINT_LEGACY_KEY_VALUE_FORMAT] = { "LegacyKeyValueFormat",
-                                       "Legacy key/value format with whitespace separator should not be used",
-                                       PAGE("legacy-key-value-format"),
                                        "\"%1 key=value\" should be used instead of legacy \"%1 key value\" format",
                                        false },
     [LINT_INVALID_BASE_IMAGE_PLATFORM] = { "InvalidBaseImagePlatform",
-                                           "Base image platform does not match expected target platform", "",
                                            "Base image %1 was pulled with platform %q3, expected %q2 for current build",
                                            false },
     [LINT_REDUNDANT_TARGET_PLATFORM] = { "RedundantTargetPlatform",
-                                         "Setting platform to predefined $TARGETPLATFORM in FROM is redundant as this "
-                                         "is the default behavior",
-                                         PAGE("redundant-target-platform"),
                                          "Setting platform to predefined %1 in FROM is redundant as this is the "
                                          "default "
                                          "behavior",
                                          false },
     [LINT_SECRETS_USED_IN_ARG_OR_ENV] = { "SecretsUsedInArgOrEnv",
-                                          "Sensitive data should not be used in the ARG or ENV commands",
-                                          PAGE("secrets-used-in-arg-or-env"),
                                           "Do not use ARG or ENV instructions for sensitive data (%1 %q2)", false },
     [LINT_INVALID_DEFAULT_ARG_IN_FROM] = { "InvalidDefaultArgInFrom",
-                                           "Default value for global ARG results in an empty or invalid base image "
-                                           "name",
-                                           PAGE("invalid-default-arg-in-from"),
                                            "Default value for ARG %1 results in empty or invalid base image name",
                                            false },
     [LINT_FROM_PLATFORM_FLAG_CONST_DISALLOWED] = { "FromPlatformFlagConstDisallowed",
-                                                   "FROM --platform flag should not use a constant value",
-                                                   PAGE("from-platform-flag-const-disallowed"),
                                                    "FROM --platform flag should not use constant value %q1", false },
-    [LINT_COPY_IGNORED_FILE] = { "CopyIgnoredFile", "Attempting to Copy file that is excluded by .dockerignore",
-                                 PAGE("copy-ignored-file"),
-                                 "Attempting to %1 file %q2 that is excluded by .dockerignore", false },
+    [LINT_COPY_IGNORED_FILE] = { "CopyIgnoredFile", "Attempting to %1 file %q2 that is excluded by .dockerignore",
+                                 false },
     [LINT_INVALID_DEFINITION_DESCRIPTION] = { "InvalidDefinitionDescription",
-                                              "Comment for build stage or argument should follow the format: `# "
-                                              "<arg/stage name> <description>`. If this is not intended to be a "
-                                              "description comment, add an empty line or comment between the "
-                                              "instruction and the comment.",
-                                              PAGE("invalid-definition-description"),
                                               "Comment for %1 should follow the format: `# %2 <description>`", true },
-    [LINT_EXPOSE_PROTO_CASING] = { "ExposeProtoCasing", "Protocol in EXPOSE instruction should be lowercase",
-                                   PAGE("expose-proto-casing"),
+    [LINT_EXPOSE_PROTO_CASING] = { "ExposeProtoCasing",
                                    "Defined protocol '%1' in EXPOSE instruction should be lowercase", false },
     [LINT_EXPOSE_INVALID_FORMAT] = { "ExposeInvalidFormat",
-                                     "IP address and host-port mapping should not be used in EXPOSE instruction. This "
-                                     "will become an error in a future release",
-                                     PAGE("expose-invalid-format"),
                                      "EXPOSE instruction should not define an IP address or host-port mapping, found "
                                      "'%1'",
                                      false },
@@ -156,12 +109,9 @@ void lint_report(struct lint *lint, enum lint_rule rule, const char *first, cons
         lint->out_of_memory = true;
         return;
     }
-    lint->warnings[lint->count++] = (struct dockerfile_warning){ .rule = rules[rule].name,
-                                                                 .description = rules[rule].description,
-                                                                 .url = rules[rule].url,
-                                                                 .message = message,
-                                                                 .line = lint->line,
-                                                                 .last_line = lint->last_line };
+    lint->warnings[lint->count++] = (struct dockerfile_warning){
+        .rule = rules[rule].name, .message = message, .line = lint->line, .last_line = lint->last_line
+    };
 }
 
 void lint_note(struct lint_names *names, struct span name, bool is_set)

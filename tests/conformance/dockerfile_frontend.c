@@ -504,8 +504,8 @@ static void add_lint(struct question *question, const struct dockerfile *dockerf
         json_open_object(answer, NULL);
         json_add_string(answer, "rule", warnings.items[i].rule);
         json_add_string(answer, "msg", warnings.items[i].message);
-        json_add_string(answer, "url", warnings.items[i].url);
-        json_add_string(answer, "description", warnings.items[i].description);
+        json_add_string(answer, "url", dockerfile_rule_find(warnings.items[i].rule)->url);
+        json_add_string(answer, "description", dockerfile_rule_find(warnings.items[i].rule)->description);
         json_add_integer(answer, "first", warnings.items[i].line);
         json_add_integer(answer, "last", warnings.items[i].last_line);
         json_close_object(answer);

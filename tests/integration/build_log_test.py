@@ -98,6 +98,23 @@ def a_failed_build_has_a_log_too():
         assert tags(w, "fails") == before and "other-words" in fetch(w, "fails", "blobs/" + fetch(w, "fails", f"manifests/{before[0]}").json["layers"][0]["digest"]).text
 
 
+def warnings_of_the_dockerfile_stand_in_the_log():
+    with world() as w:
+        dockerfile = f"FROM {w.base} AS Upper\nMAINTAINER me\nCOPY f /\n"
+        commit = w.repository("warned", {"Dockerfile": dockerfile, "f": ""})
+        w.rule("warned", log={"registry": True})
+        code, events, logged = w.build("warned", commit)
+        assert code == 0 and "artifact.published" in events, logged
+        text, _ = log_at(w, "warned", events["build.finished"]["customData"]["log"])
+        assert re.search(r"^#(\d+) warnings of the Dockerfile\n#\1 \S+ StageNameCasing: Stage name 'Upper' should be lowercase \(line 1\)\n"
+                         r"#\1 \S+ MaintainerDeprecated: .* \(line 2\)$", text, re.M), text
+        commit = w.repository("strict", {"Dockerfile": f"# check=skip=MaintainerDeprecated;error=true\n{dockerfile}", "f": ""})
+        w.rule("strict")
+        code, events, logged = w.build("strict", commit)
+        assert "artifact.published" not in events and "[2/2]" not in logged, (events, logged)
+        assert events["build.finished"]["customData"]["errors"] == "lint violation found for rules: StageNameCasing", events
+
+
 def the_middle_of_a_long_log_is_left_out():
     with world() as w:
         base = image(w, "base")
@@ -134,5 +151,5 @@ def a_log_store_that_is_down_fails_no_build():
 
 
 if __name__ == "__main__":
-    run_tests([the_log_of_an_image_is_its_referrer, a_rule_that_says_nothing_keeps_nothing, a_failed_build_has_a_log_too,
+    run_tests([the_log_of_an_image_is_its_referrer, a_rule_that_says_nothing_keeps_nothing, a_failed_build_has_a_log_too, warnings_of_the_dockerfile_stand_in_the_log,
                the_middle_of_a_long_log_is_left_out, a_log_store_is_told_by_put, a_log_store_that_is_down_fails_no_build])

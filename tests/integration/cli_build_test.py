@@ -255,6 +255,18 @@ def warnings_are_told_as_buildx_tells_them():
         assert "Stage name 'X' should be lowercase\nDockerfile:1\n--------------------\n   1 | >>> FROM" in out, out
         _, said = run(w, place)
         assert "\n 1 warning found" in said and " - StageNameCasing: Stage name 'X' should be lowercase (line 1)\n" in said, said
+        knows = context(w, f"FROM {image(w, 'base')}\nENV A=$PATH B=$NOWHERE\n", name="knows")
+        said = run(w, knows)[1]
+        assert "1 warning found" in said and "UndefinedVar: Usage of undefined variable '$NOWHERE' (line 2)" in said, "the base has a PATH"
+        strict = f"# check=error=true\nFROM {image(w, 'base')} AS X\nMAINTAINER me\nRUN echo is not run\n"
+        said = run(w, context(w, strict, name="strict"), code=1)[1]
+        assert said.splitlines()[-1] == "ERROR: failed to build: lint violation found for rules: StageNameCasing, MaintainerDeprecated", said
+        assert "2 warnings found" in said and "is not run\n#" not in said and "[2/2]" not in said, said
+        for skipped in ("skip=StageNameCasing,MaintainerDeprecated;error=true", "skip=all"):
+            assert "warning" not in run(w, context(w, strict.replace("error=true", skipped), name="skipped"))[1]
+        above = strict.replace("MAINTAINER", "# check=skip=MaintainerDeprecated\nMAINTAINER").replace(" AS X", "")
+        assert "warning" not in run(w, context(w, above, name="above"))[1]
+        assert "lint violation" not in run(w, "--build-arg", "BUILDKIT_DOCKERFILE_CHECK=error=false", context(w, strict, name="strict"))[1]
         clean = context(w, "FROM scratch\nCOPY f /f\n", {"f": "1"}, "clean")
         assert run(w, "--call=check", clean)[0] == "Check complete, no warnings found.\n"
         ignored = context(w, "FROM scratch\nCOPY f /f\n", {"f": "1", ".dockerignore": "f\n"}, "ignored")
@@ -268,7 +280,7 @@ def warnings_are_told_as_buildx_tells_them():
 def what_cannot_be_honoured_is_refused_by_name():
     with world() as w:
         place = context(w, "FROM scratch\nLABEL a=b\n")
-        for argument in ("--add-host=a:1.2.3.4", "--shm-size=1g", "--ulimit=nofile=1", "--load", "--cache-to=type=inline", "--sbom=true", "--memory=1g",
+        for argument in ("--add-host=a:host-gateway", "--add-host=a:1.2.3", "--shm-size=1x", "--ulimit=nofile=1", "--load", "--cache-to=type=inline", "--sbom=true", "--memory=1g",
                          "--squash", "--cgroup-parent=x", "--network=bridge", "--pull=false"):
             _, said = run(w, argument, place, code=2)
             assert argument.split("=")[0] in said and "--help" in said, said
@@ -282,6 +294,38 @@ def what_cannot_be_honoured_is_refused_by_name():
             run(w, argument, place)
         usage = subprocess.run([PUSHWRIGHT, "build", "--help"], capture_output=True, text=True)
         assert usage.returncode == 0 and "--build-arg" in usage.stdout and max(map(len, usage.stdout.splitlines())) <= 120
+
+
+def what_a_command_is_given_can_be_said():
+    with world() as w:
+        base = image(w, "base")
+        place = context(w, f"FROM {base} AS one\nRUN cat /etc/hosts > /hosts; grep ' /dev/shm ' /proc/self/mounts > /shm; cat /proc/sys/kernel/random/uuid > /id\n"
+                           "FROM scratch\nCOPY --from=one /hosts /shm /id /\n")
+        how = ("--add-host", "build.example:192.0.2.7", "--add-host=six=[2001:db8::7]", "--shm-size=8m")
+        run(w, *how, "-o", w.directory / "first", place)
+        hosts = (w.directory / "first/hosts").read_text()
+        assert "127.0.0.1\tlocalhost" in hosts and hosts.endswith("192.0.2.7\tbuild.example\n2001:db8::7\tsix\n"), hosts
+        assert "size=8192k" in (w.directory / "first/shm").read_text().splitlines()[-1], (w.directory / "first/shm").read_text()
+        of = lambda name, *more: (run(w, *more, "-o", w.directory / name, place), (w.directory / name / "id").read_text())[1]
+        first = (w.directory / "first/id").read_text()
+        assert of("again", *how) == first and of("other-stage", *how, "--no-cache-filter", "two") == first, "from the cache"
+        assert of("hosts", *how, "--add-host=more:192.0.2.8") != first and of("fresh", *how, "--no-cache-filter=x,ONE") != first, "made anew"
+
+
+def a_foreign_machine_needs_an_emulator():
+    """A program for arm64 that ends well: mov x8, 93; mov x0, 0; svc 0."""
+    code = struct.pack("<III", 0xD2800BA8, 0xD2800000, 0xD4000001)
+    elf = (struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", 2, 183, 1, 0x400078, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+           + struct.pack("<IIQQQQQQ", 1, 5, 0, 0x400000, 0x400000, 120 + len(code), 120 + len(code), 0x1000) + code)
+    with world() as w:
+        place = context(w, "FROM scratch\nCOPY --chmod=755 well /well\nRUN [\"/well\"]\n")
+        (place / "well").write_bytes(elf)
+        registered = any(pathlib.Path("/proc/sys/fs/binfmt_misc").glob("*aarch64*")) or os.uname().machine == "aarch64"
+        said = run(w, "--platform", "linux/arm64", place, code=0 if registered else 1)[1]
+        if not registered:
+            assert said.splitlines()[-1].endswith("RUN for linux/arm64 needs qemu-user registered on this machine: apt-get install "
+                                                  "qemu-user-static binfmt-support"), said
+            raise Skip("no qemu-user for arm64 is registered here: only the refusal was seen")
 
 
 def json_is_what_buildkit_writes():
@@ -403,6 +447,7 @@ def root_of_a_podman_container_builds():
 if __name__ == "__main__":
     run_tests([an_image_is_pushed_with_all_that_was_said_of_it, every_output_holds_the_same_image, podman_loads_what_is_made_for_docker,
                a_git_repository_is_a_context, named_contexts_stand_for_what_they_say, a_dockerfile_may_come_from_standard_input, an_archive_is_a_context, passwords_of_docker_and_podman_are_used_and_never_shown,
-               a_failure_shows_output_and_place, warnings_are_told_as_buildx_tells_them, what_cannot_be_honoured_is_refused_by_name,
+               a_failure_shows_output_and_place, warnings_are_told_as_buildx_tells_them, what_cannot_be_honoured_is_refused_by_name, what_a_command_is_given_can_be_said,
+               a_foreign_machine_needs_an_emulator,
                json_is_what_buildkit_writes, a_terminal_is_redrawn, an_interrupt_ends_everything, an_ordinary_user_builds_with_run,
                root_of_a_podman_container_builds])
