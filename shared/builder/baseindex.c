@@ -185,7 +185,14 @@ static bool cache_read(const char *path, const struct image_layer *layer, struct
     if (memcmp(digest, file.data + sizeof(magic), SHA256_SIZE) != 0 || memcmp(names, file.data + HEAD, NAMES) != 0)
         return false;
     utimensat(AT_FDCWD, path, NULL, 0); /* used now */
-    return bytes_append(out, file.data + HEAD + NAMES, file.len - HEAD - NAMES, &err);
+    if (out->len > 0)
+        return bytes_append(out, file.data + HEAD + NAMES, file.len - HEAD - NAMES, &err);
+    file.len -= HEAD + NAMES;
+    memmove(file.data, file.data + HEAD + NAMES, file.len);
+    struct bytes before = *out;
+    *out = file;
+    file = before;
+    return true;
 }
 
 struct aged {
@@ -363,7 +370,24 @@ struct laying {
     struct base *base;
     uint32_t layer, ordinal;
     uint64_t next_file;
+    struct span directory; /* of the last entry, as it was written, */
+    struct tree_node *at;  /* and where that is; NULL: not known */
 };
+
+/* Directory and name of a path as it is written; false for names that begin with a dot, which may mean something. */
+static bool split_path(struct span path, struct span *directory, struct span *name)
+{
+    size_t end = path.len;
+
+    while (end > 0 && path.data[end - 1] == '/')
+        end--;
+    size_t start = end;
+    while (start > 0 && path.data[start - 1] != '/')
+        start--;
+    *directory = (struct span){ path.data, start };
+    *name = (struct span){ path.data + start, end - start };
+    return end > start && path.data[start] != '.';
+}
 
 /* The next part of a path that is neither "" nor "."; absent at the end. */
 static struct span next_part(struct span *rest)
@@ -405,11 +429,32 @@ static bool find_parent(struct laying *laying, struct span path, bool make_paren
     return true;
 }
 
+/* Most entries of a tar stand where the one before did. */
+static bool find_place(struct laying *laying, struct span path, struct tree_node **parent, struct span *name,
+                       struct error *err)
+{
+    struct span directory, last;
+
+    if (!split_path(path, &directory, &last))
+        return find_parent(laying, path, true, parent, name, err);
+    if (!laying->at || !span_equal(directory, laying->directory)) {
+        if (!find_parent(laying, path, true, parent, name, err))
+            return false;
+        laying->directory = directory;
+        laying->at = *parent;
+    }
+    *parent = laying->at;
+    *name = last;
+    return true;
+}
+
 static bool lay_whiteout(struct laying *laying, const struct entry *entry, struct error *err)
 {
     struct tree_node *parent;
-    struct span name;
+    struct span directory, name;
 
+    if (split_path(entry->path, &directory, &name))
+        return true;
     if (!find_parent(laying, entry->path, false, &parent, &name, err))
         return false;
     if (!parent || !name.data || !span_starts(name, ".wh."))
@@ -498,7 +543,7 @@ static bool lay_entry(struct laying *laying, const struct entry *entry, struct e
     struct attributes is;
     struct span name;
 
-    if (!find_parent(laying, entry->path, true, &parent, &name, err))
+    if (!find_place(laying, entry->path, &parent, &name, err))
         return false;
     if (name.data && span_starts(name, ".wh."))
         return true;
@@ -507,8 +552,10 @@ static bool lay_entry(struct laying *laying, const struct entry *entry, struct e
     node = name.data ? tree_add(laying->tree, parent, name, err) : tree_root(laying->tree);
     if (!node)
         return false;
-    if (node->parent && is.type != TAR_DIRECTORY)
+    if (node->parent && is.type != TAR_DIRECTORY && node->first) {
         tree_clear(laying->tree, node);
+        laying->at = NULL; /* it may have been in there */
+    }
     if (node->parent || is.type == TAR_DIRECTORY)
         node->is = is;
     return true;

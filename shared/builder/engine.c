@@ -337,11 +337,11 @@ static void tell_making(const struct stage *stage)
         watch->making(watch->context, stage->layers, stage->layer_count);
 }
 
-static void tell_made(const struct stage *stage)
+void stage_tell_made(const struct stage *stage)
 {
     const struct engine_watch *watch = &stage->build->options->watch;
 
-    if (watch->making && stage->layer_made && is_of_image(stage))
+    if (watch->making && is_of_image(stage))
         watch->made(watch->context, &stage->layers[stage->layer_count - 1]);
 }
 
@@ -356,7 +356,9 @@ static bool take_effect(struct stage *stage, const struct dockerfile_instruction
 
     if (!stage_can(instruction, err) || !stage_from_cache(stage, instruction, &done, err))
         return false;
-    if (!done && stage_makes_layer(instruction))
+    if (done)
+        stage_tell_made(stage);
+    else if (stage_makes_layer(instruction))
         tell_making(stage);
     bool made = done || ((stage->runs_ahead == 0 || !stage_makes_layer(instruction) || stage_run_begin(stage, err)) &&
                          stage_apply(stage, instruction, err));
@@ -376,7 +378,6 @@ static bool apply_instruction(struct stage *stage, const struct dockerfile_instr
     stage->layer_made = false;
     if (!take_effect(stage, &instruction, err))
         return false;
-    tell_made(stage);
     if (parsed->op == DOCKERFILE_ONBUILD)
         return true;
     return dockerfile_created_by(stage->scope, &instruction, &created_by, err) &&

@@ -128,6 +128,7 @@ static bool add_layer(struct stage *stage, const struct tree *tree, uint32_t num
     memcpy(built->diff_id, layer->diff_id, sizeof(built->diff_id));
     memcpy(built->keys, stage->keys, sizeof(built->keys));
     memcpy(built->origin, stage->origin[0] ? stage->origin : layer->diff_id, sizeof(built->origin));
+    stage_tell_made(stage);
     cache_keep(stage->build->cache, built, &stage->step);
     stage->build->layers_size += layer->blob.size;
     return stage->build->layers_size <= build_layers_max ||

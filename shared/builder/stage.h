@@ -115,6 +115,9 @@ bool stage_can(const struct dockerfile_instruction *instruction, struct error *e
 /* One instruction, expanded, takes effect. Errors begin with its line and name. */
 bool stage_apply(struct stage *stage, const struct dockerfile_instruction *instruction, struct error *err);
 
+/* Who watches is told of the layer that has come on top. */
+void stage_tell_made(const struct stage *stage);
+
 /* Does it make a layer? */
 bool stage_makes_layer(const struct dockerfile_instruction *instruction);
 
