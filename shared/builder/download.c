@@ -83,7 +83,9 @@ static bool get(struct http_client *client, struct bytes *url, struct receiving 
                                         .on_body = receive,
                                         .body_context = receiving,
                                         .body_max = (size_t)download_max,
-                                        .timeout_ms = TIMEOUT_MS };
+                                        .timeout_ms = TIMEOUT_MS,
+                                        .cancelled = receiving->options->cancelled,
+                                        .cancelled_context = receiving->options->cancelled_context };
 
         http_response_release(response);
         if (!http_call(client, &request, response, err))
