@@ -312,7 +312,8 @@ static void *paint(void *context)
     pthread_mutex_lock(&display->lock);
     while (!display->ended) {
         struct timespec until;
-        redraw(display, "");
+        if (display->count > 0) /* a line of nothing would stay in the history of some terminals */
+            redraw(display, "");
         clock_gettime(CLOCK_REALTIME, &until);
         until.tv_nsec += REDRAW_MS * 1000000L;
         until.tv_sec += until.tv_nsec / 1000000000L;
