@@ -145,7 +145,7 @@ RUN mkdir -p /o/mine && touch /o/mine/f && chown -R 1000:50 /o/mine && chown 655
 USER alice
 RUN id -u > /o/mine/id && ls -n /o/mine/f >> /o/mine/id && ln /o/mine/f /o/mine/g
 USER root
-RUN --mount=type=cache,target=/c,uid=1000,mode=700 ls -nd /c > /seen && rm /o/mine/f && chmod u+s /bin/busybox && mkdir -p /etc/x && rm -r /home
+RUN --mount=type=cache,target=/c,uid=1000,mode=700 stat -c '%u %g %a' /c > /seen && rm /o/mine/f && chmod u+s /bin/busybox && mkdir -p /etc/x && rm -r /home
 COPY --chown=1000:50 a /o/a
 RUN stat -c '%n %u %g %s %a' /o/* > /list; rm /o/a
 """
