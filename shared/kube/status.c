@@ -61,10 +61,9 @@ static void copy_line(char *out, size_t size, struct span text)
     text = span_trim(text);
     for (size_t i = 0; i < text.len && len + 1 < size; i++) {
         unsigned char c = (unsigned char)text.data[i];
-        if (c >= 0x20 && c != 0x7f)
-            out[len++] = (char)c;
-        else if (len > 0 && out[len - 1] != ' ')
-            out[len++] = ' ';
+        bool blank = c <= 0x20 || c == 0x7f;
+        if (!blank || (len > 0 && out[len - 1] != ' '))
+            out[len++] = blank ? ' ' : (char)c;
     }
     out[len] = '\0';
     while (len > 0 && span_utf8_sequence((struct span){ out, len }) == 0 && !span_is_utf8((struct span){ out, len }))
