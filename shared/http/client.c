@@ -450,9 +450,10 @@ static bool load_trust(struct http_client *client, struct error *err)
     return true;
 }
 
-static void set_pem(struct call *call, CURLoption option, const struct bytes *pem)
+/* `more`: of what stands behind the text. */
+static void set_pem(struct call *call, CURLoption option, const struct bytes *pem, size_t more)
 {
-    struct curl_blob blob = { .data = pem->data, .len = pem->len, .flags = CURL_BLOB_NOCOPY };
+    struct curl_blob blob = { .data = pem->data, .len = pem->len + more, .flags = CURL_BLOB_NOCOPY };
     SET(call, option, &blob);
 }
 
@@ -462,8 +463,9 @@ static void show_certificate(struct call *call)
         return;
     SET(call, CURLOPT_SSLCERTTYPE, "PEM");
     SET(call, CURLOPT_SSLKEYTYPE, "PEM");
-    set_pem(call, CURLOPT_SSLCERT_BLOB, &call->client->certificate);
-    set_pem(call, CURLOPT_SSLKEY_BLOB, &call->client->key);
+    set_pem(call, CURLOPT_SSLCERT_BLOB, &call->client->certificate, 0);
+    /* mbedTLS takes a key for PEM by the NUL at its end, which the library does not count (8.22). */
+    set_pem(call, CURLOPT_SSLKEY_BLOB, &call->client->key, 1);
 }
 
 static bool set_trust(struct call *call, struct error *err)
@@ -485,7 +487,7 @@ static bool set_trust(struct call *call, struct error *err)
     bool ours = client->extra_ca_pem || client->ca_pem;
     SET(call, CURLOPT_CAINFO, ours ? NULL : client->bundle);
     if (ours)
-        set_pem(call, CURLOPT_CAINFO_BLOB, &client->trust);
+        set_pem(call, CURLOPT_CAINFO_BLOB, &client->trust, 0);
     return true;
 }
 
@@ -546,6 +548,7 @@ static const struct {
     { CURLE_COULDNT_RESOLVE_PROXY, ERROR_UNAVAILABLE, "cannot resolve the proxy's name" },
     { CURLE_COULDNT_CONNECT, ERROR_UNAVAILABLE, "cannot connect" },
     { CURLE_PEER_FAILED_VERIFICATION, ERROR_DENIED, "the server's certificate is not trusted" },
+    { CURLE_SSL_CERTPROBLEM, ERROR_DENIED, "the client's certificate, or its key, cannot be used" },
     { CURLE_SSL_CACERT_BADFILE, ERROR_DENIED, "the trusted certificates cannot be read" },
     { CURLE_SSL_CONNECT_ERROR, ERROR_UNAVAILABLE, "no TLS connection" },
     { CURLE_OUT_OF_MEMORY, ERROR_INTERNAL, "out of memory" },

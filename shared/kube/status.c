@@ -70,6 +70,24 @@ static void copy_line(char *out, size_t size, struct span text)
         out[--len] = '\0'; /* a character that was cut */
 }
 
+/* What does not fit loses its middle: a server that repeats an object says behind it what is wrong with it. */
+static void copy_message(struct kube_refusal *refusal, struct span text)
+{
+    enum { SIZE = sizeof refusal->message, HEAD = SIZE / 3, TAIL = SIZE - HEAD - sizeof " ... " };
+    char head[HEAD], tail[TAIL];
+    text = span_trim(text);
+    if (text.len < SIZE) {
+        copy_line(refusal->message, SIZE, text);
+        return;
+    }
+    size_t from = text.len - (TAIL - 1);
+    while (from < text.len && ((unsigned char)text.data[from] & 0xc0) == 0x80)
+        from++;
+    copy_line(head, sizeof head, text);
+    copy_line(tail, sizeof tail, (struct span){ text.data + from, text.len - from });
+    snprintf(refusal->message, SIZE, "%s ... %s", head, tail);
+}
+
 /* A JSON patch's test failed, as the API server's library says it: what was read has changed. */
 static bool is_failed_test(int code, const char *message)
 {
@@ -119,7 +137,7 @@ bool kube_status_tree_error(int code, const struct json *status, unsigned retry_
         retry_after_s = (unsigned)wait;
     *refusal = (struct kube_refusal){ .code = code };
     copy_line(refusal->reason, sizeof refusal->reason, span_of(reason ? reason : ""));
-    copy_line(refusal->message, sizeof refusal->message, span_of(message ? message : ""));
+    copy_message(refusal, span_of(message ? message : ""));
     add_causes(refusal, details);
     return fill(code, retry_after_s, refusal, err);
 }

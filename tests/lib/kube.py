@@ -185,7 +185,7 @@ class Cluster:
 
         def served():
             found = self.get(path)
-            ready = {c["type"]: c["status"] for c in found.get("status", {}).get("conditions", [])}.get("Established") == "True"
+            ready = {c["type"]: c["status"] for c in found.get("status", {}).get("conditions") or []}.get("Established") == "True"
             version = found["spec"]["versions"][0]["name"]
             return ready and self.http("GET", f"/apis/{found['spec']['group']}/{version}/{found['spec']['names']['plural']}").status == 200
         wait_until(served, seconds, f"{name} to be served")

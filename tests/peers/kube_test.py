@@ -253,7 +253,7 @@ def custom_resources_are_changed_by_path_or_container():
         found = client.ask("edit", path="{.spec.image}", image="x:2", **place)["object"]
         assert found["spec"]["image"] == "x:2"
         unknown = client.ask("edit", fine=False, path="/spec/picture", image="x:2", **place)
-        assert "picture" in unknown["error"] and unknown["kind"] == "invalid", unknown
+        assert 'unknown field "spec.picture"' in unknown["error"] and unknown["kind"] == "invalid", unknown
         theirs = json.dumps({"spec": {"image": "x:9"}})
         for guarded in (True, False):  # the version tells, and so do the tests of what was read
             raced = client.ask("edit", fine=False, path="/spec/image", image="x:3", guarded=guarded, meanwhile=theirs, **place)
@@ -283,12 +283,13 @@ def events_are_recorded():
     assert [event["reason"] for event in c.get("/api/v1/namespaces/default/events")["items"] if event["source"].get("component") == "pushwright"] == ["Deployed"]
 
 
-def logs_of_pods_that_are_nowhere_say_so():
+def logs_of_pods_that_have_not_begun_are_empty():
     c = cluster()
     c.create("/api/v1/namespaces/default/pods", {"metadata": {"name": "lone"}, "spec": {"containers": [{"name": "web", "image": "w:1"}]}})
     with opened(c.directory / "admin.kubeconfig") as client:
-        answer = client.ask("log", fine=False, namespace="default", name="lone", container="web", lines=5)
-        assert "read the log of pods 'lone'" in answer["error"] and "does not have a host assigned" in answer["error"], answer
+        assert client.ask("log", namespace="default", name="lone", container="web", lines=5)["log"] == ""
+        gone = client.ask("log", fine=False, namespace="default", name="gone", container="web", lines=5)
+        assert gone["code"] == 404 and "read the log of pods 'gone'" in gone["error"], gone
 
 
 # ---- connections ----
@@ -480,6 +481,6 @@ with shared:
     run_tests([certificates_and_tokens_are_shown, a_token_file_is_read_again, the_server_must_be_who_it_should_be, a_pod_asks_as_its_service_account,
                one_image_is_changed_and_nothing_else, every_kind_keeps_its_other_containers, what_somebody_else_changed_meanwhile_is_a_conflict,
                custom_resources_are_changed_by_path_or_container, knatives_services_are_changed, events_are_recorded,
-               logs_of_pods_that_are_nowhere_say_so, requests_that_follow_each_other_take_one_connection, later_is_waited_for_and_then_told,
+               logs_of_pods_that_have_not_begun_are_empty, requests_that_follow_each_other_take_one_connection, later_is_waited_for_and_then_told,
                changes_are_told_as_they_come, lists_come_page_by_page, a_server_that_restarts_is_waited_for,
                a_watch_whose_place_is_forgotten_begins_anew, what_is_refused_is_not_waited_for, a_watch_takes_little_memory])

@@ -72,7 +72,7 @@ static void how_long_to_wait_comes_from_the_header_or_the_status(void **state)
     assert_int_equal(err.retry_after_s, 3);
 }
 
-static void words_without_an_end_are_cut_between_characters(void **state)
+static void words_without_an_end_lose_their_middle(void **state)
 {
     (void)state;
     static char body[32 * 1024] = "{\"kind\":\"Status\",\"message\":\"x";
@@ -81,8 +81,11 @@ static void words_without_an_end_are_cut_between_characters(void **state)
     size_t len = strlen(body);
     while (len < sizeof body - 8)
         len += (size_t)snprintf(body + len, sizeof body - len, "\xc3\xa4");
-    snprintf(body + len, sizeof body - len, "\"}");
+    snprintf(body + len, sizeof body - len, "end\"}");
     assert_false(kube_status_error(400, span_of(body), 0, &refusal, &err));
+    assert_true(span_starts(span_of(refusal.message), "x\xc3\xa4") &&
+                span_ends(span_of(refusal.message), "\xc3\xa4\x65nd"));
+    assert_non_null(strstr(refusal.message, " ... "));
     assert_true(span_is_utf8(span_of(refusal.message)));
     assert_true(strlen(refusal.message) > 400);
 }
@@ -124,7 +127,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refusals_say_what_and_what_to_do),
         cmocka_unit_test(how_long_to_wait_comes_from_the_header_or_the_status),
-        cmocka_unit_test(words_without_an_end_are_cut_between_characters),
+        cmocka_unit_test(words_without_an_end_lose_their_middle),
         cmocka_unit_test(lines_of_a_watch_are_changes),
     };
     return cmocka_run_group_tests_name("kube/status", tests, NULL, NULL);
