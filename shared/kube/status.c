@@ -88,10 +88,11 @@ static void copy_message(struct kube_refusal *refusal, struct span text)
     snprintf(refusal->message, SIZE, "%s ... %s", head, tail);
 }
 
-/* A JSON patch's test failed, as the API server's library says it: what was read has changed. */
-static bool is_failed_test(int code, const char *message)
+/* A JSON patch could not be applied, which the API server does not say otherwise: its tests, or what it changes, were written for an object
+ * that is no longer so. What it makes of an object is judged in other words. */
+static bool is_outdated_patch(int code, const char *message)
 {
-    return code == 422 && strstr(message, "test") && strstr(message, "failed");
+    return code == 422 && strcmp(message, "the server rejected our request due to an error in our request") == 0;
 }
 
 static bool fill(int code, unsigned retry_after_s, const struct kube_refusal *refusal, struct error *err)
@@ -99,7 +100,7 @@ static bool fill(int code, unsigned retry_after_s, const struct kube_refusal *re
     size_t row = row_of(code);
     const char *reason = refusal->reason[0] ? refusal->reason : rows[row].name;
     const char *advice = advice_for(code, refusal->message, row);
-    enum error_kind kind = is_failed_test(code, refusal->message) ? ERROR_CONFLICT : rows[row].kind;
+    enum error_kind kind = is_outdated_patch(code, refusal->message) ? ERROR_CONFLICT : rows[row].kind;
     error_set(err, code < 400 ? ERROR_UNAVAILABLE : kind, "%d %s%s%s%s%s%s", code, reason,
               refusal->message[0] ? ": " : "", refusal->message, advice ? " (" : "", advice ? advice : "",
               advice ? ")" : "");

@@ -29,8 +29,8 @@ static const struct {
     { 409, STATUS("\"message\":\"the object has been modified\",\"reason\":\"Conflict\",\"code\":409"), ERROR_CONFLICT,
       "Conflict", "409 Conflict" },
     { 422,
-      STATUS("\"message\":\"the server rejected our request: testing value /a "
-             "failed\",\"reason\":\"Invalid\",\"code\":422"),
+      STATUS("\"message\":\"the server rejected our request due to an error in our "
+             "request\",\"reason\":\"Invalid\",\"code\":422"),
       ERROR_CONFLICT, "Invalid", "422" },
     { 422,
       STATUS(
