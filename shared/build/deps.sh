@@ -24,6 +24,7 @@ LOCK=$HERE/deps.lock
 DEPENDENCIES=(
     "zlib"
     "libdeflate"
+    "libisal"
     "libzstd"
     "bzip2 xz"
     "cjson"
@@ -37,6 +38,7 @@ DEPENDENCIES=(
 
 TOOLS=(gcc libc6-dev linux-libc-dev binutils make cmake ninja-build dpkg-dev patch
     ca-certificates curl xz-utils bzip2 util-linux debian-archive-keyring)
+[ "$(uname -m)" != x86_64 ] || TOOLS+=(nasm)
 
 STARTED=$SECONDS
 

@@ -23,6 +23,15 @@ compile() {
     done | xargs -0 -n 2 -P "$JOBS" sh -c 'exec "$CC" $FLAGS -c "$1" -o "$2"' sh
 }
 
+# assemble GROUP FILE...: the same of nasm's files.
+assemble() {
+    local objects=$WORK/$1 source
+    mkdir -p "$objects"
+    for source in "${@:2}"; do
+        nasm -f elf64 -I include/ -I "$(dirname "$source")/" -o "$objects/${source//[\/.]/_}.o" "$source"
+    done
+}
+
 # archive LIBRARY: from the objects compiled under that name.
 archive() {
     mkdir -p "$STAGE/lib"
@@ -49,10 +58,33 @@ build_cjson() {
     headers cjson cJSON.h
 }
 
+# Without the levels above 9, which gzip does not know; checksums by the carry-less multiplication that processors have had since 2010, or
+# byte by byte, without its wider forms and without the table for eight bytes at a time: 23 KB.
 build_libdeflate() {
-    compile deflate "$FAST" lib/*.c lib/x86/*.c lib/arm/*.c
+    sed -i 's/DEFAULT_IMPL crc32_slice8$/DEFAULT_IMPL crc32_slice1/' lib/crc32.c
+    sed -i 's/\(define SUPPORT_NEAR_OPTIMAL_PARSING\)[ \t]*1$/\1 0/' lib/deflate_compress.c
+    grep -q 'DEFAULT_IMPL crc32_slice1' lib/crc32.c && grep -q 'OPTIMAL_PARSING 0' lib/deflate_compress.c
+    compile deflate "$FAST -DLIBDEFLATE_ASSEMBLER_DOES_NOT_SUPPORT_VPCLMULQDQ" lib/*.c lib/x86/*.c lib/arm/*.c
     archive deflate
     headers . libdeflate.h
+}
+
+# What reads gzip, with the two functions of the writing half that it calls. The checksum is libdeflate's, which is linked anyway; that of
+# zlib streams is left out, and so they all fail. Without 42 KB of tables for what the library's own writer makes at its fastest.
+build_libisal() {
+    local name code=(-Ddecode_huffman_code_block_stateless=decode_huffman_code_block_stateless_base)
+    printf '#include <%s>\n' stddef.h igzip_lib.h >igzip/headers.c
+    for name in isal_gzip_header_init isal_zlib_header_init; do
+        printf '\nvoid\n' && sed -n "/^$name(/,/^}/p" igzip/igzip.c
+    done >>igzip/headers.c
+    sed -i '/= isal_adler32_bam1(/d' igzip/igzip_inflate.c
+    if [ "$MACHINE" = x86_64 ]; then
+        code=()
+        assemble isal igzip/{igzip_inflate_multibinary,igzip_decode_block_stateless_01,igzip_decode_block_stateless_04,rfc1951_lookup}.asm
+    fi
+    compile isal "$SMALL -DNO_STATIC_INFLATE_H -Iinclude -Iigzip -Dcrc32_gzip_refl=libdeflate_crc32 ${code[*]}" igzip/{headers,igzip_inflate}.c
+    archive isal
+    headers . include/igzip_lib.h
 }
 
 # Reading for speed, writing for size. Of the ways to compress those that are fast (levels 1 to 4) and those that are small (16 to 22) are

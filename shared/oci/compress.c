@@ -1,13 +1,13 @@
 #include "shared/oci/compress.h"
 
+#include <igzip_lib.h>
 #include <string.h>
-#include <zlib.h>
 #include <zstd.h>
 
 enum {
     PIECE_SIZE = 64 * 1024,
     MAGIC_SIZE = 4,
-    GZIP_WINDOW = 15 + 16, /* zlib: largest window, gzip wrapping only */
+    RESERVED_FLAGS = 0xe0, /* RFC 1952 section 2.3.1.2: an error when one is set */
     ZSTD_WINDOW_LOG = 27,  /* 128 MB: what "zstd --ultra -22" asks for, and the most we give */
 };
 
@@ -21,7 +21,9 @@ struct inflater {
     char magic[MAGIC_SIZE]; /* first bytes, until there are enough to tell */
     size_t magic_length;
     bool open; /* inside a gzip member or zstd frame */
-    z_stream gzip;
+    struct inflate_state gzip;
+    struct isal_gzip_header header; /* of a member */
+    bool in_header;
     ZSTD_DStream *zstd;
     unsigned char out[PIECE_SIZE];
 };
@@ -43,8 +45,6 @@ void inflater_free(struct inflater *inflater)
 {
     if (!inflater)
         return;
-    if (inflater->format == FORMAT_GZIP)
-        inflateEnd(&inflater->gzip);
     ZSTD_freeDStream(inflater->zstd);
     free(inflater);
 }
@@ -62,40 +62,64 @@ static bool deliver(struct inflater *inflater, const void *data, size_t len, str
 
 /* ---- gzip ---- */
 
+static bool malformed_gzip(struct error *err)
+{
+    return error_set(err, ERROR_INVALID, "malformed gzip data");
+}
+
+static void start_member(struct inflater *inflater)
+{
+    isal_gzip_header_init(&inflater->header);
+    inflater->in_header = true;
+    inflater->open = true;
+}
+
 /* Members may follow each other (RFC 1952 section 2.2); anything else behind one is garbage. */
 static bool next_member(struct inflater *inflater, struct error *err)
 {
     if (inflater->open)
         return true;
-    inflater->open = true;
-    return inflateReset(&inflater->gzip) == Z_OK || error_set(err, ERROR_INTERNAL, "cannot start inflating");
+    isal_inflate_reset(&inflater->gzip);
+    start_member(inflater);
+    return *inflater->gzip.next_in == 0x1f || malformed_gzip(err);
 }
 
+/* Apart from inflating, because there the library forgets what it has read of a header that is not there as a whole. */
+static int read_header(struct inflater *inflater)
+{
+    int result = isal_read_gzip_header(&inflater->gzip, &inflater->header);
+    inflater->in_header = result == ISAL_END_INPUT;
+    if (result == ISAL_DECOMP_OK && (inflater->header.flags & RESERVED_FLAGS))
+        return ISAL_INVALID_WRAPPER;
+    return inflater->in_header ? ISAL_DECOMP_OK : result;
+}
+
+/* The library checks headers, checksums and lengths. It must not be asked for ever by what makes it neither take nor give. */
 static bool gzip_step(struct inflater *inflater, struct error *err)
 {
-    z_stream *z = &inflater->gzip;
-    z->next_out = inflater->out;
-    z->avail_out = PIECE_SIZE;
-    int result = inflate(z, Z_NO_FLUSH);
-    if (result == Z_MEM_ERROR)
-        return error_set(err, ERROR_INTERNAL, "out of memory for inflating");
-    if (result != Z_OK && result != Z_STREAM_END && result != Z_BUF_ERROR)
-        return error_set(err, ERROR_INVALID, "malformed gzip data");
-    inflater->open = result != Z_STREAM_END;
-    return deliver(inflater, inflater->out, PIECE_SIZE - z->avail_out, err);
+    struct inflate_state *gzip = &inflater->gzip;
+    uint32_t before = gzip->avail_in;
+    gzip->next_out = inflater->out;
+    gzip->avail_out = PIECE_SIZE;
+    int result = inflater->in_header ? read_header(inflater) : isal_inflate(gzip);
+    inflater->open = gzip->block_state != ISAL_BLOCK_FINISH;
+    bool stuck = inflater->open && before > 0 && gzip->avail_in == before && gzip->avail_out == PIECE_SIZE;
+    if (result != ISAL_DECOMP_OK || stuck)
+        return malformed_gzip(err);
+    return deliver(inflater, inflater->out, PIECE_SIZE - gzip->avail_out, err);
 }
 
 static bool feed_gzip(struct inflater *inflater, const unsigned char *data, size_t len, struct error *err)
 {
-    z_stream *z = &inflater->gzip;
+    struct inflate_state *gzip = &inflater->gzip;
     while (len > 0) {
-        unsigned n = len < PIECE_SIZE ? (unsigned)len : PIECE_SIZE;
-        memcpy(&z->next_in, &data, sizeof data); /* zlib wants it writable and does not write */
-        z->avail_in = n;
+        uint32_t n = len < PIECE_SIZE ? (uint32_t)len : PIECE_SIZE;
+        memcpy(&gzip->next_in, &data, sizeof data); /* the library wants it writable and does not write */
+        gzip->avail_in = n;
         do
             if (!next_member(inflater, err) || !gzip_step(inflater, err))
                 return false;
-        while (z->avail_in > 0 || (inflater->open && z->avail_out == 0));
+        while (gzip->avail_in > 0 || (inflater->open && gzip->avail_out == 0));
         data += n;
         len -= n;
     }
@@ -123,13 +147,12 @@ static bool feed_zstd(struct inflater *inflater, const unsigned char *data, size
 
 /* ---- which one ---- */
 
-static bool start_gzip(struct inflater *inflater, struct error *err)
+static void start_gzip(struct inflater *inflater)
 {
-    if (inflateInit2(&inflater->gzip, GZIP_WINDOW) != Z_OK)
-        return error_set(err, ERROR_INTERNAL, "out of memory for inflating");
+    isal_inflate_init(&inflater->gzip);
+    inflater->gzip.crc_flag = ISAL_GZIP_NO_HDR_VER; /* the checksum behind it is read and checked */
     inflater->format = FORMAT_GZIP;
-    inflater->open = true;
-    return true;
+    start_member(inflater);
 }
 
 static bool start_zstd(struct inflater *inflater, struct error *err)
@@ -151,11 +174,12 @@ static bool is_skippable(struct span magic)
 static bool start(struct inflater *inflater, struct error *err)
 {
     struct span magic = { inflater->magic, inflater->magic_length };
-    if (span_starts(magic, "\x1f\x8b"))
-        return start_gzip(inflater, err);
     if (span_starts(magic, "\x28\xb5\x2f\xfd") || is_skippable(magic))
         return start_zstd(inflater, err);
-    inflater->format = FORMAT_PLAIN;
+    if (span_starts(magic, "\x1f\x8b"))
+        start_gzip(inflater);
+    else
+        inflater->format = FORMAT_PLAIN;
     return true;
 }
 

@@ -153,6 +153,37 @@ static void zstd_frames_follow_each_other_and_skippable_ones_are_skipped(void **
     assert_string_equal(err.message, "compressed data is truncated");
 }
 
+/* RFC 1952 section 2.3: what may stand in a header, checked and left alone. */
+static void headers_with_everything_are_read(void **state)
+{
+    (void)state;
+    static const char header[] = "\x1f\x8b\x08\x1e\0\0\0\0\0\x03\x04\0more"
+                                 "a name\0"
+                                 "a comment\0"
+                                 "\x43\xbe";
+    static const char without_sum[] = "\x1f\x8b\x08\x02\0\0\0\0\0\x03";
+    struct error err = { 0 };
+    AUTO(bytes_release) struct bytes member = BYTES(1000);
+    AUTO(bytes_release) struct bytes packed = BYTES(1000);
+    assert_true(gzip_append(&member, SPAN("text"), 6, &err));
+    struct span body = { member.data + 10, member.len - 10 };
+    assert_true(bytes_append(&packed, header, sizeof header - 1, &err) && bytes_append_span(&packed, body, &err));
+    for (size_t step = 1; step < 60; step++) {
+        AUTO(bytes_release) struct bytes back = BYTES(1000);
+        assert_true(inflate_all(bytes_span(&packed), step, 1000, &back, &err));
+        assert_string_equal(bytes_text(&back), "text");
+    }
+    AUTO(bytes_release) struct bytes wrong = BYTES(1000);
+    AUTO(bytes_release) struct bytes back = BYTES(1000);
+    assert_true(bytes_append(&wrong, without_sum, sizeof without_sum - 1, &err) &&
+                bytes_append(&wrong, "no", 2, &err) && bytes_append_span(&wrong, body, &err));
+    assert_false(inflate_all(bytes_span(&wrong), 100, 1000, &back, &err));
+    assert_string_equal(err.message, "malformed gzip data");
+    member.data[3] = 0x20; /* a flag that means nothing yet */
+    assert_false(inflate_all(bytes_span(&member), 100, 1000, &back, &err));
+    assert_string_equal(err.message, "malformed gzip data");
+}
+
 static void bombs_are_stopped(void **state)
 {
     (void)state;
@@ -190,6 +221,10 @@ static void damage_is_found(void **state)
     assert_false(inflate_all(bytes_span(&packed), 9, 1000, &back, &err));
     assert_string_equal(err.message, "malformed gzip data");
     packed.data[packed.len - 6] ^= 1;
+    packed.data[packed.len - 1] ^= 1; /* the length */
+    assert_false(inflate_all(bytes_span(&packed), 9, 1000, &back, &err));
+    assert_string_equal(err.message, "malformed gzip data");
+    packed.data[packed.len - 1] ^= 1;
     assert_true(bytes_append_text(&packed, "garbage", &err));
     assert_false(inflate_all(bytes_span(&packed), 9, 1000, &back, &err));
     assert_string_equal(err.message, "malformed gzip data");
@@ -237,6 +272,7 @@ int main(void)
         cmocka_unit_test(every_kind_and_level_comes_back),
         cmocka_unit_test(other_names_are_no_compression),
         cmocka_unit_test(zstd_frames_follow_each_other_and_skippable_ones_are_skipped),
+        cmocka_unit_test(headers_with_everything_are_read),
         cmocka_unit_test(bombs_are_stopped),
         cmocka_unit_test(damage_is_found),
         cmocka_unit_test(a_small_ceiling_is_respected),
