@@ -1,7 +1,7 @@
 #include "shared/builder/base.h"
 
 #include "shared/builder/baseindex.h"
-#include "shared/oci/compress.h"
+#include "shared/oci/layer_read.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -162,7 +162,6 @@ struct extraction {
     uint32_t ordinal;
     bool taking;
     struct tar_reader *tar;
-    struct inflater *inflater;
 };
 
 static bool on_entry(void *context, const struct tar_entry *entry, struct error *err)
@@ -192,25 +191,13 @@ static bool on_plain(void *context, const void *data, size_t len, struct error *
     return tar_reader_feed(((struct extraction *)context)->tar, data, len, err);
 }
 
-static bool on_blob(void *context, const void *data, size_t len, struct error *err)
-{
-    return inflater_feed(((struct extraction *)context)->inflater, data, len, err);
-}
-
 static bool stream_layer(struct extraction *extraction, const struct image_layer *layer, struct error *err)
 {
     struct tar_events events = { on_entry, on_content, NULL, extraction };
-    AUTO(tar_reader_free) struct tar_reader *tar = tar_reader_new(&events, err);
-    if (!tar)
-        return false;
-    AUTO(inflater_free) struct inflater *inflater = inflater_new(on_plain, extraction, baseindex_plain_max, err);
-    if (!inflater)
-        return false;
+    AUTO(tar_reader_free) struct tar_reader *tar = extraction->tar = tar_reader_new(&events, err);
 
-    extraction->tar = tar;
-    extraction->inflater = inflater;
-    if (!store_get_blob(extraction->base->store, &layer->blob, on_blob, extraction, err) ||
-        !inflater_end(inflater, err) || !tar_reader_end(tar, err))
+    if (!tar || !layer_read(extraction->base->store, layer, baseindex_plain_max, on_plain, extraction, err) ||
+        !tar_reader_end(tar, err))
         return false;
     return extraction->next == extraction->count ||
            error_set(err, ERROR_UNAVAILABLE, "layer %s holds less than before", layer->blob.digest);

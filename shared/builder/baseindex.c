@@ -6,7 +6,7 @@
 #include "shared/base/file.h"
 #include "shared/base/random.h"
 #include "shared/builder/base.h"
-#include "shared/oci/compress.h"
+#include "shared/oci/layer_read.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -47,8 +47,6 @@ const char *baseindex_default_directory(struct arena *arena, struct error *err)
 struct making {
     struct bytes *out;
     struct tar_reader *tar;
-    struct inflater *inflater;
-    struct sha256 diff;
     struct record record;
     size_t record_at;
     bool keep_body;
@@ -110,47 +108,16 @@ static bool on_entry_end(void *context, struct error *err)
 
 static bool on_plain(void *context, const void *data, size_t len, struct error *err)
 {
-    struct making *making = context;
-
-    sha256_update(&making->diff, data, len);
-    return tar_reader_feed(making->tar, data, len, err);
-}
-
-static bool on_blob(void *context, const void *data, size_t len, struct error *err)
-{
-    struct making *making = context;
-
-    return inflater_feed(making->inflater, data, len, err);
-}
-
-static bool check_diff_id(struct making *making, const char *diff_id, struct error *err)
-{
-    uint8_t digest[SHA256_SIZE];
-    char hex[SHA256_HEX_SIZE];
-
-    sha256_final(&making->diff, digest);
-    hex_encode(hex, digest, sizeof(digest));
-    if (strncmp(diff_id, "sha256:", 7) == 0 && strcmp(diff_id + 7, hex) == 0)
-        return true;
-    return error_set(err, ERROR_INVALID, "its content is sha256:%s, the image's configuration says %s", hex, diff_id);
+    return tar_reader_feed(((struct making *)context)->tar, data, len, err);
 }
 
 static bool make(struct store *store, const struct image_layer *layer, struct bytes *out, struct error *err)
 {
     struct making making = { .out = out };
     struct tar_events events = { on_entry, on_content, on_entry_end, &making };
-    AUTO(tar_reader_free) struct tar_reader *tar = tar_reader_new(&events, err);
-    if (!tar)
-        return false;
-    AUTO(inflater_free) struct inflater *inflater = inflater_new(on_plain, &making, baseindex_plain_max, err);
-    if (!inflater)
-        return false;
+    AUTO(tar_reader_free) struct tar_reader *tar = making.tar = tar_reader_new(&events, err);
 
-    making.tar = tar;
-    making.inflater = inflater;
-    sha256_init(&making.diff);
-    return store_get_blob(store, &layer->blob, on_blob, &making, err) && inflater_end(inflater, err) &&
-           tar_reader_end(tar, err) && check_diff_id(&making, layer->diff_id, err);
+    return tar && layer_read(store, layer, baseindex_plain_max, on_plain, &making, err) && tar_reader_end(tar, err);
 }
 
 /* ---- the cache ---- */

@@ -1,14 +1,12 @@
 #include "shared/rootfs/unpack.h"
 
-#include "shared/base/digest.h"
-#include "shared/base/encode.h"
+#include "shared/base/conveyor.h"
 #include "shared/base/file.h"
-#include "shared/oci/compress.h"
+#include "shared/oci/layer_read.h"
 #include "shared/oci/tar.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -30,25 +28,54 @@ enum { RESOLVE_WITHOUT_MAGIC_LINKS = 0x02, RESOLVE_INSIDE_ROOT = 0x10 };
 #define WHITEOUT_OPAQUE ".wh..wh..opq"
 #define WHITEOUT_PRIVATE ".wh..wh."
 
-/* A directory's mode and time are set when everything is in it: a mode may forbid writing, and writing changes the time. */
+/* What a file or directory is to be beside its name and content. */
+struct traits {
+    mode_t mode;
+    uint32_t uid, gid;
+    int64_t mtime_s;
+};
+
+/* A directory's traits are set when everything is in it: a mode may forbid writing, writing changes the time, and some file systems give
+ * what is new in a directory to the directory's group. */
 struct pending_directory {
     char *path;
-    mode_t mode;
-    int64_t mtime_s;
+    size_t order;
+    struct traits traits;
+};
+enum { PENDING_PATHS_MAX = 64 * 1024 * 1024 };
+
+/* Names are made by the thread that reads the archive, one after the other; what is in files is written by another one behind it, which
+ * knows them by their descriptors and so does not care what becomes of their names. */
+enum { CONTENT_BOUND = 1024 * 1024, OPEN_FILES = CONTENT_BOUND / (64 * 1024) + 2, CAPABILITY_MAX = 64 };
+
+/* Stands before a file's content. */
+struct file_head {
+    size_t number; /* of the file; its descriptor is open_files[number % OPEN_FILES] */
+    int64_t size;
+    struct traits traits;
+    size_t capability_length;
+    char capability[CAPABILITY_MAX];
 };
 
 struct unpacking {
     int root;
     enum sandbox_mode mode;
     struct tar_reader *reader;
-    struct sha256 plain;
-    int file;                           /* being written, -1: none */
-    struct tar_entry entry;             /* of the file; its strings are not kept */
-    struct bytes capability;            /* of the file: a change of owner takes it away, so it is set last */
+    struct stat fresh; /* what a new file is here when it is asked to be 0777 */
+    struct conveyor *contents;
+    size_t files; /* so far */
+    bool in_file; /* its content is being put on the conveyor */
+    int open_files
+        [OPEN_FILES]; /* -1: none. Filled by one thread, emptied by the other when it is done with what the conveyor held */
+    struct file_head head; /* of the file that is being written, with: */
+    int64_t left;
+    bool writing;
     char parent_path[TAR_PATH_MAX + 1]; /* of the directory that is open, because neighbours follow each other */
     int parent;
+    bool replaced; /* by this entry: a link may have taken the place of a directory on the way */
     struct pending_directory *directories;
     size_t directory_count, directory_room, entries;
+    size_t paths_size; /* of the directories */
     int64_t disk_bytes;
     const struct unpack_how *how;
     const struct tar_events *watch; /* NULL: nobody watches, or no more */
@@ -57,8 +84,10 @@ struct unpacking {
 
 static void unpacking_release(struct unpacking *unpacking)
 {
-    if (unpacking->file >= 0)
-        close(unpacking->file);
+    conveyor_free(unpacking->contents);
+    for (size_t i = 0; i < OPEN_FILES; i++)
+        if (unpacking->open_files[i] >= 0)
+            close(unpacking->open_files[i]);
     if (unpacking->parent >= 0)
         close(unpacking->parent);
     if (unpacking->root >= 0)
@@ -66,7 +95,6 @@ static void unpacking_release(struct unpacking *unpacking)
     for (size_t i = 0; i < unpacking->directory_count; i++)
         free(unpacking->directories[i].path);
     free(unpacking->directories);
-    bytes_release(&unpacking->capability);
     tar_reader_free(unpacking->reader);
 }
 AUTO_RELEASE(struct unpacking, unpacking_release)
@@ -161,7 +189,11 @@ static bool enter_parent(struct unpacking *unpacking, const char *path, const ch
 
 static bool remove_existing(struct unpacking *unpacking, const char *name, struct error *err)
 {
-    if (unlinkat(unpacking->parent, name, 0) == 0 || errno == ENOENT)
+    bool gone = unlinkat(unpacking->parent, name, 0) == 0;
+    if (!gone && errno == ENOENT)
+        return true;
+    unpacking->replaced = true;
+    if (gone)
         return true;
     char path[TAR_PATH_MAX + 64];
     snprintf(path, sizeof path, "/proc/self/fd/%d/%s", unpacking->parent, name);
@@ -197,6 +229,17 @@ static bool put_whiteout(struct unpacking *unpacking, const char *name, struct e
     return true;
 }
 
+static struct traits traits_of(const struct tar_entry *entry)
+{
+    return (struct traits){ entry->mode & 07777, entry->uid, entry->gid, entry->mtime_s };
+}
+
+/* What is new belongs to whoever makes it, who is mostly the one it is for. */
+static bool is_given(const struct unpacking *unpacking, uint32_t uid, uint32_t gid)
+{
+    return !sandbox_has_ids(unpacking->mode) || (unpacking->fresh.st_uid == uid && unpacking->fresh.st_gid == gid);
+}
+
 static bool remember_directory(struct unpacking *unpacking, const char *path, const struct tar_entry *entry,
                                struct error *err)
 {
@@ -208,18 +251,22 @@ static bool remember_directory(struct unpacking *unpacking, const char *path, co
         unpacking->directories = grown;
         unpacking->directory_room = room;
     }
+    unpacking->paths_size += strlen(path) + 1;
+    if (unpacking->paths_size > PENDING_PATHS_MAX)
+        return error_set(err, ERROR_TOO_LARGE, "the names of its directories take more than %d MB",
+                         PENDING_PATHS_MAX / (1024 * 1024));
     char *copy = strdup(path);
     if (!copy)
         return error_set(err, ERROR_INTERNAL, "out of memory");
-    unpacking->directories[unpacking->directory_count++] =
-        (struct pending_directory){ .path = copy, .mode = entry->mode & 07777, .mtime_s = entry->mtime_s };
+    size_t order = unpacking->directory_count++;
+    unpacking->directories[order] = (struct pending_directory){ copy, order, traits_of(entry) };
     return true;
 }
 
 static bool set_owner(const struct unpacking *unpacking, const char *name, const struct tar_entry *entry,
                       struct error *err)
 {
-    if (!sandbox_has_ids(unpacking->mode))
+    if (is_given(unpacking, entry->uid, entry->gid))
         return true;
     return fchownat(unpacking->parent, name, entry->uid, entry->gid, AT_SYMLINK_NOFOLLOW) == 0 ||
            error_set_errno(err, errno, "give '%.200s' to user %u", name, entry->uid);
@@ -248,25 +295,33 @@ static bool put_directory(struct unpacking *unpacking, const char *path, const c
         return error_set_errno(err, errno, "make directory '%.200s'", path);
     if (hidden && !set_opaque(unpacking, unpacking->parent, name, err))
         return false;
-    return set_owner(unpacking, name, entry, err) && remember_directory(unpacking, path, entry, err);
+    return remember_directory(unpacking, path, entry, err);
 }
 
+/* The writer is at most as many files behind as the conveyor has pieces, and each ends one. */
 static bool put_file(struct unpacking *unpacking, const char *path, const char *name, const struct tar_entry *entry,
                      struct error *err)
 {
     enum { FLAGS = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC };
-    unpacking->file = openat(unpacking->parent, name, FLAGS, 0600);
-    if (unpacking->file < 0 && errno == EEXIST) {
+    struct file_head head = { .number = unpacking->files, .size = entry->size, .traits = traits_of(entry) };
+    int fd = openat(unpacking->parent, name, FLAGS, head.traits.mode & 0777);
+    if (fd < 0 && errno == EEXIST) {
         if (!remove_existing(unpacking, name, err))
             return false;
-        unpacking->file = openat(unpacking->parent, name, FLAGS, 0600);
+        fd = openat(unpacking->parent, name, FLAGS, head.traits.mode & 0777);
     }
-    unpacking->entry = *entry;
+    if (fd < 0)
+        return error_set_errno(err, errno, "make file '%.200s'", path);
+    unpacking->open_files[unpacking->files++ % OPEN_FILES] = fd;
     unpacking->disk_bytes += (entry->size + 4095) / 4096 * 4096;
-    bytes_clear(&unpacking->capability);
-    if (!bytes_append_span(&unpacking->capability, entry->capability, err))
-        return false;
-    return unpacking->file >= 0 || error_set_errno(err, errno, "make file '%.200s'", path);
+    unpacking->in_file = true;
+    head.capability_length = entry->capability.len;
+    if (head.capability_length > CAPABILITY_MAX)
+        return error_set(err, ERROR_INVALID, "the capability of '%.200s' is longer than %d bytes", path,
+                         CAPABILITY_MAX);
+    if (head.capability_length > 0)
+        memcpy(head.capability, entry->capability.data, head.capability_length);
+    return conveyor_put(unpacking->contents, &head, sizeof head, err);
 }
 
 static bool put_hardlink(struct unpacking *unpacking, const char *path, const char *name, const char *target,
@@ -369,9 +424,10 @@ static bool on_entry(void *context, const struct tar_entry *entry, struct error 
         return true; /* aufs' own notes, which no other file system has a use for */
     if (strncmp(name, WHITEOUT, strlen(WHITEOUT)) == 0)
         return put_whiteout(unpacking, name + strlen(WHITEOUT), err);
+    unpacking->replaced = false;
     bool done = put_entry(unpacking, path, name, entry, err);
-    if (entry->type != TAR_FILE)
-        forget_parent(unpacking); /* a link may have taken the place of a directory on the way */
+    if (unpacking->replaced)
+        forget_parent(unpacking);
     return done;
 }
 
@@ -381,179 +437,131 @@ static bool on_content(void *context, const void *data, size_t len, struct error
     struct error ignored;
     if (unpacking->watch)
         watched(unpacking, unpacking->watch->content(unpacking->watch->context, data, len, &ignored));
-    return unpacking->file < 0 || file_write_all(unpacking->file, data, len, err);
+    return !unpacking->in_file || conveyor_put(unpacking->contents, data, len, err);
 }
 
 static bool on_entry_end(void *context, struct error *err)
 {
     struct unpacking *unpacking = context;
     struct error ignored;
+    (void)err;
     if (unpacking->watch)
         watched(unpacking, unpacking->watch->entry_end(unpacking->watch->context, &ignored));
-    if (unpacking->file < 0)
-        return true;
-    AUTO(close) int fd = unpacking->file;
-    unpacking->file = -1;
-    const struct tar_entry *entry = &unpacking->entry;
-    if (sandbox_has_ids(unpacking->mode) && fchown(fd, entry->uid, entry->gid) < 0)
-        return error_set_errno(err, errno, "give a file to user %u", entry->uid);
-    const struct timespec times[2] = { { .tv_sec = entry->mtime_s }, { .tv_sec = entry->mtime_s } };
-    if (fchmod(fd, (mode_t)(entry->mode & 07777)) < 0 || futimens(fd, times) < 0)
-        return error_set_errno(err, errno, "set the mode of a file");
-    /* Only root may give one; without it the file is merely less able. */
-    if (unpacking->capability.len > 0)
-        fsetxattr(fd, "security.capability", unpacking->capability.data, unpacking->capability.len, 0);
+    if (unpacking->in_file)
+        conveyor_flush(unpacking->contents);
+    unpacking->in_file = false;
     return true;
 }
 
-static bool on_plain(struct unpacking *unpacking, const char *data, size_t len, struct error *err)
+static bool on_plain(void *context, const void *data, size_t len, struct error *err)
 {
+    struct unpacking *unpacking = context;
     const struct unpack_how *how = unpacking->how;
     if (how->cancelled && how->cancelled(how->context))
         return error_set(err, ERROR_UNAVAILABLE, "stopped");
-    sha256_update(&unpacking->plain, data, len);
     return tar_reader_feed(unpacking->reader, data, len, err);
 }
 
-/* --- two threads: plain bytes go from the one that inflates to the one that writes ----------------------------------- */
+/* ---- what is in files, and what they are ---- */
 
-enum { PIECES = 4, PIECE_SIZE = 256 * 1024 };
-
-struct conveyor {
-    pthread_mutex_t lock;
-    pthread_cond_t moved;
-    struct piece {
-        size_t len;
-        char data[PIECE_SIZE];
-    } *pieces;
-    unsigned filled, emptied; /* counted up; they lie in [n % PIECES] */
-    bool over;                /* nothing more comes */
-    bool broken;              /* the writer has failed, with: */
-    struct error failure;
-    struct unpacking *unpacking;
-    size_t fill; /* of the piece that is being filled */
-};
-
-static bool conveyor_wait_room(struct conveyor *conveyor)
+/* A change of owner takes special bits and capabilities away: they come behind it. */
+static bool set_traits(const struct unpacking *unpacking, int fd, const struct traits *traits, bool new,
+                       struct error *err)
 {
-    pthread_mutex_lock(&conveyor->lock);
-    while (!conveyor->broken && conveyor->filled - conveyor->emptied == PIECES)
-        pthread_cond_wait(&conveyor->moved, &conveyor->lock);
-    bool good = !conveyor->broken;
-    pthread_mutex_unlock(&conveyor->lock);
-    return good;
-}
-
-static void conveyor_pass_on(struct conveyor *conveyor, bool over)
-{
-    pthread_mutex_lock(&conveyor->lock);
-    if (conveyor->fill > 0) {
-        conveyor->pieces[conveyor->filled % PIECES].len = conveyor->fill;
-        conveyor->filled++;
-        conveyor->fill = 0;
-    }
-    conveyor->over = over;
-    pthread_cond_signal(&conveyor->moved);
-    pthread_mutex_unlock(&conveyor->lock);
-}
-
-static bool on_inflated(void *context, const void *data, size_t len, struct error *err)
-{
-    struct conveyor *conveyor = context;
-    for (const char *from = data; len > 0;) {
-        if (conveyor->fill == 0 && !conveyor_wait_room(conveyor)) {
-            *err = conveyor->failure;
-            return false;
-        }
-        size_t room = PIECE_SIZE - conveyor->fill, n = len < room ? len : room;
-        memcpy(conveyor->pieces[conveyor->filled % PIECES].data + conveyor->fill, from, n);
-        conveyor->fill += n;
-        from += n;
-        len -= n;
-        if (conveyor->fill == PIECE_SIZE)
-            conveyor_pass_on(conveyor, false);
-    }
+    const struct timespec times[2] = { { .tv_sec = traits->mtime_s }, { .tv_sec = traits->mtime_s } };
+    if (!is_given(unpacking, traits->uid, traits->gid) && fchown(fd, traits->uid, traits->gid) < 0)
+        return error_set_errno(err, errno, "give a file to user %u", traits->uid);
+    bool has_mode = new && traits->mode == (traits->mode & unpacking->fresh.st_mode & 0777);
+    if ((!has_mode && fchmod(fd, traits->mode) < 0) || futimens(fd, times) < 0)
+        return error_set_errno(err, errno, "set the mode of a file");
     return true;
 }
 
-static void *write_main(void *context)
+static bool finish_file(struct unpacking *unpacking, int fd, struct error *err)
 {
-    struct conveyor *conveyor = context;
-    for (;;) {
-        pthread_mutex_lock(&conveyor->lock);
-        while (conveyor->filled == conveyor->emptied && !conveyor->over)
-            pthread_cond_wait(&conveyor->moved, &conveyor->lock);
-        bool more = conveyor->filled != conveyor->emptied;
-        pthread_mutex_unlock(&conveyor->lock);
-        if (!more)
-            return NULL;
-        const struct piece *piece = &conveyor->pieces[conveyor->emptied % PIECES];
-        bool good = on_plain(conveyor->unpacking, piece->data, piece->len, &conveyor->failure);
-        pthread_mutex_lock(&conveyor->lock);
-        conveyor->emptied++;
-        conveyor->broken = !good;
-        pthread_cond_signal(&conveyor->moved);
-        pthread_mutex_unlock(&conveyor->lock);
-        if (!good)
-            return NULL;
+    const struct file_head *head = &unpacking->head;
+    unpacking->writing = false;
+    if (!set_traits(unpacking, fd, &head->traits, true, err))
+        return false;
+    /* Only root may give one; without it the file is merely less able. */
+    if (head->capability_length > 0)
+        fsetxattr(fd, "security.capability", head->capability, head->capability_length, 0);
+    close(fd);
+    unpacking->open_files[head->number % OPEN_FILES] = -1;
+    return true;
+}
+
+/* A piece of one file; its first one begins with the head. */
+static bool on_file(void *context, const void *data, size_t len, struct error *err)
+{
+    struct unpacking *unpacking = context;
+    const char *content = data;
+    if (!unpacking->writing) {
+        memcpy(&unpacking->head, data, sizeof unpacking->head);
+        content += sizeof unpacking->head;
+        len -= sizeof unpacking->head;
+        unpacking->left = unpacking->head.size;
+        unpacking->writing = true;
     }
+    int fd = unpacking->open_files[unpacking->head.number % OPEN_FILES];
+    unpacking->left -= (int64_t)len;
+    return file_write_all(fd, content, len, err) && (unpacking->left > 0 || finish_file(unpacking, fd, err));
 }
 
-static bool on_stored(void *context, const void *data, size_t len, struct error *err)
+/* What a file becomes here depends on the process, on the directory and on how the file system is mounted. */
+static bool look_at_fresh_file(struct unpacking *unpacking, struct error *err)
 {
-    return inflater_feed(context, data, len, err);
+    static const char name[] = ".new";
+    AUTO(close) int fd = openat(unpacking->root, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0777);
+    bool seen = fd >= 0 && fstat(fd, &unpacking->fresh) == 0;
+    if (!seen)
+        error_set_errno(err, errno, "make a file");
+    return seen && (unlinkat(unpacking->root, name, 0) == 0 || error_set_errno(err, errno, "remove a file"));
 }
 
-static bool fetch(struct conveyor *conveyor, struct store *store, const struct image_layer *layer, struct error *err)
+/* What is below before what it is in; of several entries for one directory the last one, which counts, first. */
+static int from_below(const void *a, const void *b)
 {
-    AUTO(inflater_free) struct inflater *inflater = inflater_new(on_inflated, conveyor, LAYER_BYTES_MAX, err);
-    return inflater && store_get_blob(store, &layer->blob, on_stored, inflater, err) && inflater_end(inflater, err);
+    const struct pending_directory *left = a, *right = b;
+    int paths = strcmp(right->path, left->path);
+    return paths != 0 ? paths : (right->order > left->order) - (right->order < left->order);
 }
 
-static bool convey(struct unpacking *unpacking, struct store *store, const struct image_layer *layer, struct error *err)
+static bool finish_directory(const struct unpacking *unpacking, const struct pending_directory *pending,
+                             struct error *err)
 {
-    AUTO(free) struct piece *pieces = malloc(PIECES * sizeof *pieces);
-    struct conveyor conveyor = {
-        .pieces = pieces, .unpacking = unpacking, .lock = PTHREAD_MUTEX_INITIALIZER, .moved = PTHREAD_COND_INITIALIZER
-    };
-    pthread_t writer;
-    if (!pieces)
-        return error_set(err, ERROR_INTERNAL, "out of memory");
-    int failed = pthread_create(&writer, NULL, write_main, &conveyor);
-    if (failed)
-        return error_set_errno(err, failed, "start a thread");
-    bool fetched = fetch(&conveyor, store, layer, err);
-    if (!fetched)
-        conveyor.fill = 0;
-    conveyor_pass_on(&conveyor, true);
-    pthread_join(writer, NULL);
-    if (fetched && conveyor.broken)
-        *err = conveyor.failure;
-    return fetched && !conveyor.broken;
+    AUTO(close) int fd = open_inside(unpacking->root, pending->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EACCES))
+        return true; /* something else took its place later, or an entry for it came before */
+    if (fd < 0)
+        return error_set_errno(err, errno, "open directory '%.200s'", pending->path);
+    return set_traits(unpacking, fd, &pending->traits, false, err) ||
+           error_wrap(err, "directory '%.200s'", pending->path);
 }
 
 static bool finish_directories(const struct unpacking *unpacking, struct error *err)
 {
-    for (size_t i = unpacking->directory_count; i-- > 0;) {
+    if (unpacking->directory_count > 0)
+        qsort(unpacking->directories, unpacking->directory_count, sizeof(struct pending_directory), from_below);
+    for (size_t i = 0; i < unpacking->directory_count; i++) {
         const struct pending_directory *pending = &unpacking->directories[i];
-        AUTO(close) int fd = open_inside(unpacking->root, pending->path, O_RDONLY | O_DIRECTORY);
-        if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EACCES))
-            continue; /* something else took its place later, or an entry for it came before */
-        const struct timespec times[2] = { { .tv_sec = pending->mtime_s }, { .tv_sec = pending->mtime_s } };
-        if (fd < 0 || fchmod(fd, pending->mode) < 0 || futimens(fd, times) < 0)
-            return error_set_errno(err, errno, "set the mode of directory '%.200s'", pending->path);
+        bool again = i > 0 && strcmp(pending->path, pending[-1].path) == 0;
+        if (!again && !finish_directory(unpacking, pending, err))
+            return false;
     }
     return true;
 }
 
-static bool check_plain(struct unpacking *unpacking, const char *diff_id, struct error *err)
+static bool unpack_whole(struct unpacking *unpacking, struct store *store, const struct image_layer *layer,
+                         struct error *err)
 {
-    uint8_t sum[SHA256_SIZE];
-    char text[DIGEST_TEXT_SIZE] = "sha256:";
-    sha256_final(&unpacking->plain, sum);
-    hex_encode(text + strlen(text), sum, sizeof sum);
-    return strcmp(text, diff_id) == 0 ||
-           error_set(err, ERROR_INVALID, "its content is %s, the image says %s", text, diff_id);
+    const struct tar_events events = { on_entry, on_content, on_entry_end, unpacking };
+    unpacking->reader = tar_reader_new(&events, err);
+    if (!unpacking->reader || !look_at_fresh_file(unpacking, err))
+        return false;
+    unpacking->contents = conveyor_new(CONTENT_BOUND, on_file, unpacking, err);
+    return unpacking->contents && layer_read(store, layer, LAYER_BYTES_MAX, on_plain, unpacking, err) &&
+           tar_reader_end(unpacking->reader, err) && conveyor_end(unpacking->contents, err);
 }
 
 bool layer_unpack(struct store *store, const struct image_layer *layer, const char *directory,
@@ -563,27 +571,13 @@ bool layer_unpack(struct store *store, const struct image_layer *layer, const ch
     struct unpacking unpacking = {
         .root = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC),
         .mode = how->mode,
-        .file = -1,
         .parent = -1,
-        .capability = BYTES(4096),
         .how = how,
+        .watch = how->watch ? &how->watch->events : NULL,
     };
-    const struct tar_events events = { on_entry, on_content, on_entry_end, &unpacking };
-    if (unpacking.root < 0) {
-        if (how->watch)
-            how->watch->done(how->watch->events.context, false);
-        return error_set_errno(err, errno, "open '%s'", directory);
-    }
-    sha256_init(&unpacking.plain);
-    unpacking.reader = tar_reader_new(&events, err);
-    if (!unpacking.reader) {
-        if (how->watch)
-            how->watch->done(how->watch->events.context, false);
-        return false;
-    }
-    unpacking.watch = how->watch ? &how->watch->events : NULL;
-    bool whole = convey(&unpacking, store, layer, err) && tar_reader_end(unpacking.reader, err) &&
-                 check_plain(&unpacking, layer->diff_id, err);
+    memset(unpacking.open_files, -1, sizeof unpacking.open_files);
+    bool whole = unpacking.root >= 0 ? unpack_whole(&unpacking, store, layer, err)
+                                     : error_set_errno(err, errno, "open '%s'", directory);
     if (how->watch)
         how->watch->done(how->watch->events.context, whole && !unpacking.watch_failed);
     if (!whole || !finish_directories(&unpacking, err))

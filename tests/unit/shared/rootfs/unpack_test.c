@@ -173,6 +173,78 @@ static void the_last_entry_of_a_path_counts(void **state)
     assert_true(S_ISREG(stat_of("z").st_mode));
 }
 
+static void of_several_entries_for_a_directory_the_last_one_counts(void **state)
+{
+    (void)state;
+    struct error err = { 0 };
+    assert_true(UNPACK(&err, { TAR_DIRECTORY, "d/", .mode = 0755 }, { TAR_DIRECTORY, "d/in/", .mode = 0500 },
+                       { TAR_DIRECTORY, "d", .mode = 0500 }, { TAR_DIRECTORY, "d/in", .mode = 0711 },
+                       { TAR_DIRECTORY, "./d/", .mode = 01700 }));
+    assert_int_equal(stat_of("d").st_mode & 07777, 01700);
+    assert_int_equal(stat_of("d/in").st_mode & 07777, 0711);
+}
+
+/* More files at a time than are ever open, with and without content, of sizes around those that are handed on as one. */
+static void many_files_have_their_own_content(void **state)
+{
+    (void)state;
+    enum { FILES = 300 };
+    struct error err = { 0 };
+    static struct item items[FILES];
+    static char names[FILES][16], contents[FILES][700];
+    for (size_t i = 0; i < FILES; i++) {
+        snprintf(names[i], sizeof names[i], "d%zu/%zu", i / 50, i);
+        memset(contents[i], 'a' + (int)(i % 26), i * 3 % 600);
+        items[i] = (struct item){ TAR_FILE, names[i], .content = contents[i], .mode = 0644 };
+    }
+    assert_true(unpack(items, FILES, NULL, &err));
+    for (size_t i = 0; i < FILES; i++) {
+        AUTO(bytes_release) struct bytes text = BYTES(1000);
+        assert_true(file_read(&text, at(names[i]), &err));
+        assert_string_equal(bytes_text(&text), contents[i]);
+        assert_int_equal(stat_of(names[i]).st_mode & 07777, 0644);
+        assert_int_equal(stat_of(names[i]).st_mtime, 1000000000);
+    }
+}
+
+static void what_the_umask_takes_is_given_all_the_same(void **state)
+{
+    (void)state;
+    struct error err = { 0 };
+    mode_t before = umask(077);
+    bool done = UNPACK(&err, { TAR_FILE, "all", .mode = 0777 }, { TAR_FILE, "read", .mode = 0444 },
+                       { TAR_FILE, "none", .mode = 0 }, { TAR_FILE, "special", .mode = 06711 });
+    umask(before);
+    assert_true(done);
+    assert_int_equal(stat_of("all").st_mode & 07777, 0777);
+    assert_int_equal(stat_of("read").st_mode & 07777, 0444);
+    assert_int_equal(stat_of("none").st_mode & 07777, 0);
+    assert_int_equal(stat_of("special").st_mode & 07777, 06711);
+}
+
+/* A group that a file takes from its directory is not the one that the archive says. */
+static void owners_are_the_archives_wherever_it_is_unpacked(void **state)
+{
+    (void)state;
+    struct error err = { 0 };
+    char place[300];
+    if (geteuid() != 0)
+        skip();
+    snprintf(place, sizeof place, "%s/of-a-group", base);
+    assert_int_equal(mkdir(place, 0755), 0);
+    assert_true(chown(place, 0, 42) == 0 && chmod(place, 02755) == 0);
+    AUTO(free) char *elsewhere = base;
+    base = place;
+    bool done = UNPACK(&err, { TAR_DIRECTORY, "d/", .mode = 0755 }, { TAR_FILE, "d/f", .mode = 0644 },
+                       { TAR_SYMLINK, "d/l", .link = "f" }, { TAR_FIFO, "d/p", .mode = 0644 });
+    base = TAKE(elsewhere);
+    assert_true(done);
+    static const char *const names[] = { "d", "d/f", "d/l", "d/p" };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        assert_int_equal(stat_of(names[i]).st_gid, getegid());
+    assert_int_equal(stat_of("d").st_mode & 07777, 0755);
+}
+
 static void links_lead_nowhere_but_inside(void **state)
 {
     (void)state;
@@ -268,6 +340,10 @@ int main(void)
         cmocka_unit_test(files_keep_what_they_are),
         cmocka_unit_test(whiteouts_become_those_of_overlayfs),
         cmocka_unit_test(the_last_entry_of_a_path_counts),
+        cmocka_unit_test(of_several_entries_for_a_directory_the_last_one_counts),
+        cmocka_unit_test(many_files_have_their_own_content),
+        cmocka_unit_test(what_the_umask_takes_is_given_all_the_same),
+        cmocka_unit_test(owners_are_the_archives_wherever_it_is_unpacked),
         cmocka_unit_test(links_lead_nowhere_but_inside),
         cmocka_unit_test(links_to_the_machine_are_of_no_use),
         cmocka_unit_test(hostile_archives_are_refused),
