@@ -100,10 +100,12 @@ static bool loopback_up(struct error *err)
 }
 
 /* Until the outside has written the user namespace's maps. */
-static void await_go(void)
+static void await_go(enum sandbox_mode mode)
 {
     struct message message;
     int fd;
+    if (mode == SANDBOX_AS_ROOT)
+        return; /* there are none */
     if (message_receive(CHANNEL, &message, &fd, 0) != 1 || message.kind != ORDER_GO)
         _exit(1);
 }
@@ -423,7 +425,7 @@ _Noreturn void monitor_main(const struct plan *plan, int channel)
     signal(SIGPIPE, SIG_IGN);
     if (!keep_descriptors(channel, plan->spec->output, &err))
         _exit(1);
-    await_go();
+    await_go(plan->spec->mode);
     if (!lay_out(plan, &err) || !watch_sources(&monitor, &err))
         fail(&err);
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* this memory is a copy of our starter's: no program inside may look into it */
