@@ -71,24 +71,29 @@ static bool add_lines(struct bytes *out, const char *prefix, struct span lines, 
     return true;
 }
 
-static bool close_headers(struct reply *reply, const char *prefix, struct error *err)
+/* What the server writes itself has its own place in the caller's answer, too. */
+static bool add_own(struct bytes *out, const struct reply *reply, struct error *err)
+{
+    return (!reply->allow || bytes_printf(out, err, FN_HEADER "Allow: %s\r\n", reply->allow)) &&
+           (!reply->retry_after_s || bytes_printf(out, err, FN_HEADER "Retry-After: %u\r\n", reply->retry_after_s));
+}
+
+static bool close_headers(struct reply *reply, struct error *err)
 {
     AUTO(bytes_release) struct bytes lines = BYTES(SERVER_HEADERS_MAX);
-    return add_lines(&lines, prefix, bytes_span(&reply->headers), err) &&
-           (!reply->allow || bytes_printf(&lines, err, "%sAllow: %s\r\n", prefix, reply->allow)) &&
-           (!reply->retry_after_s ||
-            bytes_printf(&lines, err, "%sRetry-After: %u\r\n", prefix, reply->retry_after_s)) &&
-           bytes_printf(&lines, err, "Fn-Http-Status: %d\r\n", reply->status ? reply->status : 200) &&
-           (bytes_clear(&reply->headers), bytes_append_span(&reply->headers, bytes_span(&lines), err));
+    if (!add_lines(&lines, FN_HEADER, bytes_span(&reply->headers), err) || !add_own(&lines, reply, err))
+        return false;
+    bytes_clear(&reply->headers);
+    reply->allow = NULL;
+    reply->retry_after_s = 0;
+    return bytes_append_span(&reply->headers, bytes_span(&lines), err);
 }
 
 static void fn_close(const struct request *in, struct reply *reply)
 {
     struct error ignored = { 0 };
-    bool triggered = is_from_trigger(in), good = reply->status < 300;
-    good = close_headers(reply, triggered ? FN_HEADER : "", &ignored) && (triggered || good);
-    reply->allow = NULL;
-    reply->retry_after_s = 0;
+    bool triggered = is_from_trigger(in), good = triggered ? close_headers(reply, &ignored) : reply->status < 300;
+    bytes_printf(&reply->headers, &ignored, "Fn-Http-Status: %d\r\n", reply->status ? reply->status : 200);
     reply->status = good ? 200 : 502;
 }
 

@@ -206,6 +206,10 @@ def fn_invokes_with_events_and_a_failure_is_one():
         assert [one["type"] for one in sink.take()] == ["dev.cdeventsx.pushwright-decision.skipped.0.1.0"]
         told = connection.ask("POST", "/call", json.dumps({}).encode(), {f"ce-{name}": event[name] for name in ("specversion", "id", "source", "type")})
         assert (told.status, told.headers["fn-http-status"]) == (502, "400"), (told.headers, told.text)
+        told = connection.ask("GET", "/call")  # whose answer has headers of the server's own
+        assert (told.status, told.headers["fn-http-status"]) == (502, "405") and told.headers["allow"] == "POST, OPTIONS", told.headers
+        told = connection.ask("POST", "/call", json.dumps(queued("unknown", "inline")).encode(), kind)
+        assert (told.status, told.headers["fn-http-status"], told.headers["retry-after"]) == (502, "409", "5"), (told.headers, told.text)
 
 
 def openfaas_limits_are_kept():
