@@ -39,9 +39,16 @@ static bool append(void *context, const void *data, size_t len, struct error *er
 }
 
 /* What the person names may lie in the own network. */
+static struct download_options download_options_of(const struct opening *opening)
+{
+    return (struct download_options){ .allow_private = true,
+                                      .auth = { opening->request->secrets, opening->request->secret_count },
+                                      .cancelled = opening->cancelled };
+}
+
 static bool fetch_text(const struct opening *opening, const char *url, struct bytes *out, struct error *err)
 {
-    const struct download_options options = { .allow_private = true, .cancelled = opening->cancelled };
+    const struct download_options options = download_options_of(opening);
     AUTO(spool_free) struct spool *spool = spool_new(DOCKERFILE_SIZE_MAX, err);
     struct download got;
 
@@ -73,16 +80,6 @@ static bool fetch_dockerfile(const struct opening *opening, const char **path, s
 
 /* ---- git ---- */
 
-/* As buildx has it: a secret of this name is for the repository. */
-static struct secret *git_token(const struct build_request *request, struct error *err)
-{
-    for (size_t i = 0; i < request->secret_count; i++) {
-        if (strcmp(request->secrets[i].id, "GIT_AUTH_TOKEN") == 0)
-            return secret_new(span_trim(request->secrets[i].value), err);
-    }
-    return NULL;
-}
-
 static bool is_commit(const char *text)
 {
     return strlen(text) == GIT_OID_TEXT_SIZE - 1 - 24 && strspn(text, "0123456789abcdef") == strlen(text);
@@ -108,11 +105,19 @@ static bool open_git(const struct opening *opening, const struct git_ref *git, s
 {
     struct build_request *request = opening->request;
     struct build_source *source = opening->source;
-    AUTO(secret_free) struct secret *token = git_token(request, err);
-    const struct git_remote_options remote = { .url = git->remote, .token = token, .cancelled = opening->cancelled };
+    const struct sourceauth auth = { request->secrets, request->secret_count };
+    struct error failed = { 0 };
+    AUTO(secret_free) struct secret *authorization = sourceauth_git(&auth, git->remote, &failed);
+    const struct git_remote_options remote = { .url = git->remote,
+                                               .authorization = authorization,
+                                               .cancelled = opening->cancelled };
     const char *ref = NULL, *directory = *git->directory ? git->directory : ".";
     char commit[GIT_OID_TEXT_SIZE] = "";
 
+    if (failed.kind) {
+        *err = failed;
+        return false;
+    }
     if (is_commit(git->ref))
         memcpy(commit, git->ref, strlen(git->ref) + 1);
     else if (!resolve(request, &remote, git->ref, &ref, commit, err))
@@ -165,7 +170,7 @@ static bool open_stream(const struct opening *opening, struct error *err)
     struct context *context = &opening->source->context;
     struct bytes text = ARENA_BYTES(request->arena, DOCKERFILE_SIZE_MAX);
     struct spool *spool = opening->source->spool = spool_new(context_bytes_max, err);
-    const struct download_options options = { .allow_private = true, .cancelled = opening->cancelled };
+    const struct download_options options = download_options_of(opening);
     struct download got;
     bool is_archive = false;
 

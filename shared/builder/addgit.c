@@ -3,7 +3,6 @@
 #include "shared/builder/submodules.h"
 #include "shared/builder/turns.h"
 #include "shared/http/address.h"
-#include "shared/http/url.h"
 
 #include <strings.h>
 
@@ -42,43 +41,38 @@ static bool check_commit(const char *commit, const char *checksum, struct error 
            error_set(err, ERROR_INVALID, "expected checksum to match %s, got %s", checksum, commit);
 }
 
-static struct git_remote_options remote_of(const struct git_ref *source, const struct addgit_options *options)
+static struct git_remote_options remote_of(const struct git_ref *source, const struct addgit_options *options,
+                                           const struct secret *authorization)
 {
     return (struct git_remote_options){ .url = source->remote,
+                                        .authorization = authorization,
+                                        .connectable = options->allow_private ? NULL : address_is_public,
                                         .cancelled = options->cancelled,
                                         .cancelled_context = options->cancelled_context };
 }
 
-static struct git_snapshot *fetch(const struct git_ref *source, const struct addgit_options *options, struct error *err)
+static struct git_snapshot *fetch(const struct git_ref *source, const struct addgit_options *options,
+                                  const struct git_remote_options *remote, struct error *err)
 {
     AUTO(bytes_release) struct bytes ref = BYTES(GIT_REF_MAX + 16);
-    const struct git_remote_options remote = remote_of(source, options);
     const char *checksum = options->checksum ? options->checksum : *source->checksum ? source->checksum : NULL;
     char commit[GIT_OID_TEXT_SIZE];
 
     if (is_commit(source->ref))
-        return check_commit(source->ref, checksum, err) ? git_fetch(&remote, NULL, source->ref, err) : NULL;
-    if (!find_ref(&remote, source->ref, &ref, commit, err) || !check_commit(commit, checksum, err))
+        return check_commit(source->ref, checksum, err) ? git_fetch(remote, NULL, source->ref, err) : NULL;
+    if (!find_ref(remote, source->ref, &ref, commit, err) || !check_commit(commit, checksum, err))
         return NULL;
-    return git_fetch(&remote, ref.data, commit, err);
+    return git_fetch(remote, ref.data, commit, err);
 }
 
 /* ssh needs keys that a build has none of; files of this machine are not the Dockerfile's to read. */
 static bool check_source(const struct git_ref *source, const struct addgit_options *options, struct error *err)
 {
-    struct url url;
-
     if (strncasecmp(source->remote, "http://", 7) != 0 && strncasecmp(source->remote, "https://", 8) != 0)
         return error_set(err, ERROR_UNSUPPORTED, "of a git repository is possible by https and http only");
     if (options->keep_git_dir || source->keep_git_dir == GIT_REF_YES)
         return error_set(err, ERROR_UNSUPPORTED, "keeping the .git directory is not supported by this builder");
-    if (!url_parse(span_of(source->remote), &url, err))
-        return false;
-    AUTO(free) char *host = span_dup(url.host);
-    if (!host)
-        return error_set(err, ERROR_INTERNAL, "out of memory");
-    return options->allow_private || !(host_is_loopback(url.host) || host_resolves_to_private(host)) ||
-           error_set(err, ERROR_DENIED, "the repository's host has an address of the own network");
+    return true;
 }
 
 /* The subdirectory. */
@@ -99,15 +93,21 @@ struct fetched *addgit_fetch(const struct git_ref *source, const struct addgit_o
 {
     if (!check_source(source, options, err))
         return NULL;
+    struct error failed = { 0 };
+    AUTO(secret_free) struct secret *authorization = sourceauth_git(&options->auth, source->remote, &failed);
+    if (failed.kind) {
+        *err = failed;
+        return NULL;
+    }
     struct fetched *fetched = calloc(1, sizeof(*fetched));
     if (!fetched) {
         error_set(err, ERROR_INTERNAL, "out of memory");
         return NULL;
     }
-    fetched->snapshot = fetch(source, options, err);
+    const struct git_remote_options remote = remote_of(source, options, authorization);
+    fetched->snapshot = fetch(source, options, &remote, err);
     if (fetched->snapshot)
         fetched->files = files_of_commit(fetched->snapshot, err);
-    const struct git_remote_options remote = remote_of(source, options);
     const struct submodules_options submodules = { &remote, options->allow_private };
     if (fetched->files && (source->submodules == GIT_REF_NO || submodules_fetch(fetched->files, &submodules, err)) &&
         find_root(source, fetched, err))

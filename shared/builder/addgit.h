@@ -4,6 +4,7 @@
 
 #include "shared/builder/copy.h"
 #include "shared/builder/files.h"
+#include "shared/builder/sourceauth.h"
 #include "shared/dockerfile/context.h"
 
 /* Files that were fetched, kept until the build that reads them ends. */
@@ -20,7 +21,8 @@ struct turns;
 struct addgit_options {
     const char *checksum; /* the commit that the ref must stand at, or its beginning; NULL: any */
     bool keep_git_dir;
-    bool allow_private; /* else a host with an address of the own network is refused */
+    bool allow_private; /* else no address of the own network is connected to */
+    struct sourceauth auth;
     bool (*cancelled)(void *context);
     void *cancelled_context;
     struct turns *turns; /* given while addgit() fetches */

@@ -32,6 +32,16 @@ void cache_free(struct cache *cache)
     free(cache);
 }
 
+const char *cache_directory(const struct cache *cache)
+{
+    return cache->directory;
+}
+
+const struct engine_options *cache_options(const struct cache *cache)
+{
+    return cache->options;
+}
+
 static bool choose_directory(struct cache *cache, const char *directory, struct error *err)
 {
     AUTO(bytes_release) struct bytes path = BYTES(CACHE_DISK_PATH_MAX), place = BYTES(CACHE_DISK_PATH_MAX);

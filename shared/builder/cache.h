@@ -28,6 +28,10 @@ struct cache *cache_new(const struct engine_options *options, struct error *err)
 void cache_free(struct cache *cache);
 AUTO_FREE(struct cache, cache_free)
 
+/* Of cache_disk.h; NULL: nothing is kept on a disk. */
+const char *cache_directory(const struct cache *cache);
+const struct engine_options *cache_options(const struct cache *cache);
+
 bool cache_find(struct cache *cache, const struct cache_wish *wish, struct cache_hit *out);
 
 /* A new layer, by its keys; the step is told when it cannot be kept. */

@@ -64,10 +64,14 @@ static bool is_its_digest(int fd, const char *digest)
     return strcmp(hex, hex_of(digest)) == 0;
 }
 
-/* The layer's file, held, or -1. What is wrong with it is not tried again. */
-static int hold_blob(const char *path, const struct descriptor *blob)
+/* What is wrong with it is not tried again. */
+int cache_disk_hold(const char *directory, const struct descriptor *blob)
 {
-    AUTO(close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    char path[PATH];
+    AUTO(close)
+    int fd = path_of(path, directory, "blobs/sha256", hex_of(blob->digest))
+                 ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+                 : -1;
     struct stat is;
 
     if (fd < 0 || flock(fd, LOCK_SH | LOCK_NB) < 0 || fstat(fd, &is) < 0 || is.st_nlink == 0)
@@ -86,16 +90,15 @@ bool cache_disk_find(const char *directory, const char *key, bool (*suits)(void 
                      void *context, struct cache_record *out, int *hold)
 {
     AUTO(bytes_release) struct bytes text = BYTES(CACHE_RECORD_MAX);
-    char record[PATH], blob[PATH];
+    char record[PATH];
     struct error ignored;
 
     if (!path_of(record, directory, "records", key) || !file_read(&text, record, &ignored))
         return false;
-    bool good = cache_record_unseal(bytes_span(&text), out) && strcmp(out->key, key) == 0 &&
-                path_of(blob, directory, "blobs/sha256", hex_of(out->layer.blob.digest));
+    bool good = cache_record_unseal(bytes_span(&text), out) && strcmp(out->key, key) == 0;
     if (good && !suits(context, out))
         return false;
-    *hold = good ? hold_blob(blob, &out->layer.blob) : -1;
+    *hold = good ? cache_disk_hold(directory, &out->layer.blob) : -1;
     if (*hold < 0)
         unlink(record);
     else
@@ -175,13 +178,13 @@ static void make_room(const char *directory, int64_t bytes, int64_t bytes_max)
     }
 }
 
-static void forget_oldest(const char *directory)
+static void forget_oldest(const char *directory, const char *from)
 {
     char path[PATH];
     size_t count;
     int64_t total;
 
-    if (!path_of(path, directory, "records", ""))
+    if (!path_of(path, directory, from, ""))
         return;
     AUTO(closedir) DIR *folder = opendir(path);
     AUTO(free) struct aged *files = folder ? list(folder, &count, &total) : NULL;
@@ -252,16 +255,13 @@ static bool put_blob(const char *directory, const struct descriptor *blob, int f
 }
 
 /* Not synced to the disk: a record that a crash of the machine has damaged is known by its checksum. */
-bool cache_disk_name(const char *directory, const struct cache_record *record, struct error *err)
+static bool put_text(const char *directory, const char *folder, const char *as, struct span text, struct error *err)
 {
-    AUTO(bytes_release) struct bytes text = BYTES(CACHE_RECORD_MAX);
     char final[PATH], temporary[PATH], name[64];
 
     snprintf(name, sizeof(name), NEW "%016llx", (unsigned long long)random_u64());
-    if (!path_of(final, directory, "records", record->key) || !path_of(temporary, directory, "records", name))
+    if (!path_of(final, directory, folder, as) || !path_of(temporary, directory, folder, name))
         return error_set(err, ERROR_INVALID, "the path of the cache is too long");
-    if (!cache_record_seal(record, &text, err))
-        return false;
     AUTO(close) int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return error_set_errno(err, errno, "write '%s'", temporary);
@@ -274,17 +274,45 @@ bool cache_disk_name(const char *directory, const struct cache_record *record, s
     return false;
 }
 
-bool cache_disk_keep(const char *directory, int64_t bytes_max, const struct cache_record *record, int fd,
-                     struct error *err)
+static bool make_folder(const char *directory, const char *folder, struct error *err)
 {
     char path[PATH];
 
+    if (!path_of(path, directory, folder, ""))
+        return error_set(err, ERROR_INVALID, "the path of the cache is too long");
+    return directory_make(path, 0700, err);
+}
+
+bool cache_disk_note(const char *directory, const char *folder, const char *name, struct span text, struct error *err)
+{
+    if (!make_folder(directory, folder, err))
+        return false;
+    forget_oldest(directory, folder);
+    return put_text(directory, folder, name, text, err);
+}
+
+bool cache_disk_name(const char *directory, const struct cache_record *record, struct error *err)
+{
+    AUTO(bytes_release) struct bytes text = BYTES(CACHE_RECORD_MAX);
+
+    return cache_record_seal(record, &text, err) && put_text(directory, "records", record->key, bytes_span(&text), err);
+}
+
+bool cache_disk_put(const char *directory, int64_t bytes_max, const struct descriptor *blob, int fd, struct error *err)
+{
+    if (!make_folder(directory, "blobs/sha256", err))
+        return false;
+    make_room(directory, blob->size, bytes_max);
+    return put_blob(directory, blob, fd, err);
+}
+
+bool cache_disk_keep(const char *directory, int64_t bytes_max, const struct cache_record *record, int fd,
+                     struct error *err)
+{
     if (record->layer.blob.size > bytes_max)
         return true;
-    if (!path_of(path, directory, "blobs", "sha256") || !directory_make(path, 0700, err) ||
-        !path_of(path, directory, "records", "") || !directory_make(path, 0700, err))
+    if (!cache_disk_put(directory, bytes_max, &record->layer.blob, fd, err) || !make_folder(directory, "records", err))
         return false;
-    make_room(directory, record->layer.blob.size, bytes_max);
-    forget_oldest(directory);
-    return put_blob(directory, &record->layer.blob, fd, err) && cache_disk_name(directory, record, err);
+    forget_oldest(directory, "records");
+    return cache_disk_name(directory, record, err);
 }

@@ -25,6 +25,12 @@ bool cache_disk_find(const char *directory, const char *key, bool (*suits)(void 
 bool cache_disk_keep(const char *directory, int64_t bytes_max, const struct cache_record *record, int fd,
                      struct error *err);
 
+/* What the both do with a layer, for other contents that lie with them: the blob's file, held, or -1; keeping one that is not too large. */
+int cache_disk_hold(const char *directory, const struct descriptor *blob);
+bool cache_disk_put(const char *directory, int64_t bytes_max, const struct descriptor *blob, int fd, struct error *err);
+/* A small text by its name (hexadecimal digits of a SHA-256), whole or not at all, in a folder that forgets what was longest unused. */
+bool cache_disk_note(const char *directory, const char *folder, const char *name, struct span text, struct error *err);
+
 /* Remember it under this key too: the layer is there. */
 bool cache_disk_name(const char *directory, const struct cache_record *record, struct error *err);
 

@@ -8,7 +8,7 @@
 #include <strings.h>
 #include <time.h>
 
-enum { URL_MAX = 8192, TIMEOUT_MS = 10 * 60 * 1000 };
+enum { HEADERS_MAX = 2, URL_MAX = 8192, TIMEOUT_MS = 10 * 60 * 1000 };
 
 struct receiving {
     const struct download_options *options;
@@ -74,12 +74,45 @@ static bool redirected(const struct http_response *response, struct bytes *url, 
     return bytes_append_span(url, bytes_span(&next), err);
 }
 
-static bool get(struct http_client *client, struct bytes *url, struct receiving *receiving,
+static bool same_origin(const char *a, const char *b)
+{
+    struct url left, right;
+    struct error ignored;
+
+    return url_parse(span_of(a), &left, &ignored) && url_parse(span_of(b), &right, &ignored) &&
+           span_equal(left.scheme, right.scheme) && span_equal(left.host, right.host) && left.port == right.port;
+}
+
+/* What is asked for, of the URL that was said (first) or of one that it led to. */
+static size_t headers_for(const struct receiving *receiving, const char *first, const char *url,
+                          const struct secret *authorization, struct http_header out[static HEADERS_MAX])
+{
+    size_t count = 0;
+
+    if (receiving->options->etag)
+        out[count++] = (struct http_header){ "If-None-Match", receiving->options->etag };
+    if (authorization && same_origin(first, url))
+        out[count++] = (struct http_header){ "Authorization", secret_reveal(authorization).data };
+    return count;
+}
+
+static bool get(struct http_client *client, const char *first, struct bytes *url, struct receiving *receiving,
                 struct http_response *response, struct error *err)
 {
+    struct error failed = { 0 };
+    AUTO(secret_free) struct secret *authorization = sourceauth_http(&receiving->options->auth, first, &failed);
+
+    if (failed.kind) {
+        *err = failed;
+        return false;
+    }
     for (unsigned i = 0; i <= DOWNLOAD_REDIRECTS_MAX; i++) {
+        struct http_header headers[HEADERS_MAX];
         struct http_request request = { .method = "GET",
                                         .url = url->data,
+                                        .headers = headers,
+                                        .header_count =
+                                            headers_for(receiving, first, url->data, authorization, headers),
                                         .on_body = receive,
                                         .body_context = receiving,
                                         .body_max = (size_t)download_max,
@@ -90,7 +123,7 @@ static bool get(struct http_client *client, struct bytes *url, struct receiving 
         http_response_release(response);
         if (!http_call(client, &request, response, err))
             return false;
-        if (response->status == 200)
+        if (response->status == 200 || (response->status == 304 && receiving->options->etag))
             return true;
         if (response->status < 300 || response->status > 399)
             return http_status_error(&request, response, err);
@@ -106,7 +139,7 @@ static bool is_plain_name(struct span name)
            span_find(name, '/') < 0 && span_find(name, '\0') < 0;
 }
 
-static void name_of(const char *url, char name[static DOWNLOAD_NAME_MAX + 1])
+void download_name(const char *url, char name[static DOWNLOAD_NAME_MAX + 1])
 {
     AUTO(bytes_release) struct bytes decoded = BYTES(URL_MAX);
     struct error err = { 0 };
@@ -138,15 +171,33 @@ static int64_t modified(const struct http_response *response)
     return end && !*end ? (int64_t)timegm(&tm) : 0;
 }
 
-static bool check(struct receiving *receiving, const char *checksum, struct error *err)
+bool download_check(const char *digest, const char *checksum, struct error *err)
+{
+    return !checksum || strcmp(checksum, digest) == 0 ||
+           error_set(err, ERROR_INVALID, "digest mismatch %s: %s", digest, checksum);
+}
+
+static void read_etag(const struct http_response *response, char out[static DOWNLOAD_ETAG_MAX + 1])
+{
+    struct span value = http_response_header(response, "ETag");
+    bool strong = value.len >= 2 && value.len <= DOWNLOAD_ETAG_MAX && value.data[0] == '"';
+
+    for (size_t i = 0; strong && i < value.len; i++)
+        strong = value.data[i] > ' ' && value.data[i] < 0x7f;
+    snprintf(out, DOWNLOAD_ETAG_MAX + 1, "%.*s", strong ? (int)value.len : 0, value.data ? value.data : "");
+}
+
+static void describe(struct receiving *receiving, int64_t offset, struct download *out)
 {
     uint8_t digest[SHA256_SIZE];
-    char text[7 + SHA256_HEX_SIZE] = "sha256:";
 
     sha256_final(&receiving->sha, digest);
-    hex_encode(text + 7, digest, sizeof(digest));
-    return !checksum || strcmp(checksum, text) == 0 ||
-           error_set(err, ERROR_INVALID, "digest mismatch %s: %s", text, checksum);
+    memcpy(out->digest, "sha256:", 7);
+    hex_encode(out->digest + 7, digest, sizeof(digest));
+    out->content =
+        (struct content){ .kind = receiving->size > 0 ? CONTENT_SPOOL : CONTENT_EMPTY, .size = receiving->size };
+    out->content.spool.spool = receiving->spool;
+    out->content.spool.offset = offset;
 }
 
 bool download(const char *url, const struct download_options *options, struct spool *spool, struct download *out,
@@ -161,14 +212,14 @@ bool download(const char *url, const struct download_options *options, struct sp
     int64_t offset = spool_size(spool);
 
     sha256_init(&receiving.sha);
-    if (!client || !bytes_append_text(&place, url, err) || !get(client, &place, &receiving, &response, err) ||
-        !check(&receiving, options->checksum, err))
+    if (!client || !bytes_append_text(&place, url, err) || !get(client, url, &place, &receiving, &response, err))
         return error_wrap(err, "download");
-    name_of(url, out->name);
+    download_name(url, out->name);
+    out->unchanged = response.status == 304;
+    if (out->unchanged)
+        return true;
     out->modified_s = modified(&response);
-    out->content =
-        (struct content){ .kind = receiving.size > 0 ? CONTENT_SPOOL : CONTENT_EMPTY, .size = receiving.size };
-    out->content.spool.spool = spool;
-    out->content.spool.offset = offset;
-    return true;
+    read_etag(&response, out->etag);
+    describe(&receiving, offset, out);
+    return download_check(out->digest, options->checksum, err) || error_wrap(err, "download");
 }

@@ -117,6 +117,7 @@ static void build_free(struct build *build)
         pthread_join(build->sweeper, NULL);
     else
         runner_free(build->runner);
+    downloaded_release(build->downloaded);
     arena_free(build->arena);
     free(build);
 }

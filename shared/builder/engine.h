@@ -11,15 +11,11 @@
 #include "shared/builder/context.h"
 #include "shared/builder/layer.h"
 #include "shared/builder/progress.h"
+#include "shared/builder/sourceauth.h"
 #include "shared/dockerfile/lint.h"
 #include "shared/dockerfile/scope.h"
 
-/* What RUN --mount=type=secret and type=ssh may be given. */
-struct engine_secret {
-    const char *id;
-    struct span value;
-};
-struct engine_agent {
+struct engine_agent {        /* what RUN --mount=type=ssh may be given */
     const char *id, *socket; /* path */
 };
 

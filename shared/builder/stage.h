@@ -61,8 +61,11 @@ struct downloaded {
     const struct dockerfile_copy *in;
     const char *url;
     struct download got;
+    struct spool *spool;
+    int hold; /* keeps what is read in the cache; -1: nothing is */
     struct downloaded *next;
 };
+void downloaded_release(struct downloaded *list);
 
 /* One platform's build. */
 struct build {

@@ -3,12 +3,14 @@
 
 #include "shared/builder/accounts.h"
 #include "shared/builder/archive.h"
+#include "shared/builder/cache_download.h"
 #include "shared/builder/copy.h"
 #include "shared/builder/download.h"
 #include "shared/builder/named.h"
 #include "shared/builder/turns.h"
 
 #include <string.h>
+#include <unistd.h>
 
 /* ADD's own, beside what it shares with COPY. */
 struct adding {
@@ -68,32 +70,84 @@ static bool owner_of(struct stage *stage, const struct dockerfile_copy *in, bool
     return accounts_owner(tree, in->chown, &copy->uid, &copy->gid, err);
 }
 
+void downloaded_release(struct downloaded *list)
+{
+    for (struct downloaded *item = list; item; item = item->next) {
+        spool_free(item->spool);
+        if (item->hold >= 0)
+            close(item->hold);
+    }
+}
+
+/* As it lies in the cache. */
+static bool take_kept(struct build *build, const struct download *kept, struct downloaded *out, struct error *err)
+{
+    const char *root = arena_printf(build->arena, "%s/blobs/sha256", cache_directory(build->cache)),
+               *path = arena_dup(build->arena, span_of(strchr(kept->digest, ':') + 1));
+
+    if (!root || !path)
+        return error_set(err, ERROR_TOO_LARGE, "the Dockerfile is too large");
+    out->got.modified_s = kept->modified_s;
+    out->got.content = kept->content;
+    return content_on_disk(&out->got.content, root, path) ||
+           error_set(err, ERROR_UNAVAILABLE, "what the cache held of a download is gone");
+}
+
+/* By what its server says of it; of what the checksum names nobody needs to be asked. */
+static bool fetch_download(struct build *build, const char *url, struct download_options *how, struct downloaded *out,
+                           struct error *err)
+{
+    struct download kept;
+    bool has = build->cache && cache_download_find(build->cache, url, &kept, &out->hold);
+
+    if (has && how->checksum && strcmp(how->checksum, kept.digest) == 0) {
+        download_name(url, out->got.name);
+        return take_kept(build, &kept, out, err);
+    }
+    how->etag = has ? kept.etag : NULL;
+    out->spool = spool_new(download_max, err);
+    if (!out->spool)
+        return false;
+    turns_give(build->turns);
+    bool got = download(url, how, out->spool, &out->got, err);
+    turns_take(build->turns);
+    if (!got)
+        return false;
+    if (out->got.unchanged)
+        return take_kept(build, &kept, out, err) &&
+               (download_check(kept.digest, how->checksum, err) || error_wrap(err, "download"));
+    if (build->cache)
+        cache_download_keep(build->cache, url, &out->got, spool_fd(out->spool));
+    return true;
+}
+
 /* The cache has looked at it already, perhaps. */
 struct download *stage_download(struct stage *stage, const struct dockerfile_copy *in, const char *url,
                                 struct error *err)
 {
     struct build *build = stage->build;
     const struct engine_options *engine = build->options;
-    struct download_options how = { in->checksum, engine->allow_private, engine->cancelled, engine->cancelled_context };
+    struct download_options how = { .checksum = in->checksum,
+                                    .allow_private = engine->allow_private,
+                                    .auth = { engine->run.secrets, engine->run.secret_count },
+                                    .cancelled = engine->cancelled,
+                                    .cancelled_context = engine->cancelled_context };
     struct downloaded *known = build->downloaded;
 
     while (known && (known->in != in || known->url != url))
         known = known->next;
     if (known)
         return &known->got;
-    struct spool *spool = stage_spool(stage, err);
     struct downloaded *made = arena_take(build->arena, sizeof(*made));
-    if (!made)
+    if (!made) {
         error_set(err, ERROR_TOO_LARGE, "the Dockerfile is too large");
-    if (!spool || !made)
         return NULL;
-    turns_give(build->turns);
-    bool got = download(url, &how, spool, &made->got, err);
-    turns_take(build->turns);
-    if (!got)
+    }
+    *made = (struct downloaded){ .in = in, .url = url, .hold = -1 };
+    if (!fetch_download(build, url, &how, made, err)) {
+        downloaded_release(made);
         return NULL;
-    made->in = in;
-    made->url = url;
+    }
     made->next = build->downloaded;
     build->downloaded = made;
     return &made->got;
@@ -109,7 +163,10 @@ static bool add_url(struct adding *adding, const struct copy *copy, const char *
         return false;
     struct attributes is = { .type = TAR_FILE, .mode = 0600, .mtime_s = got->modified_s, .content = &got->content };
     if (in->unpack_set && in->unpack) {
-        struct archive_options options = { adding->stage->spool, &build->file_number, layer_plain_max };
+        struct spool *spool = stage_spool(adding->stage, err);
+        if (!spool)
+            return false;
+        struct archive_options options = { spool, &build->file_number, layer_plain_max };
         bool unpacked;
 
         if (!archive_unpack(copy, &got->content, &options, &unpacked, err) || unpacked)
@@ -136,8 +193,13 @@ static bool add_git(struct adding *adding, const struct copy *copy, const char *
     struct build *build = adding->stage->build;
     const struct dockerfile_copy *in = &adding->instruction->copy;
     const struct engine_options *engine = build->options;
-    struct addgit_options how = { in->checksum,      in->keep_git_dir,          engine->allow_private,
-                                  engine->cancelled, engine->cancelled_context, build->turns };
+    struct addgit_options how = { .checksum = in->checksum,
+                                  .keep_git_dir = in->keep_git_dir,
+                                  .allow_private = engine->allow_private,
+                                  .auth = { engine->run.secrets, engine->run.secret_count },
+                                  .cancelled = engine->cancelled,
+                                  .cancelled_context = engine->cancelled_context,
+                                  .turns = build->turns };
 
     return addgit(copy, source, &how, &build->fetched, err);
 }

@@ -109,11 +109,10 @@ static bool choose_token(const char *url, const struct submodules_options *optio
         return true;
     remote->token = NULL;
     remote->username = NULL;
-    AUTO(free) char *host = span_dup(own.host);
-    if (!host)
-        return error_set(err, ERROR_INTERNAL, "out of memory");
-    return options->allow_private || !(host_is_loopback(own.host) || host_resolves_to_private(host)) ||
-           error_set(err, ERROR_DENIED, "the host of the submodule has an address of the own network");
+    remote->authorization = NULL;
+    if (!options->allow_private)
+        remote->connectable = address_is_public;
+    return true;
 }
 
 /* ---- all of them ---- */

@@ -5,6 +5,7 @@
 #include "shared/base/file.h"
 #include "shared/git/library.h"
 #include "shared/git/snapshot.h"
+#include "shared/git/stream.h"
 
 #include <string.h>
 #include <strings.h>
@@ -18,7 +19,7 @@ static const int64_t received_max = INT64_C(4) << 30;
 static const int depths[] = { 50, 1000, GIT_FETCH_DEPTH_UNSHALLOW };
 
 /* Why one of our callbacks ended a transfer. */
-enum stop { STOP_NONE, STOP_ANONYMOUS, STOP_REFUSED, STOP_TOO_LARGE, STOP_CANCELLED, STOP_TIMEOUT };
+enum stop { STOP_NONE, STOP_ANONYMOUS, STOP_REFUSED, STOP_TOO_LARGE, STOP_CANCELLED, STOP_TIMEOUT, STOP_ADDRESS };
 
 static const struct {
     enum error_kind kind;
@@ -29,6 +30,7 @@ static const struct {
     [STOP_TOO_LARGE] = { ERROR_TOO_LARGE, "the repository sends more bytes than are allowed" },
     [STOP_CANCELLED] = { ERROR_UNAVAILABLE, "cancelled" },
     [STOP_TIMEOUT] = { ERROR_UNAVAILABLE, "took too long" },
+    [STOP_ADDRESS] = { ERROR_DENIED, "the host has an address of the own network, which is not allowed here" },
 };
 
 struct session {
@@ -37,11 +39,14 @@ struct session {
     int64_t deadline_ms;
     enum stop stop;
     bool token_given, certificates;
+    struct bytes header; /* "Authorization: ..." */
 };
 
 static void session_release(struct session *session)
 {
     git_remote_free(session->remote);
+    stream_guard(NULL);
+    bytes_wipe(&session->header);
     if (session->certificates)
         library_certificates_end();
 }
@@ -99,6 +104,8 @@ static int on_sideband(const char *text, int len, void *payload)
 
 static bool session_failed(struct session *session, int code, const char *what, struct error *err)
 {
+    if (session->stop == STOP_NONE && stream_refused())
+        session->stop = STOP_ADDRESS;
     if (session->stop != STOP_NONE)
         return error_set(err, stops[session->stop].kind, "%s '%s': %s", what, session->options->url,
                          stops[session->stop].sentence);
@@ -117,6 +124,21 @@ static git_remote_callbacks callbacks_of(struct session *session)
     return callbacks;
 }
 
+/* Of which it keeps its own copy. */
+static git_strarray headers_of(struct session *session)
+{
+    return (git_strarray){ &session->header.data, session->header.len > 0 };
+}
+
+static bool write_header(struct session *session, struct error *err)
+{
+    const struct secret *authorization = session->options->authorization;
+
+    session->header = BYTES(SECRET_MAX + 64);
+    return !authorization || (bytes_append_text(&session->header, "Authorization: ", err) &&
+                              bytes_append_span(&session->header, secret_reveal(authorization), err));
+}
+
 /* Connected, the refs told. repository NULL: only to ask. */
 static bool session_open(struct session *session, git_repository *repository, struct error *err)
 {
@@ -124,6 +146,9 @@ static bool session_open(struct session *session, git_repository *repository, st
     git_remote_connect_options connect;
 
     session->deadline_ms = clock_monotonic_ms() + (options->timeout_ms ? options->timeout_ms : TIMEOUT_MS);
+    stream_guard(options->connectable);
+    if (!write_header(session, err))
+        return false;
     if (strncasecmp(options->url, "https:", 6) == 0) {
         if (!library_certificates_begin(options->ca_file, err))
             return false;
@@ -137,6 +162,7 @@ static bool session_open(struct session *session, git_repository *repository, st
     git_remote_connect_options_init(&connect, GIT_REMOTE_CONNECT_OPTIONS_VERSION);
     connect.callbacks = callbacks_of(session);
     connect.proxy_opts.type = GIT_PROXY_AUTO;
+    connect.custom_headers = headers_of(session);
     connect.follow_redirects = GIT_REMOTE_REDIRECT_NONE; /* libgit2 still follows those that stay on the host */
     code = git_remote_connect_ext(session->remote, GIT_DIRECTION_FETCH, &connect);
     return code == 0 || session_failed(session, code, "connect to", err);
@@ -202,6 +228,7 @@ static bool session_fetch(struct session *session, const char *what, int depth, 
     git_fetch_options_init(&options, GIT_FETCH_OPTIONS_VERSION);
     options.callbacks = callbacks_of(session);
     options.proxy_opts.type = GIT_PROXY_AUTO;
+    options.custom_headers = headers_of(session);
     options.follow_redirects = GIT_REMOTE_REDIRECT_NONE;
     options.download_tags = GIT_REMOTE_DOWNLOAD_TAGS_NONE;
     options.update_fetchhead = 0;

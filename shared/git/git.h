@@ -11,12 +11,18 @@
 
 #include <stdint.h>
 
+struct sockaddr;
+
 enum { GIT_OID_TEXT_SIZE = 65 };
 
+typedef bool git_address_fn(const struct sockaddr *address);
+
 struct git_remote_options {
-    const char *url;                  /* http, https or file */
-    const char *username;             /* with token: basic authentication; NULL: "x-access-token" */
-    const struct secret *token;       /* NULL: anonymous */
+    const char *url;                    /* http, https or file */
+    const char *username;               /* with token: basic authentication; NULL: "x-access-token" */
+    const struct secret *token;         /* NULL: anonymous */
+    const struct secret *authorization; /* instead of both: the value of that header; NULL: none */
+    git_address_fn *connectable;      /* asked before each connection, a proxy's excepted; NULL: any address will do */
     const char *ca_file;              /* NULL: the system's bundle */
     int64_t bytes_max;                /* ceiling of what is received; 0: 4 GB */
     long timeout_ms;                  /* 0: 10 minutes */

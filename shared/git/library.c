@@ -1,12 +1,12 @@
 #include "shared/git/library.h"
 
+#include "shared/git/stream.h"
+
 #include <pthread.h>
 #include <stdarg.h>
 #include <string.h>
 
 enum {
-    CONNECT_TIMEOUT_MS = 10000,
-    SILENCE_TIMEOUT_MS = 60000,
     CACHE_MAX = 4 * 1024 * 1024,
     WINDOW = 1024 * 1024,
     WINDOWS_MAX = 4 * WINDOW /* of packs that are mapped */
@@ -24,15 +24,13 @@ static void start(void)
         return;
     for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++)
         git_libgit2_opts(GIT_OPT_SET_SEARCH_PATH, levels[i], "");
-    git_libgit2_opts(GIT_OPT_SET_SERVER_CONNECT_TIMEOUT, CONNECT_TIMEOUT_MS);
-    git_libgit2_opts(GIT_OPT_SET_SERVER_TIMEOUT, SILENCE_TIMEOUT_MS);
     git_libgit2_opts(GIT_OPT_SET_CACHE_MAX_SIZE, (ssize_t)CACHE_MAX);
     git_libgit2_opts(GIT_OPT_SET_MWINDOW_SIZE, (size_t)WINDOW);
     git_libgit2_opts(GIT_OPT_SET_MWINDOW_MAPPED_LIMIT, (size_t)WINDOWS_MAX);
     git_libgit2_opts(GIT_OPT_SET_USER_AGENT, "pushwright");
     /* A mounted repository often belongs to another user. It is only read: no hook, filter or command of its configuration runs. */
     git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 0);
-    started = true;
+    started = stream_register();
 }
 
 bool library_start(struct error *err)

@@ -118,6 +118,11 @@ bool address_is_private(const struct sockaddr *address)
     return in_private_network(address);
 }
 
+bool address_is_public(const struct sockaddr *address)
+{
+    return !address_is_private(address);
+}
+
 bool host_is_loopback(struct span host)
 {
     static const char name[] = "localhost";

@@ -10,6 +10,7 @@
  * reserved and unspecified addresses, also when an IPv6 form (mapped, compatible, NAT64, 6to4) carries such an IPv4
  * address. Families other than IPv4 and IPv6 count as private. */
 bool address_is_private(const struct sockaddr *address);
+bool address_is_public(const struct sockaddr *address); /* the contrary */
 
 /* Is it inside "10.0.0.0/8" or "fd00::/8"; a network without a slash is one address. False for malformed networks. */
 bool address_in_network(const struct sockaddr *address, struct span network);

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import pathlib
+import shutil
 import stat
 import subprocess
 import sys
@@ -571,6 +572,82 @@ def downloads_are_added():
         server.shutdown()
 
 
+class Origin(http.server.ThreadingHTTPServer):
+    """One file whose bytes have a name; says what was asked, and whether it was sent."""
+
+    def __init__(self):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                origin = self.server
+                same = origin.etag is not None and self.headers.get("If-None-Match") == origin.etag
+                if self.path == "/elsewhere":
+                    status = 302
+                elif origin.wanted and self.headers.get("Authorization") != origin.wanted:
+                    status = 401
+                else:
+                    status = 304 if same else 200
+                origin.asked.append((self.path, status, self.headers.get("Authorization")))
+                self.send_response(status)
+                if status == 302:
+                    self.send_header("Location", origin.leads_to)
+                if origin.etag:
+                    self.send_header("ETag", origin.etag)
+                if origin.modified:
+                    self.send_header("Last-Modified", origin.modified)
+                body = origin.body if status == 200 else b""
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.body, self.etag, self.modified, self.wanted, self.leads_to, self.asked = b"first", '"1"', None, None, None, []
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def url(self, path="/f"):
+        return f"http://127.0.0.1:{self.server_address[1]}{path}"
+
+    def take(self):
+        """The answers since the last time."""
+        asked, self.asked = self.asked, []
+        return [status for _, status, _ in asked]
+
+
+def downloads_are_asked_for_again_and_fetched_when_they_have_changed():
+    private = {"PUSHWRIGHT_ADD_PRIVATE": "1"}
+    with world() as w, Origin() as origin:
+        w.rule("url")
+
+        def built(flags="", change="", environment=private):
+            commit = w.repository("url", {"Dockerfile": f"FROM scratch\nADD {flags} {origin.url()} /f\n# {change}\n"}, time=TIME + w.sequence % 1000)
+            digest_, _, tree, layers = w.built("url", commit, environment=environment)
+            return tree["f"][4], layers[0]["f"].mtime, digest_, commit
+
+        assert built()[:2] == ("first", 0) and origin.take() == [200]
+        assert built(change="a commit with another time: its layer is made anew, of what is there")[0] == "first" and origin.take() == [304]
+        origin.body, origin.etag = b"other", '"2"'
+        assert built()[0] == "other" and origin.take() == [200]
+        origin.modified = "Fri, 14 Jul 2017 02:40:00 GMT"
+        assert built()[1] == 0 and origin.take() == [304], "what the server says of the same bytes"
+        shutil.rmtree(w.directory / "cache")
+        assert built()[1] == 1500000000 and origin.take() == [200]
+        # What a checksum names is known without asking; another one is fetched and found wrong.
+        named = f"--checksum={digest(b'other')}"
+        assert built(named)[0] == "other" and origin.take() == []
+        code, events, _ = w.build("url", w.repository("url", {"Dockerfile": f"FROM scratch\nADD --checksum={digest(b'x')} {origin.url()} /f\n"}), environment=private)
+        assert "digest mismatch" in events["build.finished"]["customData"]["errors"] and set(origin.take()) == {304}
+        # A weak name does not stand for bytes; damage is fetched anew.
+        for path in (w.directory / "cache/steps/blobs/sha256").iterdir():
+            path.write_bytes(b"x")
+        assert built()[0] == "other" and origin.take() == [200]
+        origin.etag, origin.body = 'W/"3"', b"weak"
+        assert [built()[0], built()[0]] == ["weak", "weak"] and origin.take() == [200, 200]
+        origin.etag, origin.body = None, b"unnamed"
+        assert [built()[0], built()[0]] == ["unnamed", "unnamed"] and origin.take() == [200, 200]
+
+
 def repositories_are_added():
     private = {"PUSHWRIGHT_ADD_PRIVATE": "1"}
     with world() as w:
@@ -910,7 +987,7 @@ if __name__ == "__main__":
     run_tests([hello_world_is_built_and_pushed, submodules_are_part_of_the_commit, what_a_person_asks_for_and_a_tag_tell_their_commit_too, the_same_input_gives_the_same_digest, destinations_follow_the_base_image,
                metadata_instructions_reach_the_configuration, stages_and_images_are_copied_from,
                sources_are_chosen_as_the_reference_says, dockerignore_is_honoured,
-               archives_are_unpacked, downloads_are_added, repositories_are_added, mistakes_are_told_by_line, hostile_trees_never_lead_outside,
+               archives_are_unpacked, downloads_are_added, downloads_are_asked_for_again_and_fetched_when_they_have_changed, repositories_are_added, mistakes_are_told_by_line, hostile_trees_never_lead_outside,
                a_branch_that_has_moved_on_is_superseded,
                a_newer_push_ends_the_build_of_the_older_one, rules_and_tokens_decide,
                events_that_make_no_sense_are_refused,

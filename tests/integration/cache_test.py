@@ -258,24 +258,30 @@ def damage_makes_a_miss():
         _, digest, _, _ = c.build(dockerfile)
         steps_directory = w.directory / "cache/steps"
 
-        def cut(path):
-            os.truncate(path, path.stat().st_size // 2)
+        def cut(paths):
+            for path in paths:
+                os.truncate(path, path.stat().st_size // 2)
 
-        def flip(path):
-            data = bytearray(path.read_bytes())
-            data[len(data) // 2] ^= 1
-            path.write_bytes(data)
+        def flip(paths):
+            for path in paths:
+                data = bytearray(path.read_bytes())
+                data[len(data) // 2] ^= 1
+                path.write_bytes(data)
 
-        def swap(path):
-            """Another one's content by this name: of another parent, say."""
-            others = [other for other in path.parent.iterdir() if other != path]
-            shutil.copyfile(others[0], path)
+        def swap(paths):
+            """Another one's content by each name: of another parent, say."""
+            contents = [path.read_bytes() for path in paths]
+            for path, content in zip(paths, contents[1:] + contents[:1]):
+                path.write_bytes(content)
+
+        def remove(paths):
+            for path in paths:
+                path.unlink()
 
         for folder in ("records", "blobs/sha256"):
-            for harm in (cut, flip, swap, pathlib.Path.unlink):
+            for harm in (cut, flip, swap, remove):
                 assert len(c.build(dockerfile)[0]) == 2
-                for path in sorted((steps_directory / folder).iterdir())[:1 if harm is swap else None]:
-                    harm(path)
+                harm(sorted((steps_directory / folder).iterdir()))
                 cached, again, _, tree = c.build(dockerfile)
                 assert len(cached) < 2 and again == digest and text(tree, "d") == "data", (folder, harm, cached)
 

@@ -20,8 +20,9 @@ import termios
 import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from build_test import BIN, world
+from build_test import BIN, Origin, world
 from containers import ordinary_container
+import git_http
 from pushwright import need, registry, run_tests, Skip
 from run_test import image
 
@@ -226,6 +227,38 @@ def passwords_of_docker_and_podman_are_used_and_never_shown():
             run(w, *arguments, REGISTRY_AUTH_FILE=str(w.directory / "podman.json"))
             (w.directory / "podman.json").write_text(json.dumps({"credHelpers": {host: "pass"}}))
             assert "credential helper 'pass'" in run(w, *arguments, code=1, REGISTRY_AUTH_FILE=str(w.directory / "podman.json"))[1]
+
+
+def secrets_of_known_names_are_for_sources():
+    with world() as w, Origin() as origin, Origin() as other:
+        place = context(w, f"FROM scratch\nADD {origin.url('/elsewhere')} /led\nADD {origin.url()} /f\n")
+        other.body, origin.leads_to = b"other", other.url()
+        for secret, wanted in (("HTTP_AUTH_TOKEN_127.0.0.1", "Bearer s3cr3t-t0ken"), ("HTTP_AUTH_HEADER_127.0.0.1", "s3cr3t-t0ken")):
+            origin.wanted = wanted
+            assert "401" in run(w, place, code=1)[1] and "401" in run(w, "--secret", f"id={secret}.x,env=S", place, code=1, S="s3cr3t-t0ken")[1]
+            said = run(w, "--no-cache", "--secret", f"id={secret},env=S", "-o", w.directory / secret, place, S="s3cr3t-t0ken\n")[1]
+            assert (w.directory / secret / "f").read_text() == "first" and (w.directory / secret / "led").read_text() == "other"
+            assert "s3cr3t" not in said, said
+        assert {said for _, _, said in other.asked} == {None}, "a redirect took the secret along"
+        origin.wanted = None
+        assert "no header" in run(w, "--secret", "id=HTTP_AUTH_HEADER_127.0.0.1,env=S", place, code=1, S="a\r\nb: c")[1]
+
+        w.repository("lib", {"f": "private", "Dockerfile": "FROM scratch\nCOPY f /\n"})
+        url = w.url("lib", "private/")
+        place, host, token = context(w, f"FROM scratch\nADD {url} /\n", name="git"), url.split("/")[2], git_http.TOKEN
+        header = "Basic " + base64.b64encode(f"me:{token}".encode()).decode()
+        wrong = {"GIT_AUTH_TOKEN": "wrong"}
+        for number, secrets in enumerate(({"GIT_AUTH_TOKEN": token}, {f"GIT_AUTH_TOKEN.{host}": token, **wrong}, {"GIT_AUTH_HEADER": header},
+                                          {f"GIT_AUTH_HEADER.{host}": header, **wrong}, {"GIT_AUTH_HEADER": "basic", "GIT_AUTH_TOKEN": f"me:{token}"})):
+            said = [f"--secret=id={name},env=S{i}" for i, name in enumerate(secrets)]
+            variables = {f"S{i}": value for i, value in enumerate(secrets.values())}
+            for kind, what in (("add", place), ("context", url)):
+                out = w.directory / f"out-{number}-{kind}"
+                printed = run(w, *said, "-o", out, what, **variables)[1]
+                assert (out / "f").read_text() == "private" and token not in printed and header not in printed, (secrets, kind)
+        for secrets in ({"GIT_AUTH_TOKEN.example.com": token}, wrong, {"GIT_AUTH_HEADER": "bearer", "GIT_AUTH_TOKEN": token}):
+            said = [f"--secret=id={name},env=S{i}" for i, name in enumerate(secrets)]
+            run(w, *said, place, code=1, **{f"S{i}": value for i, value in enumerate(secrets.values())})
 
 
 # ---- what is said ----
@@ -446,7 +479,7 @@ def root_of_a_podman_container_builds():
 
 if __name__ == "__main__":
     run_tests([an_image_is_pushed_with_all_that_was_said_of_it, every_output_holds_the_same_image, podman_loads_what_is_made_for_docker,
-               a_git_repository_is_a_context, named_contexts_stand_for_what_they_say, a_dockerfile_may_come_from_standard_input, an_archive_is_a_context, passwords_of_docker_and_podman_are_used_and_never_shown,
+               a_git_repository_is_a_context, named_contexts_stand_for_what_they_say, a_dockerfile_may_come_from_standard_input, an_archive_is_a_context, passwords_of_docker_and_podman_are_used_and_never_shown, secrets_of_known_names_are_for_sources,
                a_failure_shows_output_and_place, warnings_are_told_as_buildx_tells_them, what_cannot_be_honoured_is_refused_by_name, what_a_command_is_given_can_be_said,
                a_foreign_machine_needs_an_emulator,
                json_is_what_buildkit_writes, a_terminal_is_redrawn, an_interrupt_ends_everything, an_ordinary_user_builds_with_run,

@@ -3,6 +3,7 @@
 
 #include "shared/base/file.h"
 
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -406,6 +407,49 @@ static void certificates_are_checked(void **state)
     assert_non_null(strstr(err.message, "/no/such/file"));
 }
 
+static struct {
+    int asked;
+    bool answer;
+} door;
+
+static bool on_address(const struct sockaddr *address)
+{
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
+
+    /* "localhost" may have an address of the other kind, on which nobody listens. */
+    door.asked += address->sa_family == AF_INET && ntohl(v4->sin_addr.s_addr) == INADDR_LOOPBACK;
+    return door.answer;
+}
+
+/* Whatever a name stood for before: what is connected to is asked for, for TLS too, and again for each connection. */
+static void an_address_is_asked_for_where_it_is_connected_to(void **state)
+{
+    const unsigned ports[] = { world.port, world.tls_port };
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        char place[128], commit[GIT_OID_TEXT_SIZE];
+        struct error err = { 0 };
+        struct git_remote_options remote = { .url = place, .ca_file = world.certificate, .connectable = on_address };
+
+        if (!ports[i])
+            continue; /* no openssl */
+        snprintf(place, sizeof(place), "%s://localhost:%u/w.git", i ? "https" : "http", ports[i]);
+        door.asked = 0;
+        door.answer = false;
+        assert_false(git_tip(&remote, "refs/heads/main", commit, &err));
+        assert_int_equal(err.kind, ERROR_DENIED);
+        assert_non_null(strstr(err.message, "own network"));
+        assert_int_equal(door.asked, 1);
+        door.answer = true;
+        AUTO(git_snapshot_free) struct git_snapshot *tip = git_fetch(&remote, "refs/heads/main", NULL, &err);
+        assert_non_null(tip);
+        assert_int_in_range(door.asked, 2, 10);
+        remote.connectable = NULL;
+        assert_true(git_tip(&remote, "refs/heads/main", commit, &err));
+    }
+}
+
 static void answers_of_the_server_are_told_by_kind(void **state)
 {
     static const struct {
@@ -547,6 +591,7 @@ int main(void)
         cmocka_unit_test(a_commit_alone_needs_a_server_that_gives_it),
         cmocka_unit_test(tokens_are_given_once),
         cmocka_unit_test(certificates_are_checked),
+        cmocka_unit_test(an_address_is_asked_for_where_it_is_connected_to),
         cmocka_unit_test(answers_of_the_server_are_told_by_kind),
         cmocka_unit_test(what_is_asked_for_is_checked),
         cmocka_unit_test(transfers_end_at_their_ceilings),
