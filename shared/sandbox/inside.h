@@ -38,10 +38,15 @@ struct plan {
 /* The supervisor; never returns. */
 _Noreturn void monitor_main(const struct plan *plan, int channel);
 
-/* Stack the layers, make them the root, lay out /dev and /sys. Afterwards every path is the image's: links in it lead nowhere else. */
+/* Stack the layers, make them the root, lay out /dev and /sys. What a step is given is open from ROOT_GIVEN on. The machine's own root
+ * still lies upon this one: "/" is the image's, but a ".." too many leads out. */
+enum { ROOT_GIVEN = 512 };
 bool root_enter(const struct plan *plan, struct error *err);
-/* Let go of the machine's own root, opened as `machine` before root_enter(); nothing of it can be reached any more. */
+/* Let go of the machine's own root, opened as `machine` before root_enter(); nothing of it can be reached any more: from here on links
+ * lead nowhere else. */
 bool root_forget_machine(int machine, struct error *err);
+/* Only then: mount what a step is given, at places that commands may have made links of. */
+bool root_give(const struct plan *plan, struct error *err);
 /* Without namespaces: the root directory by chroot, with what it is given laid into it. NULL: failed. */
 struct alone;
 struct alone *alone_enter(const struct plan *plan, int machine, struct error *err);

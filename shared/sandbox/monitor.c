@@ -62,12 +62,17 @@ static _Noreturn void fail(const struct error *err)
     leave(1);
 }
 
+static void close_all(unsigned first, unsigned last)
+{
+    if (syscall(SYS_close_range, first, last, 0) == 0)
+        return;
+    for (unsigned fd = first; fd <= last && fd < 65536; fd++)
+        close((int)fd);
+}
+
 static void close_from(unsigned first)
 {
-    if (syscall(SYS_close_range, first, ~0u, 0) == 0)
-        return;
-    for (int fd = (int)first; fd < 65536; fd++)
-        close(fd);
+    close_all(first, ~0u);
 }
 
 /* Only the channel and the program's output stay; their numbers may be each other's, so both move out of the way first. */
@@ -124,7 +129,7 @@ static bool lay_out(const struct plan *plan, struct error *err)
     const struct sandbox_step *step = plan->spec->step;
     if ((!(step && step->network) && !loopback_up(err)) || !root_enter(plan, err))
         return false;
-    close_from(FIRST_OTHER); /* what was opened on the way shows the outside */
+    close_all(FIRST_OTHER, ROOT_GIVEN - 1); /* what was opened on the way shows the outside */
     return unshare(CLONE_NEWPID) == 0 || error_set_errno(err, errno, "make a process namespace");
 }
 
@@ -171,6 +176,8 @@ static pid_t start_child(const struct plan *plan, bool first, struct error *err)
     if (pid == 0)
         child_main(plan, first, report[1]);
     int saved = errno;
+    if (first)
+        close_from(ROOT_GIVEN); /* the child has it */
     close(report[1]);
     bool started = pid > 0 ? read_report(report[0], err) : error_set_errno(err, saved, "start a process");
     close(report[0]);

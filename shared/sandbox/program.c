@@ -199,7 +199,7 @@ void program_first(const struct plan *plan, int machine, int output, struct erro
         program_run(plan, plan->argv, output, err);
         return;
     }
-    if (root_mount_proc(err) && root_forget_machine(machine, err) &&
+    if (root_mount_proc(err) && root_forget_machine(machine, err) && root_give(plan, err) &&
         (named || root_write_names(plan->spec->hostname, err)))
         program_run(plan, plan->argv, output, err);
 }

@@ -395,10 +395,27 @@ static bool place_trees(const struct sandbox_step *step, const int *trees, struc
     return true;
 }
 
+static int given[STEP_MOUNTS_MAX]; /* of this process and those that split off it */
+
+/* Away from what is closed now. */
+static bool set_aside(const struct sandbox_step *step, struct error *err)
+{
+    for (size_t i = 0; i < step->mount_count; i++) {
+        int fd = given[i];
+        if (fd < 0)
+            continue;
+        given[i] = fcntl(fd, F_DUPFD_CLOEXEC, ROOT_GIVEN);
+        close(fd);
+        if (given[i] < 0)
+            return error_set_errno(err, errno, "keep what is mounted at '%s'", step->mounts[i].target);
+    }
+    return true;
+}
+
 bool root_enter(const struct plan *plan, struct error *err)
 {
     char target[64];
-    int trees[DEVICES], given[STEP_MOUNTS_MAX];
+    int trees[DEVICES];
     bool in_user_namespace = plan->spec->mode != SANDBOX_AS_ROOT;
     struct kernel_trees kernel = { -1, -1 };
     const struct sandbox_step *step = plan->spec->step;
@@ -422,7 +439,12 @@ bool root_enter(const struct plan *plan, struct error *err)
     umask(0);
     bool done = furnish(trees, err) && (!in_user_namespace || place_kernel_trees(&kernel, err));
     umask(022);
-    return done && (!step || place_trees(step, given, err));
+    return done && (!step || set_aside(step, err));
+}
+
+bool root_give(const struct plan *plan, struct error *err)
+{
+    return !plan->spec->step || place_trees(plan->spec->step, given, err);
 }
 
 /* In a user namespace the kernel mounts /proc and /sys only where others of their kind are seen: hence so late. */
