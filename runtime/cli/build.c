@@ -147,6 +147,7 @@ static bool build(struct session *session, struct error *err)
         .no_cache = request->no_cache,
         .fresh = { request->fresh_stages.items, request->fresh_stages.count },
         .allow_private = true, /* what the person could do with curl */
+        .auth = sourceauth_by(request->secrets, request->secret_count),
         .cancelled = cancelled,
         .run = { .secrets = request->secrets,
                  .secret_count = request->secret_count,

@@ -42,7 +42,7 @@ static bool append(void *context, const void *data, size_t len, struct error *er
 static struct download_options download_options_of(const struct opening *opening)
 {
     return (struct download_options){ .allow_private = true,
-                                      .auth = { opening->request->secrets, opening->request->secret_count },
+                                      .auth = sourceauth_by(opening->request->secrets, opening->request->secret_count),
                                       .cancelled = opening->cancelled };
 }
 
@@ -105,9 +105,9 @@ static bool open_git(const struct opening *opening, const struct git_ref *git, s
 {
     struct build_request *request = opening->request;
     struct build_source *source = opening->source;
-    const struct sourceauth auth = { request->secrets, request->secret_count };
+    const struct sourceauth auth = sourceauth_by(request->secrets, request->secret_count);
     struct error failed = { 0 };
-    AUTO(secret_free) struct secret *authorization = sourceauth_git(&auth, git->remote, &failed);
+    AUTO(secret_free) struct secret *authorization = auth.git(&auth, git->remote, &failed);
     const struct git_remote_options remote = { .url = git->remote,
                                                .authorization = authorization,
                                                .cancelled = opening->cancelled };

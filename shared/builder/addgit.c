@@ -94,7 +94,8 @@ struct fetched *addgit_fetch(const struct git_ref *source, const struct addgit_o
     if (!check_source(source, options, err))
         return NULL;
     struct error failed = { 0 };
-    AUTO(secret_free) struct secret *authorization = sourceauth_git(&options->auth, source->remote, &failed);
+    const struct sourceauth *auth = &options->auth;
+    AUTO(secret_free) struct secret *authorization = auth->git ? auth->git(auth, source->remote, &failed) : NULL;
     if (failed.kind) {
         *err = failed;
         return NULL;

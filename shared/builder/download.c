@@ -100,7 +100,8 @@ static bool get(struct http_client *client, const char *first, struct bytes *url
                 struct http_response *response, struct error *err)
 {
     struct error failed = { 0 };
-    AUTO(secret_free) struct secret *authorization = sourceauth_http(&receiving->options->auth, first, &failed);
+    const struct sourceauth *auth = &receiving->options->auth;
+    AUTO(secret_free) struct secret *authorization = auth->http ? auth->http(auth, first, &failed) : NULL;
 
     if (failed.kind) {
         *err = failed;

@@ -68,6 +68,7 @@ struct engine_options {
     struct compression compression;      /* of new layers */
     struct indexstore_options indexes;   /* of base layers, kept at a registry too */
     bool allow_private;                  /* ADD may download from addresses of the own network */
+    struct sourceauth auth;              /* of ADD */
     bool (*cancelled)(void *context);    /* in any thread, one at a time; NULL: never */
     void *cancelled_context;
     struct engine_run run;

@@ -41,7 +41,7 @@ static struct fetched *read_named(const struct build *build, const struct named_
 {
     const struct engine_options *engine = build->options;
     const struct addgit_options how = { .allow_private = engine->allow_private,
-                                        .auth = { engine->run.secrets, engine->run.secret_count },
+                                        .auth = engine->auth,
                                         .cancelled = engine->cancelled,
                                         .cancelled_context = engine->cancelled_context };
 

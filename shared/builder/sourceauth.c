@@ -38,11 +38,11 @@ static struct secret *header(const char *scheme, struct span value, struct error
     return secret_new(bytes_span(&text), err);
 }
 
-struct secret *sourceauth_http(const struct sourceauth *auth, const char *url, struct error *err)
+static struct secret *for_http(const struct sourceauth *auth, const char *url, struct error *err)
 {
     struct url parts;
 
-    if (auth->count == 0 || !url_parse(span_of(url), &parts, &(struct error){ 0 }))
+    if (!url_parse(span_of(url), &parts, &(struct error){ 0 }))
         return NULL;
     struct span token = find(auth, "HTTP_AUTH_TOKEN_", parts.host);
     if (token.len > 0)
@@ -80,15 +80,20 @@ static bool by_names(const struct sourceauth *auth, const char *header_name, con
     return true;
 }
 
-struct secret *sourceauth_git(const struct sourceauth *auth, const char *url, struct error *err)
+static struct secret *for_git(const struct sourceauth *auth, const char *url, struct error *err)
 {
     const char *authority = strstr(url, "://");
     struct secret *out;
 
-    if (auth->count == 0 || !authority)
+    if (!authority)
         return NULL;
     struct span host = { authority + 3, strcspn(authority + 3, "/?#") };
     if (!by_names(auth, "GIT_AUTH_HEADER.", "GIT_AUTH_TOKEN.", host, &out, err))
         by_names(auth, "GIT_AUTH_HEADER", "GIT_AUTH_TOKEN", SPAN(""), &out, err);
     return out;
+}
+
+struct sourceauth sourceauth_by(const struct engine_secret *secrets, size_t count)
+{
+    return (struct sourceauth){ secrets, count, for_http, for_git };
 }

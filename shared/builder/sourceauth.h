@@ -18,13 +18,16 @@ struct engine_secret {
     struct span value;
 };
 
+/* The value of Authorization for the URL; NULL without an error: there is none. ERROR_INVALID for a value that no header can have. Zeroed:
+ * nobody is anybody, and nothing of this is linked. */
 struct sourceauth {
     const struct engine_secret *secrets;
     size_t count;
+    struct secret *(*http)(const struct sourceauth *auth, const char *url, struct error *err);
+    struct secret *(*git)(const struct sourceauth *auth, const char *url, struct error *err);
 };
 
-/* The value of Authorization for the URL; NULL without an error: there is none. ERROR_INVALID for a value that no header can have. */
-struct secret *sourceauth_http(const struct sourceauth *auth, const char *url, struct error *err);
-struct secret *sourceauth_git(const struct sourceauth *auth, const char *url, struct error *err);
+/* Borrows the secrets. */
+struct sourceauth sourceauth_by(const struct engine_secret *secrets, size_t count);
 
 #endif

@@ -129,7 +129,7 @@ struct download *stage_download(struct stage *stage, const struct dockerfile_cop
     const struct engine_options *engine = build->options;
     struct download_options how = { .checksum = in->checksum,
                                     .allow_private = engine->allow_private,
-                                    .auth = { engine->run.secrets, engine->run.secret_count },
+                                    .auth = engine->auth,
                                     .cancelled = engine->cancelled,
                                     .cancelled_context = engine->cancelled_context };
     struct downloaded *known = build->downloaded;
@@ -196,7 +196,7 @@ static bool add_git(struct adding *adding, const struct copy *copy, const char *
     struct addgit_options how = { .checksum = in->checksum,
                                   .keep_git_dir = in->keep_git_dir,
                                   .allow_private = engine->allow_private,
-                                  .auth = { engine->run.secrets, engine->run.secret_count },
+                                  .auth = engine->auth,
                                   .cancelled = engine->cancelled,
                                   .cancelled_context = engine->cancelled_context,
                                   .turns = build->turns };
