@@ -96,14 +96,13 @@ static bool write_header(struct writing *writing, const struct tar_entry *entry,
 
 static bool write_content(struct writing *writing, const struct content *content, struct error *err)
 {
-    static const char zeros[512];
     int64_t before = writing->plain_size;
 
     if (!content_read(content, write_plain, writing, err))
         return false;
     if (writing->plain_size - before != content->size)
         return error_set(err, ERROR_INTERNAL, "its size changed while it was read");
-    return write_plain(writing, zeros, tar_padding(content->size), err);
+    return write_plain(writing, tar_zeros, tar_padding(content->size), err);
 }
 
 static struct first_name *name_slot(struct first_name *names, size_t slots, uint64_t file)
@@ -328,10 +327,9 @@ static bool rewrite_content(void *context, const void *data, size_t len, struct 
 
 static bool rewrite_padding(void *context, struct error *err)
 {
-    static const char zeros[512];
     struct rewriting *rewriting = context;
 
-    return write_plain(rewriting->writing, zeros, tar_padding(rewriting->content), err);
+    return write_plain(rewriting->writing, tar_zeros, tar_padding(rewriting->content), err);
 }
 
 static bool rewrite_plain(void *context, const void *data, size_t len, struct error *err)

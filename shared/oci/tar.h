@@ -44,6 +44,7 @@ bool tar_reader_end(struct tar_reader *reader, struct error *err);
  * tar_write_padding. The same entry always gives the same bytes. */
 bool tar_write_header(struct bytes *out, const struct tar_entry *entry, struct error *err);
 size_t tar_padding(int64_t size);                         /* zero bytes that follow the content */
+extern const char tar_zeros[1024];                        /* as many as follow anything */
 bool tar_write_end(struct bytes *out, struct error *err); /* two zero blocks */
 
 #endif

@@ -263,8 +263,7 @@ static bool type_of(char flag, enum tar_type *type)
 
 static bool is_zero(const struct tar_header *header)
 {
-    static const struct tar_header zero;
-    return memcmp(header, &zero, sizeof zero) == 0;
+    return memcmp(header, tar_zeros, sizeof *header) == 0;
 }
 
 /* Some old writers summed signed bytes. */

@@ -12,6 +12,8 @@ static const char flags[] = {
     [TAR_BLOCK] = '4', [TAR_DIRECTORY] = '5', [TAR_FIFO] = '6',
 };
 
+const char tar_zeros[2 * TAR_BLOCK_SIZE];
+
 size_t tar_padding(int64_t size)
 {
     return (size_t)((TAR_BLOCK_SIZE - size % TAR_BLOCK_SIZE) % TAR_BLOCK_SIZE);
@@ -82,7 +84,6 @@ static void close_header(struct tar_header *header)
 
 static bool put_pax(struct bytes *out, const struct bytes *records, struct error *err)
 {
-    static const char zeros[TAR_BLOCK_SIZE];
     struct tar_header header = { .name = "././@PaxHeader", .typeflag = 'x' };
     put_octal(header.mode, sizeof header.mode, 0644);
     put_octal(header.uid, sizeof header.uid, 0);
@@ -91,7 +92,7 @@ static bool put_pax(struct bytes *out, const struct bytes *records, struct error
     put_octal(header.mtime, sizeof header.mtime, 0);
     close_header(&header);
     return bytes_append(out, &header, sizeof header, err) && bytes_append_span(out, bytes_span(records), err) &&
-           bytes_append(out, zeros, tar_padding((int64_t)records->len), err);
+           bytes_append(out, tar_zeros, tar_padding((int64_t)records->len), err);
 }
 
 /* A number into its field, or zero there and the value into a pax record. */
@@ -149,6 +150,5 @@ bool tar_write_header(struct bytes *out, const struct tar_entry *entry, struct e
 
 bool tar_write_end(struct bytes *out, struct error *err)
 {
-    static const char zeros[2 * TAR_BLOCK_SIZE];
-    return bytes_append(out, zeros, sizeof zeros, err);
+    return bytes_append(out, tar_zeros, 2 * TAR_BLOCK_SIZE, err);
 }
