@@ -185,13 +185,7 @@ static void append(struct lane *lane, struct parcel *parcel)
     pthread_cond_broadcast(&lane->ahead->changed);
 }
 
-/* How much is in the way of one more. A connection is worth waiting for one request; a layer is not kept waiting. */
-static unsigned burden(const struct lane *lane)
-{
-    return 4 * lane->waiting + (lane->running ? 0 : 4) + (lane->begun_for == KIND_LAYER);
-}
-
-/* Where an upload has begun for it, or where the least is to be done. */
+/* Where an upload has begun for it, or where the least is to be done: a connection more costs less than to wait for an answer. */
 static struct lane *choose(struct ahead *ahead, enum kind kind)
 {
     struct lane *best = NULL;
@@ -203,7 +197,7 @@ static struct lane *choose(struct ahead *ahead, enum kind kind)
             return lane;
         if (kind == KIND_BEGIN && lane->begun_for != KIND_NONE)
             continue;
-        if (!best || burden(lane) < burden(best))
+        if (!best || lane->waiting < best->waiting)
             best = lane;
     }
     return best; /* of the four one has no beginning: there are two kinds of them */
