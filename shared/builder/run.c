@@ -160,6 +160,7 @@ struct runner *build_runner(struct build *build, struct error *err)
         return NULL;
     }
     runner->build = build;
+    runner->mounts_max = cache_bytes_max(build->options); /* the options may be gone when it ends */
     if (!runner_start(runner, err)) {
         runner_free(runner);
         return NULL;
@@ -172,7 +173,7 @@ void runner_free(struct runner *runner)
     if (!runner)
         return;
     if (runner->build->mounts)
-        cache_mounts_bound(runner->directory, cache_bytes_max(runner->build->options));
+        cache_mounts_bound(runner->directory, runner->mounts_max);
     layers_free(runner->layers);
     if (runner->temporary)
         sandbox_remove_tree(runner->temporary, &(struct error){ 0 });

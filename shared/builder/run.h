@@ -18,6 +18,7 @@ struct runner {
     bool whole;                   /* no changes can be stacked on that file system: each RUN has a copy of everything */
     char *temporary;              /* the cache, when there is none to keep */
     unsigned count;               /* of directories made in work */
+    int64_t mounts_max;           /* bytes of cache mounts that are kept */
     struct placed_source *placed; /* what RUN --mount=type=bind has been given */
 };
 

@@ -92,6 +92,7 @@ static int set_up(void **state)
     (void)state;
     world.directory = directory_make_temporary("git-test", &err);
     assert_non_null(world.directory);
+    setenv("TMPDIR", world.directory, 1); /* what others left in theirs is not ours to count */
     shell(NULL, "git init -q -b main w; cd w; mkdir -p src/deep; echo one >a; echo '#!/bin/sh' >run; chmod 755 run;"
                 " ln -s a link; echo x >src/deep/x; git add .; git commit -qm first");
     shell(world.commits[0], "cd w; git rev-parse HEAD");
