@@ -200,7 +200,7 @@ static struct lane *choose(struct ahead *ahead, enum kind kind)
         if (!best || lane->waiting < best->waiting)
             best = lane;
     }
-    return best; /* of the four one has no beginning: there are two kinds of them */
+    return best ? best : ahead->lanes; /* of the four one has no beginning: there are two kinds of them */
 }
 
 /* Takes the descriptor and the reference. */

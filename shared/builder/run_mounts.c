@@ -359,7 +359,7 @@ static bool prepare_cache(struct preparing *at, const struct dockerfile_mount *m
         path = cache_path(at, mount, number, err);
         lock = path ? lock_cache(at, path, mount->sharing, err) : LOCK_FAILED;
     }
-    if (lock == LOCK_FAILED)
+    if (lock == LOCK_FAILED || !path)
         return false;
     if (lock == LOCK_REFUSED)
         return error_set(err, ERROR_BUSY, "more than %d users of one private cache", PRIVATE_MAX);

@@ -94,7 +94,7 @@ build_kubernetes() { # FOLDER
     cd "$1"
     export GOPATH=$1/go GOMODCACHE=${GOMODCACHE:-$1/modules} GOCACHE=${GOCACHE:-$1/objects} CGO_ENABLED=0 GOFLAGS='-modcacherw -buildvcs=false'
     mkdir bin
-    write_module "$1" && go mod tidy && nice go build -v -trimpath -p "$(nproc)" -ldflags "$set" -o bin/ "${KUBERNETES_PACKAGES[@]}" && mv bin/v3 bin/etcd
+    write_module "$1" && go mod tidy && nice go build -v -trimpath -p "$(nproc)" -ldflags "$set" -o bin/ "${KUBERNETES_PACKAGES[@]}" && mv bin/server bin/etcd
 }
 
 # Some 6 minutes and 4 GB for a while on two cores; who comes meanwhile waits for it.
