@@ -10,19 +10,11 @@ import ssl
 import subprocess
 import time
 
-from pushwright import ROOT, Answer, Skip, free_port, temporary_directory, wait_until
+from obtain import obtain
+from pushwright import Answer, free_port, temporary_directory, wait_until
 
 STRATEGIC, MERGE, JSON_PATCH = (f"application/{kind}+json" for kind in ("strategic-merge-patch", "merge-patch", "json-patch"))
 PATHS = {"Namespace": "/api/v1/namespaces", "ServiceAccount": "serviceaccounts", "Pod": "pods", "Secret": "secrets", "ConfigMap": "configmaps"}
-
-
-def obtain(program):
-    """A folder or a program, built once; what it says about its progress goes to this test's own output."""
-    result = subprocess.run([ROOT / "tests/peers/obtain.sh", program], stdout=subprocess.PIPE, text=True)
-    if result.returncode == 77:
-        raise Skip(f"{program} cannot be had here")
-    assert result.returncode == 0, program
-    return pathlib.Path(result.stdout.strip())
 
 
 def openssl(*arguments, **options):

@@ -8,9 +8,9 @@ SCRIPT = pathlib.Path(__file__).resolve().parents[1] / "peers/obtain.sh"
 
 
 def obtain(program):
-    """Its path; Skip says why it cannot be had."""
-    result = subprocess.run([SCRIPT, program], capture_output=True, text=True)
+    """Its path, built once for all; what it says about its progress goes to the test's own output, as does the reason of a Skip."""
+    result = subprocess.run([SCRIPT, program], stdout=subprocess.PIPE, text=True)
     if result.returncode == 77:
-        raise Skip(result.stderr.strip().splitlines()[-1])
-    assert result.returncode == 0, result.stderr
-    return result.stdout.strip()
+        raise Skip(f"{program} cannot be had here")
+    assert result.returncode == 0, program
+    return pathlib.Path(result.stdout.strip())
