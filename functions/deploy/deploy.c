@@ -5,10 +5,10 @@
  * read, so that of two racing deliveries the older cannot win. */
 #include "functions/deploy/request.h"
 #include "functions/deploy/resume.h"
-#include "functions/deploy/target.h"
 
 #include "shared/base/clock.h"
 #include "shared/config/configured.h"
+#include "shared/target/target.h"
 
 #include <string.h>
 

@@ -2,8 +2,8 @@
 #ifndef PUSHWRIGHT_FUNCTIONS_DEPLOY_REQUEST_H
 #define PUSHWRIGHT_FUNCTIONS_DEPLOY_REQUEST_H
 
-#include "functions/deploy/target.h"
 #include "runtime/function.h"
+#include "shared/target/target.h"
 
 enum { TEXT_MAX = 16 * 1024 };
 

@@ -1,5 +1,5 @@
 /* The embedded target: the service agent inside `pushwright up`, by its HTTP API (runtime/local/services.h). */
-#include "functions/deploy/target.h"
+#include "shared/target/target.h"
 
 #include "shared/base/clock.h"
 #include "shared/http/client.h"

@@ -1,4 +1,4 @@
-#include "functions/deploy/target.h"
+#include "shared/target/target.h"
 
 #include <string.h>
 

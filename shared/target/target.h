@@ -1,6 +1,6 @@
 /* Where images run: one small interface, one row a kind of cluster. To add a kind, copy target_local.c and add its row in target.c. */
-#ifndef PUSHWRIGHT_FUNCTIONS_DEPLOY_TARGET_H
-#define PUSHWRIGHT_FUNCTIONS_DEPLOY_TARGET_H
+#ifndef PUSHWRIGHT_TARGET_TARGET_H
+#define PUSHWRIGHT_TARGET_TARGET_H
 
 #include "shared/base/arena.h"
 #include "shared/base/error.h"
