@@ -72,6 +72,9 @@ static int run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    /* Whole lines: by itself it would be written byte by byte, in between what others say there. */
+    static char line[BUFSIZ];
+    setvbuf(stderr, line, _IOLBF, sizeof line);
     if (argc < 2) {
         overview(stderr);
         return EXIT_USAGE;

@@ -12,6 +12,7 @@ import pty
 import re
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -361,6 +362,18 @@ def a_foreign_machine_needs_an_emulator():
             raise Skip("no qemu-user for arm64 is registered here: only the refusal was seen")
 
 
+def progress_is_written_in_whole_lines():
+    with world() as w:
+        place = context(w, f"FROM {w.base}\nMAINTAINER me\nCOPY f /f\n", {"f": "file"})
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # keeps apart what was written apart
+        with ours:
+            with theirs:
+                subprocess.run([PUSHWRIGHT, "build", place], env=environment(w), stdout=subprocess.DEVNULL, stderr=theirs, timeout=120, check=True)
+            written = list(iter(lambda: ours.recv(65536), b""))
+        assert b"MaintainerDeprecated" in b"".join(written), written
+        assert all(piece.endswith(b"\n") for piece in written), written
+
+
 def json_is_what_buildkit_writes():
     with world() as w:
         place = context(w, f"FROM {image(w, 'base')}\nRUN echo said\n")
@@ -482,5 +495,5 @@ if __name__ == "__main__":
                a_git_repository_is_a_context, named_contexts_stand_for_what_they_say, a_dockerfile_may_come_from_standard_input, an_archive_is_a_context, passwords_of_docker_and_podman_are_used_and_never_shown, secrets_of_known_names_are_for_sources,
                a_failure_shows_output_and_place, warnings_are_told_as_buildx_tells_them, what_cannot_be_honoured_is_refused_by_name, what_a_command_is_given_can_be_said,
                a_foreign_machine_needs_an_emulator,
-               json_is_what_buildkit_writes, a_terminal_is_redrawn, an_interrupt_ends_everything, an_ordinary_user_builds_with_run,
+               progress_is_written_in_whole_lines, json_is_what_buildkit_writes, a_terminal_is_redrawn, an_interrupt_ends_everything, an_ordinary_user_builds_with_run,
                root_of_a_podman_container_builds])
