@@ -10,7 +10,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from pushwright import BIN, Chain, git, http, run_tests, signed_push, temporary_directory, wait_until, with_chain
 
 PUSHWRIGHT = BIN / "pushwright"
-COMMANDS = ["up", "build", "lint", "explain", "send", "replay", "history"]
+COMMANDS = ["up", "build", "lint", "explain", "rbac", "send", "replay", "history"]
 SECRET = "a secret of the test, long enough"
 DONE, FAILED, USAGE, REFUSED = 0, 1, 2, 3
 
@@ -40,7 +40,7 @@ def every_command_helps():
 def wrong_usage_is_told_with_the_way_to_help():
     rows = [["up", "--nonsense"], ["up", "--config"], ["up", "--reconcile", "often"], ["up", "--reconcile", "-1"], ["up", "--reconcile", "86401"], ["lint"], ["lint", "a", "b"], ["send"], ["send", "a", "b"], ["send", "--type"],
             ["send", "file", "--type", "t"], ["send", "--nonsense", "x"], ["send", "--push"], ["replay"], ["replay", "a", "b"],
-            ["replay", "--to"], ["replay", "--nonsense", "a"], ["history", "a", "b"], ["history", "--nonsense"], ["history", "--state"]]
+            ["replay", "--to"], ["rbac"], ["rbac", "a", "b"], ["rbac", "a", "--cluster"], ["replay", "--nonsense", "a"], ["history", "a", "b"], ["history", "--nonsense"], ["history", "--state"]]
     for arguments in rows:
         said, complaints = run(*arguments, code=USAGE, stdin=subprocess.DEVNULL)
         assert not said and f"Try 'pushwright {arguments[0]} --help'" in complaints, (arguments, said, complaints)
@@ -62,6 +62,35 @@ def lint_finds_every_mistake_at_its_place():
         path.write_text("{}")
         assert run("lint", path)[0] == f"{path}: fine (0 sources, 0 builds, 0 triggers)\n"
         assert "No such file" in run("lint", directory / "none", code=REFUSED)[1]
+
+
+def permissions_are_printed_for_each_namespace_of_a_cluster():
+    def target(cluster, workload, **more):
+        return {"cluster": cluster, "workload": workload, **more}
+    with temporary_directory() as directory:
+        path = directory / "pushwright.json"
+        rollout = {"kind": "Rollout", "apiVersion": "argoproj.io/v1alpha1"}
+        config = {"clusters": [{"name": "far", "kubeconfig": {"file": "/secrets/far"}}], "triggers": [
+            {"name": "a", "image": "registry.example.com/web", "when": {"tags": "all"},
+             "deploy": [target("in-cluster", "web", namespace="shop"), target("in-cluster", "true", namespace="shop"), target("local", "web"),
+                        target("in-cluster", "job", kind="CronJob", namespace="night")]},
+            {"name": "b", "image": "registry.example.com/web", "when": {"glob": "v*"},
+             "deploy": [target("in-cluster", "web", namespace="shop"), target("far", "beta", **rollout)]}]}
+        path.write_text(json.dumps(config))
+        said = run("rbac", path)[0]
+        assert said.count("kind: ServiceAccount\n") == 1 and said.count("kind: Role\n") == said.count("kind: RoleBinding\n") == 2, said
+        assert re.findall(r"resourceNames: (.*)", said) == ['["job"]', '["true", "web"]'], said
+        assert 'apiGroups: ["batch"]\n  resources: ["cronjobs"]' in said and "far" not in said and "secrets" not in said, said
+        assert 'name: "robot"' in run("rbac", "--account", "ci/robot", path)[0]
+        assert "the 'plural' of 'Rollout'" in run("rbac", "--cluster", "far", path, code=REFUSED)[1]
+        config["triggers"][1]["deploy"][1]["plural"] = "rollouts"
+        path.write_text(json.dumps(config))
+        said = run("rbac", "--cluster", "far", path)[0]
+        assert 'apiGroups: ["argoproj.io"]\n  resources: ["rollouts"]\n  resourceNames: ["beta"]' in said, said
+        for arguments, complaint in [(["--cluster", "near"], "no cluster 'near'"), (["--account", "Robot"], "NAMESPACE/NAME")]:
+            assert complaint in run("rbac", *arguments, path, code=REFUSED)[1]
+        path.write_text("{}")
+        assert "deploys to cluster 'in-cluster'" in run("rbac", path, code=REFUSED)[1]
 
 
 def output_that_cannot_be_written_is_a_failure():
@@ -287,6 +316,7 @@ if __name__ == "__main__":
         every_command_helps,
         wrong_usage_is_told_with_the_way_to_help,
         lint_finds_every_mistake_at_its_place,
+        permissions_are_printed_for_each_namespace_of_a_cluster,
         output_that_cannot_be_written_is_a_failure,
         without_a_chain_sending_fails_and_says_so,
         pushes_to_a_plain_repository_are_told,
