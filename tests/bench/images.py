@@ -8,7 +8,7 @@ import tarfile
 
 from builders import Checkout, Function, Ours, peers
 from debian_base import debian_base
-from pushwright import registry
+from pushwright import SKOPEO, registry
 from table import median
 from tools import seconds_of
 
@@ -27,7 +27,7 @@ def with_run(host, base="base"):
 
 def push_base(host):
     """Into the registry; the bytes of its layer."""
-    seconds_of(["skopeo", "copy", "-q", "--dest-tls-verify=false", f"oci:{debian_base()}:base", f"docker://{host}/base:1"])
+    seconds_of([*SKOPEO, "copy", "-q", "--dest-tls-verify=false", f"oci:{debian_base()}:base", f"docker://{host}/base:1"])
     return max(path.stat().st_size for path in (debian_base() / "blobs/sha256").iterdir())
 
 
@@ -41,7 +41,7 @@ def push_large_base(directory, host):
             file.write(os.urandom(125_000) + bytes(875_000))
     seconds_of(["umoci", "repack", "--image", f"{layout}:base", directory / "bundle"])
     shutil.rmtree(directory / "bundle")
-    seconds_of(["skopeo", "copy", "-q", "--dest-tls-verify=false", f"oci:{layout}:base", f"docker://{host}/large:1"])
+    seconds_of([*SKOPEO, "copy", "-q", "--dest-tls-verify=false", f"oci:{layout}:base", f"docker://{host}/large:1"])
     shutil.rmtree(layout)
 
 

@@ -260,7 +260,7 @@ class Workshop:
             with contextlib.suppress(ValueError, KeyError, TypeError):  # manifests and layers are no configuration
                 MADE_HERE.update(json.loads(blob.read_bytes())["rootfs"]["diff_ids"])
         for name in BASES:
-            subprocess.run(["skopeo", "copy", "--quiet", "--all", "--preserve-digests", "--dest-tls-verify=false",
+            subprocess.run([*pushwright.SKOPEO, "copy", "--quiet", "--all", "--preserve-digests", "--dest-tls-verify=false",
                             f"oci:{layouts}/{name}:1", f"docker://{self.registry}/fx/{name}:1"], check=True, capture_output=True)
 
     def mirror(self, cases):

@@ -10,7 +10,7 @@ import uuid
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import git_http
-from pushwright import Chain, free_port, git, http, need, registry, run_tests, temporary_directory, wait_until, web_base
+from pushwright import Chain, SKOPEO, free_port, git, http, need, registry, run_tests, temporary_directory, wait_until, web_base
 
 SECRET = "a secret of the hook, long enough"
 REPOSITORY = "acme/site"
@@ -50,7 +50,7 @@ class World:
 
     def push_base(self):
         web_base(self.directory / "base")
-        subprocess.run(["skopeo", "copy", "-q", "--dest-tls-verify=false", f"oci:{self.directory}/base:latest",
+        subprocess.run([*SKOPEO, "copy", "-q", "--dest-tls-verify=false", f"oci:{self.directory}/base:latest",
                         f"docker://{self.registry}/bases/web:1"], check=True, capture_output=True)
 
     def commit(self, text):
@@ -102,7 +102,7 @@ def a_signed_push_becomes_a_page_and_an_image_that_others_read():
         assert answer.status == 202, answer.text
         world.wait_for_page("from a real registry")
         reference = f"docker://{world.registry}/acme/site:main-{commit[:7]}"
-        seen = json.loads(subprocess.run(["skopeo", "inspect", "--tls-verify=false", reference], check=True, capture_output=True).stdout)
+        seen = json.loads(subprocess.run([*SKOPEO, "inspect", "--tls-verify=false", reference], check=True, capture_output=True).stdout)
         assert "GREETING=hello" in seen["Env"], seen
         assert seen["Architecture"] in ("amd64", "arm64")
         unpacked_by_umoci(world, reference)
@@ -113,7 +113,7 @@ def a_signed_push_becomes_a_page_and_an_image_that_others_read():
 def unpacked_by_umoci(world, reference):
     need("umoci")
     layout = world.directory / "copy"
-    subprocess.run(["skopeo", "copy", "-q", "--src-tls-verify=false", reference, f"oci:{layout}:x"], check=True, capture_output=True)
+    subprocess.run([*SKOPEO, "copy", "-q", "--src-tls-verify=false", reference, f"oci:{layout}:x"], check=True, capture_output=True)
     subprocess.run(["umoci", "unpack", "--rootless", "--image", f"{layout}:x", world.directory / "bundle"], check=True, capture_output=True)
     root = world.directory / "bundle/rootfs"
     assert (root / "var/www/html/index.html").read_text() == "<h1>from a real registry</h1>"
@@ -163,7 +163,7 @@ def an_image_pushed_by_hand_is_deployed():
         upgraded = wait_until(lambda: world.chain.events("service.upgraded"), 10, "the upgrade to be told")[0]
         assert first[:7] in upgraded["data"]["customData"]["previousArtifactId"]
         # A person gives the first image a new tag: the registry tells `webhook`, and a hand's word counts.
-        subprocess.run(["skopeo", "copy", "-q", "--src-tls-verify=false", "--dest-tls-verify=false",
+        subprocess.run([*SKOPEO, "copy", "-q", "--src-tls-verify=false", "--dest-tls-verify=false",
                         f"docker://{world.registry}/acme/site:main-{first[:7]}", f"docker://{world.registry}/acme/site:main-0000000"],
                        check=True, capture_output=True)
         world.wait_for_page("first")

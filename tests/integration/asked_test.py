@@ -10,7 +10,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import git_http
 from build_test import world
-from pushwright import Chain, git, http, run_tests, temporary_directory, wait_until
+from pushwright import Chain, SKOPEO, git, http, run_tests, temporary_directory, wait_until
 from reconcile_test import Comparison, build, nothing_is_missing, push, web
 
 TOKEN = {"Authorization": "Bearer let-me"}
@@ -51,7 +51,7 @@ def ask(chain, ref, commit=None):
 
 
 def labels(w, tag):
-    return json.loads(subprocess.run(["skopeo", "inspect", "--tls-verify=false", f"docker://{w.host}/acme/web:{tag}"], check=True,
+    return json.loads(subprocess.run([*SKOPEO, "inspect", "--tls-verify=false", f"docker://{w.host}/acme/web:{tag}"], check=True,
                                      capture_output=True).stdout)["Labels"]
 
 

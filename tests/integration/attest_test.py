@@ -10,7 +10,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from build_test import d, f, world, write_layout
 from inline_test import ask, chain_of, ended
-from pushwright import http as http_call, need, run_tests
+from pushwright import SKOPEO, http as http_call, need, run_tests
 from run_test import image as busybox_image
 
 SIMPLE, DSSE, IN_TOTO = ("application/vnd.dev.cosign.simplesigning.v1+json", "application/vnd.dsse.envelope.v1+json",
@@ -101,7 +101,7 @@ def skopeo(w, image, public):
          "transports": {"docker": {w.host: [{"type": "sigstoreSigned", "keyPath": str(public),
                                              "signedIdentity": {"type": "matchRepository"}}]}}}))
     w.sequence += 1
-    return subprocess.run(["skopeo", "--policy", w.directory / "policy.json", "--registries.d", registries, "copy", "--all", "-q",
+    return subprocess.run([*SKOPEO, "--policy", w.directory / "policy.json", "--registries.d", registries, "copy", "--all", "-q",
                            "--remove-signatures", "--src-tls-verify=false", f"docker://{w.host}/{image}",
                            f"oci:{w.directory}/verified-{w.sequence}:x"], capture_output=True, text=True)
 
@@ -221,7 +221,7 @@ def base_with(w, name, files):
     """Pushes a base whose first layer holds the files, and a second that does not touch them; returns its name."""
     directories = {parent for path in files for parent in map(str, pathlib.PurePosixPath(path).parents) if parent != "."}
     write_layout(w.directory / name, layers=[[d(p) for p in sorted(directories)] + [f(p, c) for p, c in files.items()], [f("later", "x")]])
-    subprocess.run(["skopeo", "copy", "-q", "--dest-tls-verify=false", f"oci:{w.directory}/{name}:base", f"docker://{w.host}/fx/{name}:1"],
+    subprocess.run([*SKOPEO, "copy", "-q", "--dest-tls-verify=false", f"oci:{w.directory}/{name}:base", f"docker://{w.host}/fx/{name}:1"],
                    check=True, capture_output=True)
     return f"{w.host}/fx/{name}:1"
 

@@ -9,7 +9,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from build_test import World, d, f, world, write_layout
-from pushwright import Chain, free_port, http, registry, run_tests, temporary_directory, wait_until
+from pushwright import Chain, SKOPEO, free_port, http, registry, run_tests, temporary_directory, wait_until
 from reconcile_test import Comparison, build, nothing_is_missing, push, record_of, skipped, web
 
 TOKEN = {"Authorization": "Bearer let-me"}
@@ -20,8 +20,8 @@ def move_base(w, name, repository="fx/base"):
     layout = w.directory / f"layout-{name}"
     write_layout(layout, layers=[[d("etc"), f("etc/version", name)]])
     target = f"docker://{w.host}/{repository}:1"
-    subprocess.run(["skopeo", "copy", "-q", "--dest-tls-verify=false", f"oci:{layout}:base", target], check=True, capture_output=True)
-    return json.loads(subprocess.run(["skopeo", "inspect", "--tls-verify=false", target], check=True, capture_output=True).stdout)["Digest"]
+    subprocess.run([*SKOPEO, "copy", "-q", "--dest-tls-verify=false", f"oci:{layout}:base", target], check=True, capture_output=True)
+    return json.loads(subprocess.run([*SKOPEO, "inspect", "--tls-verify=false", target], check=True, capture_output=True).stdout)["Digest"]
 
 
 def based(w, **members):

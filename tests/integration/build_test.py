@@ -19,7 +19,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import git_http
-from pushwright import BIN, free_port, git, http as http_call, need, port_open, process, registry, run_tests, temporary_directory
+from pushwright import BIN, SKOPEO, free_port, git, http as http_call, need, port_open, process, registry, run_tests, temporary_directory
 
 TIME = 1700000000  # of commits
 
@@ -102,7 +102,7 @@ class World:
         self.sequence = 1700000000000
         write_layout(directory / "base")
         if host:
-            subprocess.run(["skopeo", "copy", "-q", "--dest-tls-verify=false", f"oci:{directory}/base:base",
+            subprocess.run([*SKOPEO, "copy", "-q", "--dest-tls-verify=false", f"oci:{directory}/base:base",
                             f"docker://{host}/fx/base:1"], check=True, capture_output=True)
         self.base = f"{host}/fx/base:1" if host else f"oci:{directory}/base:base"
         self.rules, self.token, self.registries = {}, {}, []
@@ -182,7 +182,7 @@ class World:
         tag = events["artifact.published"]["customData"]["tag"]
         layout = self.directory / f"pulled-{name}-{self.sequence}"
         source = f"docker://{self.host}/acme/{name}:{tag}" if self.host else f"oci:{self.directory}/out-{name}:{tag}"
-        subprocess.run(["skopeo", "copy", "-q", "--src-tls-verify=false", source, f"oci:{layout}:x"], check=True, capture_output=True)
+        subprocess.run([*SKOPEO, "copy", "-q", "--src-tls-verify=false", source, f"oci:{layout}:x"], check=True, capture_output=True)
         index = json.loads((layout / "index.json").read_text())
         manifest = self.blob(layout, index["manifests"][0]["digest"])
         config = self.blob(layout, manifest["config"]["digest"])
@@ -274,7 +274,7 @@ def hello_world_is_built_and_pushed():
         assert config["x-kept"] == {"a": 1}
         assert [h["created_by"] for h in config["history"]] == ["layer 0", "layer 1", "MAINTAINER Ann", "ADD ./ /www # buildkit"]
         assert [h.get("empty_layer", False) for h in config["history"]] == [False, False, True, False]
-        inspect = json.loads(subprocess.run(["skopeo", "inspect", "--tls-verify=false", f"docker://{w.host}/acme/hello:latest"],
+        inspect = json.loads(subprocess.run([*SKOPEO, "inspect", "--tls-verify=false", f"docker://{w.host}/acme/hello:latest"],
                                             check=True, capture_output=True).stdout)
         assert inspect["Digest"] == digest1 and inspect["Architecture"] == "amd64" and len(inspect["Layers"]) == 3
 
@@ -814,7 +814,7 @@ def large_files_do_not_stand_in_memory():
         child.returncode = os.waitstatus_to_exitcode(status)
         assert child.returncode == 0 and usage.ru_maxrss < 64 << 10, (child.returncode, usage.ru_maxrss)  # mostly this interpreter's
         layout = w.directory / "pulled"
-        subprocess.run(["skopeo", "copy", "-q", "--src-tls-verify=false", f"docker://{w.host}/acme/large:main-{commit[:7]}", f"oci:{layout}:x"],
+        subprocess.run([*SKOPEO, "copy", "-q", "--src-tls-verify=false", f"docker://{w.host}/acme/large:main-{commit[:7]}", f"oci:{layout}:x"],
                        check=True, capture_output=True)
         manifest = w.blob(layout, json.loads((layout / "index.json").read_text())["manifests"][0]["digest"])
         assert w.entries(layout, manifest["layers"][0])["large"].size == 96 << 20
@@ -895,13 +895,13 @@ def several_platforms_make_an_index():
         code, events, log = w.build("multi", commit)
         assert events["artifact.published"]["customData"]["mediaType"] == "application/vnd.oci.image.index.v1+json", (events, log)
         for arch in ("amd64", "arm64"):
-            out = subprocess.run(["skopeo", "--override-arch", arch, "inspect", "--tls-verify=false",
+            out = subprocess.run([*SKOPEO, "--override-arch", arch, "inspect", "--tls-verify=false",
                                   f"docker://{w.host}/acme/multi:main-{commit[:7]}"], check=True, capture_output=True).stdout
             assert json.loads(out)["Labels"] == {"arch": arch} and json.loads(out)["Architecture"] == arch
 
 
 def raw(w, image):
-    return json.loads(subprocess.run(["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{w.host}/{image}"], check=True,
+    return json.loads(subprocess.run([*SKOPEO, "inspect", "--raw", "--tls-verify=false", f"docker://{w.host}/{image}"], check=True,
                                      capture_output=True).stdout)
 
 

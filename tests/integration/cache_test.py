@@ -14,7 +14,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from build_test import BIN, TIME, f, world
-from pushwright import free_port, http as http_call, run_tests
+from pushwright import SKOPEO, free_port, http as http_call, run_tests
 from requests_test import Requests
 from run_test import image
 
@@ -364,7 +364,7 @@ def forget(w):
 
 def manifest_of(w, repository):
     """(tag, manifest) of the cache"""
-    tags = json.loads(subprocess.run(["skopeo", "list-tags", "--tls-verify=false", f"docker://{w.host}/{repository}"], check=True,
+    tags = json.loads(subprocess.run([*SKOPEO, "list-tags", "--tls-verify=false", f"docker://{w.host}/{repository}"], check=True,
                                      capture_output=True).stdout)["Tags"]
     tag, = [tag for tag in tags if tag.startswith("pushwright-cache-")]
     return tag, json.loads(http_call("GET", f"http://{w.host}/v2/{repository}/manifests/{tag}",

@@ -24,7 +24,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from build_test import BIN, Origin, world
 from containers import ordinary_container
 import git_http
-from pushwright import need, registry, run_tests, Skip
+from pushwright import SKOPEO, Skip, need, registry, run_tests
 from run_test import image
 
 PUSHWRIGHT = BIN / "pushwright"
@@ -53,7 +53,7 @@ def context(w, dockerfile, files=None, name="context"):
 
 
 def skopeo(*arguments):
-    return json.loads(subprocess.run(["skopeo", *arguments], check=True, capture_output=True).stdout)
+    return json.loads(subprocess.run([*SKOPEO, *arguments], check=True, capture_output=True).stdout)
 
 
 # ---- what is built, and where it goes ----
@@ -146,7 +146,7 @@ RUN --mount=type=bind,from=tools,target=/m cp /m/tool /bound
 """)
         base = image(w, "base")
         layout = f"oci-layout://{w.directory}/named:x"
-        subprocess.run(["skopeo", "copy", "-q", f"oci:{w.directory}/base:base", f"oci:{w.directory}/named:x"], check=True, capture_output=True)
+        subprocess.run([*SKOPEO, "copy", "-q", f"oci:{w.directory}/base:base", f"oci:{w.directory}/named:x"], check=True, capture_output=True)
         url = w.url("lib") + "#main:sub"
         named = ["--build-context", f"nowhere.invalid/base:1=docker-image://{base}", "--build-context", f"tools={tools}",
                  "--build-context", f"lib={url}", "--build-context", f"deps={layout}"]

@@ -15,7 +15,7 @@ import tarfile
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from build_test import World
 from debian_base import absent, debian_base, machine_files
-from pushwright import BIN, free_port, http, need, process, registry, run_tests, temporary_directory, wait_until
+from pushwright import BIN, SKOPEO, free_port, http, need, process, registry, run_tests, temporary_directory, wait_until
 
 FOLDER = pathlib.Path(__file__).with_name("dockerfiles")
 PLATFORM = "linux/amd64"
@@ -56,7 +56,7 @@ class Images:
         return self.inspect(image, "--config", "--raw")
 
     def inspect(self, image, *options):
-        asked = ["skopeo", "inspect", *options, "--tls-verify=false", f"docker://{self.host}/library/{image}"]
+        asked = [*SKOPEO, "inspect", *options, "--tls-verify=false", f"docker://{self.host}/library/{image}"]
         return json.loads(subprocess.run(asked, check=True, capture_output=True).stdout)
 
     def run_options(self):
@@ -108,7 +108,7 @@ images = None  # of the whole program: what one test builds is the base of other
 
 def debian():
     if "debian:stable-slim" not in images.built:
-        subprocess.run(["skopeo", "copy", "-q", "--dest-tls-verify=false", f"oci:{debian_base()}:base",
+        subprocess.run([*SKOPEO, "copy", "-q", "--dest-tls-verify=false", f"oci:{debian_base()}:base",
                         f"docker://{images.host}/library/debootstrap:latest"], check=True)
     return images.build("debian", "debian:stable-slim", {f"machine/{path}": text for path, text in machine_files().items()})
 
@@ -246,7 +246,7 @@ def platforms_by_metadata_alone():
         platform = entry["platform"]
         named = "/".join(platform[key] for key in ("os", "architecture", "variant") if key in platform)
         with temporary_directory() as place:
-            subprocess.run(["skopeo", "copy", "-q", "--src-tls-verify=false", f"docker://{images.host}/library/platforms@{entry['digest']}", f"dir:{place}"],
+            subprocess.run([*SKOPEO, "copy", "-q", "--src-tls-verify=false", f"docker://{images.host}/library/platforms@{entry['digest']}", f"dir:{place}"],
                            check=True)
             layer = json.loads((place / "manifest.json").read_text())["layers"][0]["digest"]
             with tarfile.open(place / layer.partition(":")[2]) as tar:

@@ -9,7 +9,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from build_test import world
-from pushwright import Chain, http, run_tests, temporary_directory, wait_until
+from pushwright import Chain, SKOPEO, http, run_tests, temporary_directory, wait_until
 
 TOKEN = {"Authorization": "Bearer let-me"}
 
@@ -39,7 +39,7 @@ def ended(chain, count):
 
 
 def inspect(w, tag):
-    return json.loads(subprocess.run(["skopeo", "inspect", "--config", "--tls-verify=false", f"docker://{w.host}/acme/box:{tag}"], check=True,
+    return json.loads(subprocess.run([*SKOPEO, "inspect", "--config", "--tls-verify=false", f"docker://{w.host}/acme/box:{tag}"], check=True,
                                      capture_output=True).stdout)
 
 

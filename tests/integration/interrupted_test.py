@@ -13,7 +13,7 @@ import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from build_test import BIN, world
-from pushwright import http as http_call, need, run_tests, wait_until
+from pushwright import SKOPEO, http as http_call, need, run_tests, wait_until
 from run_test import image, mounts_below, processes_with
 
 
@@ -123,7 +123,7 @@ def a_build_killed_at_any_of_its_requests_leaves_nothing_half_done():
             there = set(tags(w, f"acme/{name}"))
             named = there & {"latest", f"main-{commit[:7]}"}
             for tag in named:
-                raw = subprocess.run(["skopeo", "inspect", "--tls-verify=false", f"docker://{w.host}/acme/{name}:{tag}"], capture_output=True, check=True)
+                raw = subprocess.run([*SKOPEO, "inspect", "--tls-verify=false", f"docker://{w.host}/acme/{name}:{tag}"], capture_output=True, check=True)
                 assert json.loads(raw.stdout)["Digest"] == expected, (number, tag)
             assert not named or f"sha256-{expected[7:]}.sig" in there, "a tag came before what is said about the image"
             shutil.rmtree(w.directory / "tmp")  # of git, which is killed as well

@@ -9,8 +9,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from faulty_registry import LOGIN, faulty_registry  # noqa: E402
-from pushwright import BIN, Skip, free_port, need, port_open, process, registry, run_tests, temporary_directory, \
-    wait_until  # noqa: E402
+from pushwright import BIN, SKOPEO, Skip, free_port, need, port_open, process, registry, run_tests, temporary_directory, wait_until  # noqa: E402
 
 PROGRAMS = BIN.parent / "tests/unit/shared/oci"
 EXPECTED = re.compile(r"\[  PASSED  \] (\d+) test")
@@ -31,7 +30,7 @@ def run_program(name, **variables):
 
 def skopeo(*arguments, **options):
     need("skopeo")
-    return subprocess.run(["skopeo", "--insecure-policy", *map(str, arguments)], check=True, capture_output=True, text=True,
+    return subprocess.run([*SKOPEO, "--insecure-policy", *map(str, arguments)], check=True, capture_output=True, text=True,
                           timeout=60, **options).stdout
 
 

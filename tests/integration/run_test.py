@@ -14,7 +14,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from build_test import BIN, d, f, s, world, write_layout
 from containers import ordinary_container
-from pushwright import need, run_tests, wait_until
+from pushwright import SKOPEO, need, run_tests, wait_until
 
 BUSYBOX = pathlib.Path("/bin/busybox")
 APPLETS = ("sh cat chmod chown chroot cp dd echo env find grep head id ip kill ln ls mkdir mknod mount mv pwd readlink rm sleep sort stat "
@@ -32,7 +32,7 @@ def image(w, name, extra=(), replace=()):
                 f("etc/group", "root:x:0:\nalice:x:1000:\nstaff:x:50:alice\n"), *replace, *extra]
     layout = w.directory / f"layout-{name}"
     write_layout(layout, "x", [entries], {"architecture": "amd64", "os": "linux", "config": {"Env": ["PATH=/bin"]}, "history": [{}]})
-    subprocess.run(["skopeo", "copy", "-q", "--dest-tls-verify=false", f"oci:{layout}:x", f"docker://{w.host}/fx/{name}:1"], check=True,
+    subprocess.run([*SKOPEO, "copy", "-q", "--dest-tls-verify=false", f"oci:{layout}:x", f"docker://{w.host}/fx/{name}:1"], check=True,
                    capture_output=True)
     return f"{w.host}/fx/{name}:1"
 
@@ -231,7 +231,7 @@ def an_ordinary_container_makes_the_same_image():
     """Root of a container as podman starts it for everybody: with the cache on a volume, where changes are stacked, and without one."""
     with world() as w:
         base = image(w, "base", [d("srv/theirs", 0o700, 33, 34), f("srv/theirs/f", "x", 0o600, 33, 34)])
-        subprocess.run(["skopeo", "copy", "-q", "--src-tls-verify=false", f"docker://{base}", f"docker-archive:{w.directory}/base.tar:localhost/base:1"],
+        subprocess.run([*SKOPEO, "copy", "-q", "--src-tls-verify=false", f"docker://{base}", f"docker-archive:{w.directory}/base.tar:localhost/base:1"],
                        check=True, capture_output=True)
         start = ordinary_container(w.directory, w.directory / "base.tar", "localhost/base:1")
         commit = w.repository("owners", {"a": "a", "Dockerfile": OWNERS.format(base=base)})

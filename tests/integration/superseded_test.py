@@ -13,7 +13,7 @@ import threading
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import git_http
 from build_test import world
-from pushwright import Chain, git, http as http_call, run_tests, signed_push, temporary_directory, wait_until
+from pushwright import Chain, SKOPEO, git, http as http_call, run_tests, signed_push, temporary_directory, wait_until
 from reconcile_test import push, web
 
 SECRET = "the hook's secret"
@@ -91,7 +91,7 @@ class Place:
         found = {}
         for tag in http_call("GET", f"http://{self.w.host}/v2/acme/web/tags/list").json["tags"] or []:
             if not tag.startswith("pushwright-"):
-                manifest = json.loads(subprocess.run(["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{self.w.host}/acme/web:{tag}"], check=True,
+                manifest = json.loads(subprocess.run([*SKOPEO, "inspect", "--raw", "--tls-verify=false", f"docker://{self.w.host}/acme/web:{tag}"], check=True,
                                                      capture_output=True).stdout)
                 found[tag] = manifest["annotations"]["org.opencontainers.image.revision"]
         return found

@@ -10,7 +10,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integratio
 from attest_test import base_with, keys, referrers, stanza
 from build_test import world
 from obtain import obtain
-from pushwright import run_tests
+from pushwright import SKOPEO, run_tests
 
 # Without a transparency log, at a registry without TLS; in cosign's present format, and in the one before.
 HERE = ["--insecure-ignore-tlog", "--allow-insecure-registry", "--allow-http-registry"]
@@ -52,7 +52,7 @@ def cosign_verifies_indexes_and_their_manifests():
     with world() as w:
         private, public = keys(w.directory)
         image = signed_image(w, "many", private, platforms=["linux/amd64", "linux/arm64"])
-        inspected = subprocess.run(["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{image}"], check=True, capture_output=True)
+        inspected = subprocess.run([*SKOPEO, "inspect", "--raw", "--tls-verify=false", f"docker://{image}"], check=True, capture_output=True)
         names = [image] + [image.rpartition(":")[0] + "@" + m["digest"] for m in json.loads(inspected.stdout)["manifests"]]
         for form in FORMATS:
             for name in names:
