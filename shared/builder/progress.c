@@ -80,10 +80,40 @@ bool progress_hide(struct progress *progress, struct span secret, struct error *
     return true;
 }
 
+static const char stars[] = { '*', '*', '*' };
+
+/* The password that `text` begins with when it is what stands behind "://": "user:PASSWORD@host". Empty: none, or too short to be one. */
+static struct span password_of(const char *text, size_t len)
+{
+    size_t end = 0, at;
+
+    while (end < len && !strchr(" \t\"'/?#", text[end]))
+        end++;
+    const char *host = memrchr(text, '@', end), *colon = memchr(text, ':', end);
+    at = host && colon && colon < host ? (size_t)(host - colon) - 1 : 0;
+    return (struct span){ colon ? colon + 1 : text, at < sizeof(stars) ? 0 : at };
+}
+
+static void mask_urls(char *text, size_t *len)
+{
+    char *at = text;
+
+    while ((at = memmem(at, *len - (size_t)(at - text), "://", 3))) {
+        at += 3;
+        struct span password = password_of(at, *len - (size_t)(at - text));
+        if (password.len == 0)
+            continue;
+        char *start = at + (password.data - at), *rest = start + password.len;
+        memcpy(start, stars, sizeof(stars));
+        memmove(start + sizeof(stars), rest, *len - (size_t)(rest - text));
+        *len -= password.len - sizeof(stars);
+    }
+}
+
 void progress_mask(const struct progress *progress, char *text, size_t *len)
 {
-    static const char stars[] = { '*', '*', '*' };
-
+    if (progress)
+        mask_urls(text, len);
     for (size_t i = 0; progress && i < progress->secret_count; i++) {
         struct span secret = progress->secrets[i];
         char *at = text;

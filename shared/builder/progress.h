@@ -1,6 +1,7 @@
 /* What a build does, told as it happens: steps that begin, print lines and end. Whoever listens draws it, logs it or keeps it.
  *
- * Nothing that is told holds a secret that was named before: its value, and each of its lines, becomes "***". */
+ * Nothing that is told holds a secret that was named before: its value, and each of its lines, becomes "***". So does the password of a
+ * URL ("https://user:***@host/") from three letters on. */
 #ifndef PUSHWRIGHT_SHARED_BUILDER_PROGRESS_H
 #define PUSHWRIGHT_SHARED_BUILDER_PROGRESS_H
 

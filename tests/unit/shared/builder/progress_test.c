@@ -80,6 +80,30 @@ static void secrets_are_masked_wherever_they_stand(void **state)
     bytes_release(&heard.text);
 }
 
+static void passwords_of_urls_are_masked(void **state)
+{
+    (void)state;
+    static const char *const texts[][2] = {
+        { "ADD https://ann:hunter2@example.com/f /", "ADD https://ann:***@example.com/f /" },
+        { "clone 'http://:p@ss@a/x' and git://u:secret@b", "clone 'http://:***@a/x' and git://u:***@b" },
+        { "https://ann@example.com:8080/a:b@c https://h:80/", "https://ann@example.com:8080/a:b@c https://h:80/" },
+        { "://", "://" },
+        { "x://a:secret", "x://a:secret" },
+        { "x://a:secret@", "x://a:***@" },
+    };
+    struct heard heard;
+    AUTO(progress_free) struct progress *progress = listen(&heard);
+
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        AUTO(free) char *text = strdup(texts[i][0]);
+        size_t len = strlen(text);
+        progress_mask(progress, text, &len);
+        text[len] = '\0';
+        assert_string_equal(text, texts[i][1]);
+    }
+    bytes_release(&heard.text);
+}
+
 /* Whatever the pieces in which it is written, and where an endless line is cut. */
 static void secrets_split_over_writes_are_masked(void **state)
 {
@@ -111,9 +135,8 @@ static void secrets_split_over_writes_are_masked(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(steps_are_told_as_buildkit_tells_them),
-        cmocka_unit_test(nobody_need_listen),
-        cmocka_unit_test(secrets_are_masked_wherever_they_stand),
+        cmocka_unit_test(steps_are_told_as_buildkit_tells_them),  cmocka_unit_test(nobody_need_listen),
+        cmocka_unit_test(secrets_are_masked_wherever_they_stand), cmocka_unit_test(passwords_of_urls_are_masked),
         cmocka_unit_test(secrets_split_over_writes_are_masked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
