@@ -272,7 +272,8 @@ static _Noreturn void trial_main(const struct plan *plan, int channel)
     else if (as_root && setxattr("/proc/a", sandbox_opaque_attribute(SANDBOX_AS_ROOT), "y", 1, 0) < 0)
         step = "mark directories for overlayfs"; /* root of a user namespace only */
     else if (message.value == SANDBOX_WITH_IDS && syscall(SYS_setgroups, 0, NULL) < 0)
-        step = "become the users of an image"; /* root of a namespace that was made by an ordinary user, for himself alone */
+        step =
+            "become the users of an image"; /* root of a namespace that was made by an ordinary user, for himself alone */
     message.kind = step ? SANDBOX_FAILED : SANDBOX_STARTED;
     message.value = errno;
     if (step)

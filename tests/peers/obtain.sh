@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# `obtain.sh cosign|pyspdxtools|kubernetes|knative|npm-policies`: what Debian 12 does not package and tests of this folder judge by. Had once from where its
+# `obtain.sh cosign|pyspdxtools|kubernetes|knative|npm-policies|foreign`: what Debian 12 does not package and tests of this folder judge by. Had once from where its
 # authors publish it (Go's module proxy, PyPI, npm), at a pinned version, and kept in the cache outside the clone; prints its path (of kubernetes: a folder
-# with kube-apiserver, kube-controller-manager, kubectl and etcd; of knative: one with Serving's resource definitions). Exit 77, with the
-# reason, where it cannot be had.
+# with kube-apiserver, kube-controller-manager, kubectl and etcd; of knative: one with Serving's resource definitions; of foreign: one with Debian's
+# busybox for another machine, and the emulator that runs it here, neither of which is installed). Exit 77, with the reason, where it cannot be had.
 set -euo pipefail
 
 UNAVAILABLE=77
@@ -139,14 +139,49 @@ obtain_knative() {
     echo "$place"
 }
 
+# Packages of both machines are fetched, and nothing of this one's package lists is touched. Debian 13 has the emulators in another package.
+obtain_foreign() {
+    local machine other emulator place work package apt
+    case $(dpkg --print-architecture 2>/dev/null) in
+        amd64) machine=amd64 other=arm64 emulator=qemu-aarch64 ;;
+        arm64) machine=arm64 other=amd64 emulator=qemu-x86_64 ;;
+        *) unavailable "programs of another machine are had as packages of Debian for amd64 or arm64" ;;
+    esac
+    place=$cache/foreign-$other
+    if [ ! -d "$place" ]; then
+        mkdir -p "$cache"
+        work=$(mktemp -d "$cache/foreign.XXXXXX")
+        # shellcheck disable=SC2064
+        trap "rm -rf '$work'" EXIT
+        apt=(apt-get -qq -o Dir::State::Lists="$work/lists" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o APT::Sandbox::User=)
+        mkdir -p "$work"/{lists/partial,made}
+        cd "$work"
+        "${apt[@]}" -o APT::Architecture="$other" -o APT::Architectures="$other" update >&2 &&
+            "${apt[@]}" -o APT::Architecture="$other" -o APT::Architectures="$other" download busybox-static >&2 &&
+            dpkg-deb --fsys-tarfile busybox-static_*.deb | tar -xO --wildcards '*bin/busybox' >made/busybox ||
+            unavailable "busybox for $other cannot be had from Debian"
+        "${apt[@]}" -o APT::Architecture="$machine" -o APT::Architectures="$machine" update >&2
+        for package in qemu-user-static qemu-user; do
+            "${apt[@]}" -o APT::Architecture="$machine" -o APT::Architectures="$machine" download "$package" >&2 || continue
+            dpkg-deb --fsys-tarfile "$package"_*.deb | tar -xO --wildcards "*bin/$emulator-static" "*bin/$emulator" >made/emulator 2>/dev/null || true
+            [ ! -s made/emulator ] || break
+        done
+        [ -s made/emulator ] || unavailable "an emulator for $other cannot be had from Debian"
+        chmod 755 made/*
+        mv -T made "$place"
+    fi
+    echo "$place"
+}
+
 case ${1:-} in
+    foreign) obtain_foreign ;;
     cosign) obtain_cosign ;;
     pyspdxtools) obtain_pyspdxtools ;;
     npm-policies) obtain_npm_policies ;;
     kubernetes) obtain_kubernetes ;;
     knative) obtain_knative ;;
     *)
-        echo "obtain.sh cosign|pyspdxtools|kubernetes|knative|npm-policies" >&2
+        echo "obtain.sh cosign|pyspdxtools|kubernetes|knative|npm-policies|foreign" >&2
         exit 2
         ;;
 esac
