@@ -74,6 +74,7 @@ struct kube_selection {
     const char *namespace;
     const char *name;   /* that one object; NULL: all */
     const char *labels; /* a label selector, "app=web,tier!=db"; NULL: all */
+    unsigned page;      /* objects in memory at once, of a list; 0: 50 */
 };
 
 enum kube_change {

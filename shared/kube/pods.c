@@ -21,15 +21,15 @@ static bool is(const char *text, const char *wanted)
     return text && strcmp(text, wanted) == 0;
 }
 
-static bool is_worse(const struct kube_trouble *a, const struct kube_trouble *b)
+bool kube_trouble_is_worse(const struct kube_trouble *trouble, const struct kube_trouble *other)
 {
-    return !b->reason || (a->fatal && !b->fatal) || (!a->slow && b->slow);
+    return trouble->reason && (!other->reason || (trouble->fatal && !other->fatal) || (!trouble->slow && other->slow));
 }
 
 static void note(struct pod *p, struct kube_trouble found)
 {
     found.pod = p->name;
-    if (found.reason && is_worse(&found, &p->worst))
+    if (kube_trouble_is_worse(&found, &p->worst))
         p->worst = found;
 }
 
@@ -146,6 +146,12 @@ static bool keep(struct arena *arena, const char **text, struct error *err)
     return *text || arena_no_room(arena, "a pod's state", err);
 }
 
+bool kube_trouble_keep(struct arena *arena, struct kube_trouble *trouble, struct error *err)
+{
+    return keep(arena, &trouble->pod, err) && keep(arena, &trouble->container, err) &&
+           keep(arena, &trouble->reason, err) && keep(arena, &trouble->message, err);
+}
+
 bool kube_trouble_of_pod(struct arena *arena, const struct json *pod, struct kube_trouble *out, struct error *err)
 {
     const struct json *metadata = json_get(pod, "metadata"), *status = json_get(pod, "status");
@@ -161,8 +167,7 @@ bool kube_trouble_of_pod(struct arena *arena, const struct json *pod, struct kub
         note(&p,
              (struct kube_trouble){ .reason = reason ? reason : phase, .message = json_get_string(status, "message") });
     *out = p.worst;
-    return keep(arena, &out->pod, err) && keep(arena, &out->container, err) && keep(arena, &out->reason, err) &&
-           keep(arena, &out->message, err);
+    return kube_trouble_keep(arena, out, err);
 }
 
 const char *kube_trouble_describe(struct arena *arena, const struct kube_trouble *trouble)

@@ -19,6 +19,12 @@ struct kube_trouble {
  * has none. Texts live in the arena. */
 bool kube_trouble_of_pod(struct arena *arena, const struct json *pod, struct kube_trouble *out, struct error *err);
 
+/* Worse than the other, or the other is none. */
+bool kube_trouble_is_worse(const struct kube_trouble *trouble, const struct kube_trouble *other);
+
+/* Its texts, copied into the arena. */
+bool kube_trouble_keep(struct arena *arena, struct kube_trouble *trouble, struct error *err);
+
 /* "ImagePullBackOff of container 'web' in pod 'web-1': ..." in the arena. */
 const char *kube_trouble_describe(struct arena *arena, const struct kube_trouble *trouble);
 

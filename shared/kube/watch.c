@@ -74,7 +74,7 @@ static bool ask_for_page(struct listing *l, struct error *err)
     AUTO(http_response_release) struct http_response response = { 0 };
     AUTO(arena_free) struct arena *arena = arena_new(TREE_MAX);
     char limit[16];
-    snprintf(limit, sizeof limit, "%d", PAGE_OBJECTS);
+    snprintf(limit, sizeof limit, "%u", l->what->page > 0 ? l->what->page : PAGE_OBJECTS);
     if (!arena)
         return error_set(err, ERROR_INTERNAL, "out of memory");
     if (!kube_selection_path(&path, l->what, err) || !kube_selection_describe(&what, l->what, err) ||

@@ -3,17 +3,20 @@
 #include "shared/base/json.h"
 #include "shared/kube/kube.h"
 #include "shared/kube/kubeconfig.h"
-#include "shared/kube/patch.h"
+#include "shared/kube/owner.h"
+#include "shared/kube/rollout.h"
 
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { MEMORY_MAX = 64 << 20, ANSWER_MAX = 16 << 20, ANNOTATIONS_MAX = 16 };
+enum { MEMORY_MAX = 64 << 20, ANSWER_MAX = 16 << 20, ANNOTATIONS_MAX = 16, CROWD_MAX = 256, STACK = 128 << 10 };
 
 struct session {
     struct kube_access access;
     struct kube *kube;
+    char cancel[256]; /* a file: once it is there, all is broken off */
     struct kube_cursor cursor;
 };
 
@@ -59,12 +62,21 @@ static bool add_tree(const struct question *q, const struct json *tree, struct e
 
 /* ---- questions ---- */
 
+static bool is_cancelled(void *context)
+{
+    const struct session *s = context;
+    return s->cancel[0] && access(s->cancel, F_OK) == 0;
+}
+
 static bool ask_open(struct question *q, struct error *err)
 {
     struct session *s = q->session;
     const struct kube_options options = { .timeout_ms = number(q, "timeoutMs"),
-                                          .patience_ms = number(q, "patienceMs") };
-    const char *file = text(q, "kubeconfig");
+                                          .patience_ms = number(q, "patienceMs"),
+                                          .cancelled = is_cancelled,
+                                          .context = s };
+    const char *file = text(q, "kubeconfig"), *cancel = text(q, "cancel");
+    snprintf(s->cancel, sizeof s->cancel, "%s", cancel ? cancel : "");
     kube_close(TAKE(s->kube));
     kube_access_release(&s->access);
     s->cursor = (struct kube_cursor){ 0 };
@@ -150,6 +162,100 @@ static bool ask_log(struct question *q, struct error *err)
     return true;
 }
 
+/* ---- rollouts ---- */
+
+static const char *phase_name(enum kube_phase phase)
+{
+    static const char *const names[] = { "progressing", "complete", "broken", "not watched", "gone", "overtaken" };
+    return names[phase];
+}
+
+/* As it is at the moment: what it waits for, and who else keeps it. */
+static bool ask_progress(struct question *q, struct error *err)
+{
+    const struct kube_resource resource = resource_of(q);
+    const struct kube_object object = { &resource, text(q, "namespace"), text(q, "name") };
+    struct kube_progress progress;
+    const struct json *tree;
+    if (!kube_get(q->session->kube, q->arena, &object, &tree, err) ||
+        !kube_progress_read(q->arena, &resource, tree, text(q, "since"), &progress, err))
+        return false;
+    json_add_string(q->answer, "phase", phase_name(progress.phase));
+    json_add_string(q->answer, "reason", progress.reason);
+    json_add_string(q->answer, "owner", kube_owner(q->arena, tree));
+    json_add_string(q->answer, "changed", kube_changed_at(tree, NULL));
+    return true;
+}
+
+static bool watch_rollout(struct question *q, struct kube *kube, struct kube_outcome *out, struct error *err)
+{
+    const struct kube_resource resource = resource_of(q);
+    const struct kube_object object = { &resource, text(q, "namespace"), text(q, "name") };
+    const struct kube_place place = { .pointer = text(q, "path"), .container = text(q, "container") };
+    const struct kube_expectation what = { .object = &object,
+                                           .place = &place,
+                                           .image = text(q, "image"),
+                                           .since = text(q, "since"),
+                                           .timeout_ms = number(q, "timeoutMs") };
+    return kube_rollout_watch(kube, q->arena, &what, out, err);
+}
+
+static bool ask_rollout(struct question *q, struct error *err)
+{
+    struct kube_outcome outcome;
+    if (!watch_rollout(q, q->session->kube, &outcome, err))
+        return false;
+    json_add_string(q->answer, "phase", phase_name(outcome.progress.phase));
+    json_add_string(q->answer, "reason", outcome.progress.reason);
+    json_add_string(q->answer, "pod", outcome.trouble.pod);
+    json_add_string(q->answer, "trouble", outcome.trouble.reason);
+    json_add_string(q->answer, "log", outcome.log);
+    return true;
+}
+
+struct member {
+    struct question question;
+    struct kube_outcome outcome;
+    struct error err;
+    bool ok;
+    pthread_t thread;
+};
+
+static void *watch_beside(void *context)
+{
+    struct member *m = context;
+    const struct session *s = m->question.session;
+    AUTO(kube_close) struct kube *kube = kube_open(&s->access, NULL, &m->err);
+    AUTO(arena_free) struct arena *arena = arena_new(MEMORY_MAX);
+    m->question.arena = arena;
+    m->ok = kube && arena && watch_rollout(&m->question, kube, &m->outcome, &m->err) &&
+            m->outcome.progress.phase == KUBE_COMPLETE;
+    return NULL;
+}
+
+/* "times" threads, each with a connection of its own, as the workers of a function have. */
+static bool ask_crowd(struct question *q, struct error *err)
+{
+    static struct member crowd[CROWD_MAX];
+    long times = number(q, "times"), complete = 0;
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK);
+    for (long i = 0; i < times && i < CROWD_MAX; i++) {
+        crowd[i] = (struct member){ .question = *q };
+        pthread_create(&crowd[i].thread, &attributes, watch_beside, &crowd[i]);
+    }
+    for (long i = 0; i < times && i < CROWD_MAX; i++) {
+        pthread_join(crowd[i].thread, NULL);
+        complete += crowd[i].ok;
+        if (!crowd[i].ok)
+            *err = crowd[i].err;
+    }
+    pthread_attr_destroy(&attributes);
+    json_add_integer(q->answer, "complete", complete);
+    return true;
+}
+
 /* ---- changes ---- */
 
 static enum kube_verdict tell(void *context, enum kube_change change, const struct json *object, struct error *err)
@@ -174,7 +280,9 @@ static enum kube_verdict tell(void *context, enum kube_change change, const stru
 static bool ask_changes(struct question *q, bool watch, struct error *err)
 {
     const struct kube_resource resource = resource_of(q);
-    const struct kube_selection what = { &resource, text(q, "namespace"), text(q, "name"), text(q, "labels") };
+    const struct kube_selection what = {
+        .resource = &resource, .namespace = text(q, "namespace"), .name = text(q, "name"), .labels = text(q, "labels")
+    };
     struct session *s = q->session;
     q->enough = number(q, "enough");
     if (text(q, "version"))
@@ -199,8 +307,9 @@ static const struct {
     const char *name;
     bool (*ask)(struct question *q, struct error *err);
 } questions[] = {
-    { "open", ask_open },         { "get", ask_get }, { "create", ask_create }, { "edit", ask_edit },
-    { "discover", ask_discover }, { "log", ask_log }, { "list", ask_list },     { "watch", ask_watch },
+    { "open", ask_open },         { "get", ask_get },         { "create", ask_create }, { "edit", ask_edit },
+    { "discover", ask_discover }, { "log", ask_log },         { "list", ask_list },     { "watch", ask_watch },
+    { "progress", ask_progress }, { "rollout", ask_rollout }, { "crowd", ask_crowd },
 };
 
 static bool ask(struct question *q, struct error *err)

@@ -14,7 +14,7 @@ import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from kube import STRATEGIC, Cluster, workload
+from kube import STRATEGIC, Cluster, Kubelet, pod_status, workload
 from pushwright import BIN, Skip, run_tests, temporary_directory, wait_until
 
 CLIENT = BIN.parent / "tests/conformance/kube_client"
@@ -477,10 +477,49 @@ def a_watch_takes_little_memory():
         assert resident <= 3 * 1024, resident
 
 
+# ---- rollouts ----
+
+def renewed(c, image="w:2", name="web", **spec):
+    """The Deployment as new, rolled out by real controllers; the change is asked for when it is up."""
+    if c.controllers is None:
+        c.start_controllers()
+    path = f"{DEPLOYMENTS}/{name}"
+    c.ask("DELETE", path, fine=(200, 404))
+    wait_until(lambda: c.http("GET", path).status == 404, what="the Deployment to be gone")
+    c.create(DEPLOYMENTS, workload(name, image="w:1", **spec))
+    wait_until(lambda: c.get(path).get("status", {}).get("availableReplicas") == spec.get("replicas", 1), what=f"'{name}' to be up")
+    return wanted(c, image, name)
+
+
+def wanted(c, image, name="web", plural="deployments"):
+    container = {"name": "web", "image": image}
+    return c.patch(f"/apis/apps/v1/namespaces/default/{plural}/{name}", {"spec": {"template": {"spec": {"containers": [container]}}}}, STRATEGIC)
+
+
+def rollout(client, image="w:2", seconds=60, fine=True, **members):
+    return client.ask("rollout", fine=fine, **{"container": "web", "image": image, "timeoutMs": seconds * 1000, **WEB, **members})
+
+
+def a_rollout_is_watched_until_its_pods_are_available():
+    c = cluster()
+    states = {"w:2": None}
+    with Kubelet(c, states), opened(c.directory / "admin.kubeconfig") as client:
+        renewed(c, replicas=3)
+        client.begin("rollout", container="web", image="w:2", timeoutMs=60000, **WEB)
+        wait_until(lambda: c.get(f"{DEPLOYMENTS}/web")["status"].get("updatedReplicas") == 1, what="a new pod")
+        del states["w:2"]
+        answer = client.end()[1]
+        assert answer["phase"] == "complete" and "reason" not in answer, answer
+        status = c.get(f"{DEPLOYMENTS}/web")["status"]
+        assert status["updatedReplicas"] == status["availableReplicas"] == status["replicas"] == 3
+        assert rollout(client)["phase"] == "complete"
+
+
 with shared:
     run_tests([certificates_and_tokens_are_shown, a_token_file_is_read_again, the_server_must_be_who_it_should_be, a_pod_asks_as_its_service_account,
                one_image_is_changed_and_nothing_else, every_kind_keeps_its_other_containers, what_somebody_else_changed_meanwhile_is_a_conflict,
                custom_resources_are_changed_by_path_or_container, knatives_services_are_changed, events_are_recorded,
                logs_of_pods_that_have_not_begun_are_empty, requests_that_follow_each_other_take_one_connection, later_is_waited_for_and_then_told,
                changes_are_told_as_they_come, lists_come_page_by_page, a_server_that_restarts_is_waited_for,
-               a_watch_whose_place_is_forgotten_begins_anew, what_is_refused_is_not_waited_for, a_watch_takes_little_memory])
+               a_watch_whose_place_is_forgotten_begins_anew, what_is_refused_is_not_waited_for, a_watch_takes_little_memory,
+               a_rollout_is_watched_until_its_pods_are_available])
