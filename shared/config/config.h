@@ -10,6 +10,7 @@
 #include "shared/base/bytes.h"
 #include "shared/oci/compress.h"
 #include "shared/oci/store.h"
+#include "shared/policy/calendar.h"
 #include "shared/policy/condition.h"
 #include "shared/policy/pattern.h"
 #include "shared/secrets/secret.h"
@@ -134,9 +135,14 @@ struct config_target {
     const char *platform; /* that an image must have; NULL: any */
     const char *
         service_port; /* local: where the service listens, "127.0.0.1:8080" or "8080"; NULL: the kernel chooses once, then kept */
-    unsigned container_port; /* local: port inside the container; 0: the image's first EXPOSE, else 80 */
-    long ready_timeout_s;    /* default 60 */
+    unsigned container_port;      /* local: port inside the container; 0: the image's first EXPOSE, else 80 */
+    long ready_timeout_s;         /* default 60 */
+    const struct freeze *freezes; /* when it is left alone; those of its trigger count too */
+    size_t freeze_count;
 };
+
+/* How the targets of a trigger go: all at once; each when the one before is healthy; all at once, and when one fails all go back. */
+enum strategy { STRATEGY_PARALLEL, STRATEGY_ORDERED, STRATEGY_ALL_OR_NOTHING };
 
 struct config_verification {
     struct secret_reference key; /* public, ECDSA on P-256, in PEM; not set: images need no signature */
@@ -149,6 +155,9 @@ struct config_trigger {
     const struct condition *when;
     bool downgrade; /* what `when` tells to be older may replace what runs; default false */
     struct config_verification verify;
+    enum strategy strategy;
+    const struct freeze *freezes;
+    size_t freeze_count;
     const struct config_target *targets;
     size_t target_count;
 };

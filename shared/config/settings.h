@@ -83,7 +83,7 @@ read_fn read_text, read_boolean, read_long, read_unsigned, read_object, read_obj
 /* Readers and checks of the parts of the file that have a form of their own (special.c, check.c). */
 read_fn read_cache_mode, read_cloud, read_compression, read_isolation, read_media_types, read_source_kind,
     read_source_name, read_patterns, read_arguments, read_image, read_condition, read_port, read_cluster_name,
-    read_image_form;
+    read_image_form, read_strategy, read_cron;
 check_fn check_any, check_name, check_repository, check_clone, check_relative_path, check_dockerfile, check_template,
     check_log_url, check_tag_template, check_platform, check_host, check_mirror, check_variable, check_cluster_name,
     check_api_version;

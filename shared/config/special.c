@@ -147,17 +147,40 @@ void read_cluster_name(struct reading *r, const struct setting *setting, const s
                 name.data);
 }
 
+/* The index of the word; `sentence` is the mistake where it is none of them. */
+static size_t find_word(struct reading *r, const struct json *value, const char *const *words, size_t count,
+                        const char *sentence)
+{
+    for (size_t i = 0; i < count; i++)
+        if (span_is(span_of(json_string(value)), words[i]))
+            return i;
+    mistake(r, NULL, "%s", sentence);
+    return 0;
+}
+
 void read_image_form(struct reading *r, const struct setting *setting, const struct json *value, void *item)
 {
     static const char *const words[] = {
         [IMAGE_TAG_DIGEST] = "tag@digest", [IMAGE_TAG] = "tag", [IMAGE_DIGEST] = "digest"
     };
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (span_is(span_of(json_string(value)), words[i])) {
-            *(enum image_form *)place(setting, item) = (enum image_form)i;
-            return;
-        }
-    mistake(r, NULL, "must be \"tag@digest\", \"tag\" or \"digest\"");
+    *(enum image_form *)place(setting, item) = (enum image_form)find_word(
+        r, value, words, sizeof words / sizeof words[0], "must be \"tag@digest\", \"tag\" or \"digest\"");
+}
+
+void read_strategy(struct reading *r, const struct setting *setting, const struct json *value, void *item)
+{
+    static const char *const words[] = {
+        [STRATEGY_PARALLEL] = "parallel", [STRATEGY_ORDERED] = "ordered", [STRATEGY_ALL_OR_NOTHING] = "all-or-nothing"
+    };
+    *(enum strategy *)place(setting, item) = (enum strategy)find_word(
+        r, value, words, sizeof words / sizeof words[0], "must be \"parallel\", \"ordered\" or \"all-or-nothing\"");
+}
+
+void read_cron(struct reading *r, const struct setting *setting, const struct json *value, void *item)
+{
+    struct error err = { 0 };
+    if (!cron_parse(place(setting, item), span_of(json_string(value)), &err))
+        mistake_of(r, NULL, &err);
 }
 
 static struct kept *keep(struct reading *r)

@@ -244,6 +244,15 @@ static const struct shape cluster_shape = {
     .size = sizeof(struct config_cluster),
 };
 
+/* Windows in which what runs is left alone. */
+static const struct setting freeze_settings[] = {
+    { "from", JSON_STRING, REQUIRED, read_cron, AT(freeze, from) },
+    { "to", JSON_STRING, REQUIRED, read_cron, AT(freeze, to) },
+    { "timeZone", JSON_STRING, 0, read_text, AT(freeze, zone), .check = zone_check },
+};
+
+static const struct shape freeze_shape = { .what = "a freeze", SHAPE(freeze_settings), .size = sizeof(struct freeze) };
+
 /* Triggers. */
 static const struct config_target target_defaults = {
     .namespace = "default",
@@ -300,6 +309,7 @@ static const struct setting target_settings[] = {
     { "servicePort", JSON_STRING, OR_NUMBER, read_port, AT(config_target, service_port) },
     { "containerPort", JSON_NUMBER, 0, read_unsigned, AT(config_target, container_port), .min = 1, .max = 65535 },
     { "readyTimeoutSeconds", JSON_NUMBER, 0, read_long, AT(config_target, ready_timeout_s), .min = 1, .max = 3600 },
+    { "freeze", JSON_ARRAY, 0, read_objects, LIST(config_target, freezes, freeze_count), .shape = &freeze_shape },
 };
 
 static const struct shape target_shape = {
@@ -325,6 +335,8 @@ static const struct setting trigger_settings[] = {
     { "when", JSON_OBJECT, REQUIRED, read_condition, AT(config_trigger, when) },
     { "downgrade", JSON_BOOLEAN, 0, read_boolean, AT(config_trigger, downgrade) },
     { "verify", JSON_OBJECT, 0, read_object, AT(config_trigger, verify), .shape = &verification_shape },
+    { "strategy", JSON_STRING, 0, read_strategy, AT(config_trigger, strategy) },
+    { "freeze", JSON_ARRAY, 0, read_objects, LIST(config_trigger, freezes, freeze_count), .shape = &freeze_shape },
     { "deploy", JSON_ARRAY, REQUIRED, read_objects, LIST(config_trigger, targets, target_count),
       .shape = &target_shape },
 };

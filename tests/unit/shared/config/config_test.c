@@ -25,6 +25,8 @@ static struct config *parse(const char *text)
 #define BUILD(rest) BUILD_START rest "}]}"
 #define TRIGGER_START "{\"triggers\":[{\"name\":\"t\",\"image\":\"r.example/a/b\",\n"
 #define TRIGGER(rest) TRIGGER_START rest "}]}"
+#define WHOLE_TRIGGER(rest)                                                                                            \
+    TRIGGER_START "\"when\":{\"tags\":\"all\"},\"deploy\":[{\"cluster\":\"local\",\"workload\":\"w\"}],\n" rest "}]}"
 #define TARGET(rest) TRIGGER_START "\"when\":{\"tags\":\"all\"},\"deploy\":[{\n" rest "}]}]}"
 
 static const struct {
@@ -171,6 +173,15 @@ static const struct {
     { TARGET("\"cluster\":\"in-cluster\",\"workload\":\"w\",\"apiVersion\":\"a/b/c\""), 3, 52,
       "must be a group and version" },
     { TARGET("\"cluster\":\"in-cluster\",\"workload\":\"w\",\"write\":\"sha\""), 3, 47, "must be \"tag@digest\"" },
+    { TARGET("\"cluster\":\"local\",\"workload\":\"w\",\n\"freeze\":[{\"from\":\"0 25 * * *\",\"to\":\"0 8 * * 1\"}]"),
+      4, 19, "freeze[0].from: '25' is no hour: want 0 to 23" },
+    { TARGET("\"cluster\":\"local\",\"workload\":\"w\",\n\"freeze\":[{\"from\":\"0 5 * * *\"}]"), 4, 11,
+      "freeze[0]: 'to' is missing: a freeze needs it" },
+    { WHOLE_TRIGGER("\"freeze\":[{\"from\":\"0 5 * * *\",\"to\":\"0 6 * * *\",\n\"timeZone\":\"Europe/Berln\"}]"), 4,
+      12, "'/usr/share/zoneinfo/Europe/Berln'" },
+    { WHOLE_TRIGGER("\"freeze\":[{\"from\":\"0 5 * * *\",\"to\":\"0 6 * * *\",\n\"timeZone\":\"Berlin time\"}]"), 4, 12,
+      "'Berlin time' is no time zone: want a name" },
+    { WHOLE_TRIGGER("\"strategy\":\"canary\""), 3, 12, "must be \"parallel\", \"ordered\" or \"all-or-nothing\"" },
     { TARGET("\"cluster\":\"in-cluster\",\"workload\":\"w\",\"container\":\"c\",\"path\":\"/spec/image\""), 3, 55,
       "takes the place of 'container'" },
     { "{\"clusters\":[{\"name\":\"local\",\"kubeconfig\":{\"file\":\"/k\"}}]}", 1, 22,
@@ -513,10 +524,34 @@ static void targets_on_kubernetes_say_where_and_how(void **state)
     assert_null(config->clusters[1].context);
 }
 
+static void strategies_and_freezes_are_read(void **state)
+{
+    (void)state;
+    AUTO(config_free)
+    struct config *config = parse(
+        "{\"triggers\":[{\"name\":\"t\",\"image\":\"r.io/b\",\"when\":{\"tags\":\"all\"},\"strategy\":\"ordered\","
+        "\"freeze\":[{\"from\":\"0 18 * * fri\",\"to\":\"0 8 * * 1\",\"timeZone\":\"CET-1CEST,M3.5.0,M10.5.0/3\"}],"
+        "\"deploy\":[{\"cluster\":\"local\",\"workload\":\"a\"},{\"cluster\":\"local\",\"workload\":\"b\","
+        "\"freeze\":[{\"from\":\"0 0 20 12 *\",\"to\":\"0 0 2 1 *\"}]}]},"
+        "{\"name\":\"u\",\"image\":\"r.io/b\",\"when\":{\"tags\":\"all\"},\"strategy\":\"all-or-nothing\","
+        "\"deploy\":[{\"cluster\":\"local\",\"workload\":\"a\"}]}]}");
+    const struct config_trigger *trigger = &config->triggers[0];
+    assert_int_equal(trigger->strategy, STRATEGY_ORDERED);
+    assert_int_equal(config->triggers[1].strategy, STRATEGY_ALL_OR_NOTHING);
+    assert_int_equal(trigger->freeze_count, 1);
+    assert_string_equal(trigger->freezes[0].zone, "CET-1CEST,M3.5.0,M10.5.0/3");
+    assert_int_equal(trigger->freezes[0].from.fields[CRON_WEEKDAY], 1 << 5);
+    assert_int_equal(trigger->targets[0].freeze_count, 0);
+    assert_int_equal(trigger->targets[1].freeze_count, 1);
+    assert_null(trigger->targets[1].freezes[0].zone);
+    assert_int_equal(trigger->targets[1].freezes[0].to.fields[CRON_DAY], 1 << 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(targets_on_kubernetes_say_where_and_how),
+        cmocka_unit_test(strategies_and_freezes_are_read),
         cmocka_unit_test(every_mistake_is_told_with_its_place),
         cmocka_unit_test(one_mistake_is_told_once),
         cmocka_unit_test(all_mistakes_come_at_once_in_the_order_of_the_file),

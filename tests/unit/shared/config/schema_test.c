@@ -165,6 +165,8 @@ static void the_schemas_defaults_are_those_of_the_program(void **state)
     assert_string_equal(json_string(defaults_of("target", "write")), "tag@digest");
     assert_int_equal(config->triggers[0].targets[0].write, IMAGE_TAG_DIGEST);
     assert_int_equal(json_boolean(defaults_of("target", "force"), true), config->triggers[0].targets[0].force);
+    assert_string_equal(json_string(defaults_of("trigger", "strategy")), "parallel");
+    assert_int_equal(config->triggers[0].strategy, STRATEGY_PARALLEL);
     assert_true(json_integer(defaults_of("target", "readyTimeoutSeconds"), &seconds));
     assert_int_equal(seconds, config->triggers[0].targets[0].ready_timeout_s);
 }
