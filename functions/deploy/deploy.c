@@ -3,16 +3,15 @@
  * The event names the rule and carries no power: what may be done is read from the configuration, that the digest stands behind the
  * tag is checked at the registry, and what runs is asked of the target. The change is guarded by the generation that was
  * read, so that of two racing deliveries the older cannot win. */
-#include "functions/deploy/request.h"
+#include "functions/deploy/follow.h"
 #include "functions/deploy/resume.h"
 
 #include "shared/base/clock.h"
 #include "shared/config/configured.h"
-#include "shared/target/target.h"
 
 #include <string.h>
 
-enum { ATTEMPTS_MAX = 5, ANSWER_RESERVE_MS = 2000, WATCH_SLICE_MS = 2000 };
+enum { ANSWER_RESERVE_MS = 2000 };
 
 static bool skip(struct call *call, const struct request_facts *request, const char *why, struct error *err)
 {
@@ -87,68 +86,111 @@ static bool check_order(struct call *call, const struct request_facts *request, 
     return true;
 }
 
+/* Digests that were given up here stay so until a newer commit, or a person, brings them again. */
+static bool was_given_up(struct call *call, const struct request_facts *request, const struct workload *now,
+                         const char **why, struct error *err)
+{
+    const struct marks *marks = &now->marks;
+    bool newer = request->commit && marks->commit && strcmp(request->commit, marks->commit) != 0 && marks->sequence &&
+                 sequence_compare(request->sequence, marks->sequence) > 0;
+    if (!bad_has(marks->bad, request->digest) || newer)
+        return true;
+    *why = arena_printf(call_arena(call), "%s failed here before%s%s: a newer commit or a person brings it back",
+                        request->digest, marks->reason ? ": " : "", marks->reason ? marks->reason : "");
+    return *why || arena_no_room(call_arena(call), "a reason", err);
+}
+
 /* NULL in *why: go on. */
 static bool why_not(struct call *call, const struct request_facts *request, const struct workload *now,
                     const char **why, struct error *err)
 {
-    bool same = now->digest && strcmp(now->digest, request->digest) == 0;
-    *why = !same || now->rollout == ROLLOUT_NONE ? NULL
-           : now->rollout == ROLLOUT_RUNNING     ? "this digest runs already"
-           : now->rollout == ROLLOUT_STARTING    ? "this digest is coming up already"
-                                                 : NULL;
-    return *why || now->rollout == ROLLOUT_NONE || check_order(call, request, now, why, err);
+    bool same = now->digest && strcmp(now->digest, request->digest) == 0 && !now->foreign;
+    *why = !same                              ? NULL
+           : now->rollout == ROLLOUT_RUNNING  ? "this digest runs already"
+           : now->rollout == ROLLOUT_STARTING ? "this digest is coming up already"
+                                              : NULL;
+    if (now->owner && !request->where->force)
+        *why = arena_printf(call_arena(call),
+                            "%s looks after it and would undo the change (\"force\": true would make it)", now->owner);
+    if (*why || now->rollout == ROLLOUT_NONE || request->person)
+        return true;
+    return was_given_up(call, request, now, why, err) && (*why || check_order(call, request, now, why, err));
 }
 
-/* In slices: a process that is told to stop gives up watching, and the next delivery finds the rollout where it is. */
-static bool watch(struct call *call, struct target *target, const struct request_facts *request, int64_t generation,
-                  int64_t began_ms, struct error *err)
+static bool ran_well(const struct workload *now)
 {
-    struct workload now;
-    int64_t left_ms;
-    do {
-        left_ms = call_remaining_ms(call) - ANSWER_RESERVE_MS;
-        int64_t slice_ms = left_ms < WATCH_SLICE_MS ? left_ms : WATCH_SLICE_MS;
-        if (!target_wait(target, call_arena(call), generation, slice_ms > 0 ? slice_ms : 0, &now, err))
-            return false;
-    } while (now.rollout == ROLLOUT_STARTING && now.generation == generation && left_ms > 0 && !call_cancelled(call));
-    if (now.generation != generation)
-        return skip(call, request, "superseded by a newer request while it came up", err);
-    return resume_tell(call, target, request, &now, clock_monotonic_ms() - began_ms, err);
+    const struct marks *marks = &now->marks;
+    bool told = marks->event && marks->told && strcmp(marks->event, marks->told) == 0;
+    return now->rollout == ROLLOUT_RUNNING ||
+           (told && !marks->reason && !now->foreign && now->rollout != ROLLOUT_FAILED);
+}
+
+static struct wish wish_for(struct call *call, const struct request_facts *request, const struct workload *now)
+{
+    struct arena *arena = call_arena(call);
+    return (struct wish){
+        .image = request->image,
+        .marks = { .event = request->event_id,
+                   .source = call_event(call)->source,
+                   .chain = call_chain_id(call),
+                   .rule = request_rule(call, request),
+                   .sequence = request->sequence,
+                   .commit = request->commit,
+                   .person = request->person,
+                   .image = request->image,
+                   .time = arena_printf(arena, "%lld", (long long)clock_wall_ms()),
+                   .previous = now->running_digest,
+                   .previous_image = now->running_image,
+                   .good = ran_well(now) ? now->image : now->marks.good,
+                   .bad = now->marks.bad,
+                   .cause =
+                       arena_printf(arena, "pushwright: trigger %s: %s%s%s", request->trigger->name, request->image,
+                                    request->commit ? " of commit " : "", request->commit ? request->commit : "") },
+    };
+}
+
+/* The cluster does not take it, however often it is asked; what ran goes on. */
+static bool tell_refusal(struct call *call, const struct request_facts *request, const struct error *refusal,
+                         struct error *err)
+{
+    const struct workload nothing = { .reason = arena_dup(call_arena(call), span_of(refusal->message)) };
+    return tell_failure(call, request, &nothing, err);
 }
 
 /* Guarded by what was read: when somebody else was faster, everything is decided anew. */
 static bool put_into_service(struct call *call, struct target *target, const struct request_facts *request,
                              struct error *err)
 {
-    int64_t began_ms = clock_monotonic_ms(), generation = 0;
-    for (int attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-        struct workload now;
-        if (!target_read(target, call_arena(call), &now, err))
-            return false;
-        if (is_ours(request, &now))
-            return watch(call, target, request, now.generation, began_ms, err);
-        const char *why;
-        if (!why_not(call, request, &now, &why, err))
+    struct workload now;
+    if (!target_read(target, call_arena(call), &now, err))
+        return false;
+    for (int attempt = 1;; attempt++) {
+        const char *why = NULL;
+        bool ours = is_ours(request, &now);
+        if (ours && now.foreign)
+            return skip(call, request, "somebody else has set another image since", err);
+        if (!ours && !why_not(call, request, &now, &why, err))
             return false;
         if (why)
             return skip(call, request, why, err);
-        const struct wish wish = {
-            .image = request->image,
-            .marks = { .event = request->event_id,
-                       .source = call_event(call)->source,
-                       .chain = call_chain_id(call),
-                       .rule = request_rule(call, request),
-                       .sequence = request->sequence,
-                       .commit = request->commit,
-                       .previous = now.running_digest,
-                       .previous_image = now.running_image },
-        };
-        if (target_apply(target, &wish, now.generation, &generation, err))
-            return watch(call, target, request, generation, began_ms, err);
-        if (err->kind != ERROR_CONFLICT)
-            return false;
+        const struct wish wish = wish_for(call, request, &now);
+        if (ours || target_apply(target, call_arena(call), &wish, &now, err))
+            return follow(call, target, request, &now, call_remaining_ms(call) - ANSWER_RESERVE_MS, err);
+        if (err->kind == ERROR_INVALID) {
+            const struct error refusal = *err;
+            return tell_refusal(call, request, &refusal, err);
+        }
+        if (!follow_again(call, target, attempt, &now, err))
+            return error_wrap(err, "%s", request->subject);
     }
-    return error_wrap(err, "%s keeps changing", request->subject);
+}
+
+/* What the cluster does not allow, or does not have, may be on its way. */
+static bool not_yet(const struct request_facts *request, struct error *err)
+{
+    if (err->kind == ERROR_NOT_FOUND || err->kind == ERROR_DENIED)
+        err->kind = ERROR_CONFLICT;
+    return error_wrap(err, "deploy '%s'", request->subject);
 }
 
 static bool handle(struct call *call, struct error *err)
@@ -168,8 +210,8 @@ static bool handle(struct call *call, struct error *err)
         return false;
     if (why)
         return skip(call, &request, why, err);
-    AUTO(target_close) struct target *target = target_open(request.where, err);
-    return target && (put_into_service(call, target, &request, err) || error_wrap(err, "deploy '%s'", request.subject));
+    AUTO(target_close) struct target *target = follow_open(call, &request, err);
+    return (target && put_into_service(call, target, &request, err)) || not_yet(&request, err);
 }
 
 FUNCTION(.start = configured_start, .stop = configured_stop, .handle = handle)

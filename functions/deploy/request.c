@@ -1,6 +1,7 @@
 #include "functions/deploy/request.h"
 
 #include "shared/base/clock.h"
+#include "shared/base/encode.h"
 
 #include <string.h>
 
@@ -89,6 +90,13 @@ static bool name_subject(struct call *call, struct request_facts *out, struct er
     return out->subject || error_set(err, ERROR_INTERNAL, "out of memory");
 }
 
+/* Who, or only that somebody did. */
+static const char *read_person(const struct json *value)
+{
+    const char *name = json_string(value);
+    return name && *name ? name : json_boolean(value, false) ? "somebody" : NULL;
+}
+
 bool request_read(struct call *call, const struct config *config, struct request_facts *out, struct error *err)
 {
     const struct json *data = call_data(call, err);
@@ -97,6 +105,7 @@ bool request_read(struct call *call, const struct config *config, struct request
         !read_sequence(call, custom, out, err))
         return false;
     out->commit = json_get_string(custom, "commit");
+    out->person = read_person(json_get(custom, "person"));
     out->event_id = call_event(call)->id;
     return name_subject(call, out, err);
 }
@@ -110,6 +119,7 @@ bool request_of_workload(struct call *call, const struct workload *now, struct r
     out->tag = out->reference.tag;
     out->sequence = now->marks.sequence;
     out->commit = now->marks.commit;
+    out->person = now->marks.person;
     out->event_id = now->marks.event;
     if (!out->digest)
         return error_set(err, ERROR_INVALID, "'%s' has no digest", now->image);
@@ -123,11 +133,14 @@ const char *request_rule(struct call *call, const struct request_facts *request)
 
 /* --- events ------------------------------------------------------------------------------------------------------- */
 
+/* Whatever stands in an object that somebody else wrote has a name, too. */
 static bool purl_of(const char *image, struct bytes *out, struct error *err)
 {
     AUTO(reference_release) struct reference reference = { 0 };
-    return reference_parse(span_of(image), &reference, err) &&
-           reference_purl(out, &reference, reference.digest, reference.tag, err);
+    struct error unnamed = { 0 };
+    if (reference_parse(span_of(image), &reference, &unnamed))
+        return reference_purl(out, &reference, reference.digest, reference.tag, err);
+    return bytes_append_text(out, "pkg:generic/", err) && percent_encode(out, span_of(image), "", err);
 }
 
 static void add_place(struct json_writer *w, const struct request_facts *request)
@@ -187,7 +200,9 @@ static bool write_success(struct bytes *out, const struct request_facts *request
     json_add_string(&w, "commit", request->commit);
     json_add_string(&w, "sequence", request->sequence);
     json_add_string(&w, "url", now->url);
-    json_add_integer(&w, "durationMs", duration_ms);
+    json_add_string(&w, "note", now->reason);
+    if (duration_ms >= 0)
+        json_add_integer(&w, "durationMs", duration_ms);
     json_close_object(&w);
     return json_writer_end(&w, err);
 }
@@ -200,7 +215,8 @@ bool tell_success(struct call *call, const struct request_facts *request, const 
     return write_content(&content, request, request->image, err) &&
            write_success(&custom, request, now, duration_ms, err) &&
            emit(call, request,
-                now->marks.previous ? "dev.cdevents.service.upgraded.0.3.0" : "dev.cdevents.service.deployed.0.3.0",
+                now->marks.previous_image ? "dev.cdevents.service.upgraded.0.3.0"
+                                          : "dev.cdevents.service.deployed.0.3.0",
                 &content, &custom, err);
 }
 

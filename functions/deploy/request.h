@@ -18,6 +18,7 @@ struct request_facts {
     const char *sequence; /* decimal milliseconds, of the push; of the event for what was uploaded by hand */
     const char *commit;   /* NULL: not told */
     const char *subject;  /* "cluster/namespace/workload" */
+    const char *person;   /* who asked by hand: then neither order nor what failed before counts; NULL: nobody did */
     const char *event_id;
 };
 
@@ -36,7 +37,7 @@ AUTO_RELEASE(struct request_facts, request_release)
  * is older than everything. */
 int sequence_compare(const char *a, const char *b);
 
-/* service.deployed when nothing ran before, else service.upgraded. */
+/* service.deployed when nothing ran before, else service.upgraded. duration_ms -1: not known. */
 bool tell_success(struct call *call, const struct request_facts *request, const struct workload *now,
                   int64_t duration_ms, struct error *err);
 /* incident.detected, and service.rolledback when something older stays in service. */

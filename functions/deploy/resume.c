@@ -1,31 +1,18 @@
 #include "functions/deploy/resume.h"
 
+#include "functions/deploy/follow.h"
+
 #include "shared/base/gate.h"
 
 #include <string.h>
 
-bool resume_tell(struct call *call, struct target *target, const struct request_facts *request,
-                 const struct workload *now, int64_t duration_ms, struct error *err)
-{
-    struct error not_noted = { 0 };
-    if (now->rollout != ROLLOUT_RUNNING && now->rollout != ROLLOUT_FAILED)
-        return error_set(err, ERROR_CONFLICT, "%s is still coming up", request->subject);
-    bool told = now->rollout == ROLLOUT_RUNNING ? tell_success(call, request, now, duration_ms, err)
-                                                : tell_failure(call, request, now, err);
-    if (!told || !call_flush(call, err))
-        return false;
-    if (!target_note_told(target, now->generation, request->event_id, &not_noted))
-        call_log(call, "%s: it is not noted that its outcome was told: %s", request->subject, not_noted.message);
-    return true;
-}
-
-/* An outcome that nobody noted; who is asked by hand, or by an older version, has none. */
+/* An outcome that nobody noted; what was changed by hand, or by an older version, has none. */
 static bool is_untold(const struct workload *now, const char *rule)
 {
     const struct marks *marks = &now->marks;
-    bool ended = now->rollout == ROLLOUT_RUNNING || now->rollout == ROLLOUT_FAILED;
-    return ended && now->image && marks->event && marks->source && marks->chain && marks->rule &&
-           strcmp(marks->rule, rule) == 0 && (!marks->told || strcmp(marks->told, marks->event) != 0);
+    return now->rollout != ROLLOUT_NONE && !now->foreign && now->image && marks->event && marks->source &&
+           marks->chain && marks->rule && strcmp(marks->rule, rule) == 0 &&
+           (!marks->told || strcmp(marks->told, marks->event) != 0);
 }
 
 static bool resume_one(struct call *call, const struct config_trigger *trigger, size_t index, struct error *err)
@@ -33,7 +20,7 @@ static bool resume_one(struct call *call, const struct config_trigger *trigger, 
     struct workload now;
     AUTO(request_release) struct request_facts request = { .trigger = trigger, .index = index };
     request.where = &trigger->targets[index];
-    AUTO(target_close) struct target *target = target_open(request.where, err);
+    AUTO(target_close) struct target *target = follow_open(call, &request, err);
     if (!target || !target_read(target, call_arena(call), &now, err))
         return false;
     const char *rule = request_rule(call, &request);
@@ -41,7 +28,7 @@ static bool resume_one(struct call *call, const struct config_trigger *trigger, 
         return true;
     return request_of_workload(call, &now, &request, err) &&
            call_go_on_with(call, now.marks.source, now.marks.event, now.marks.chain, err) &&
-           resume_tell(call, target, &request, &now, 0, err);
+           (follow(call, target, &request, &now, 0, err) || err->kind == ERROR_CONFLICT);
 }
 
 void resume_all(struct call *call, const struct config *config)

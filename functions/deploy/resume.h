@@ -2,17 +2,13 @@
  *
  * What is told of a rollout is noted on the workload once the next hop has it. On TIMER_EVENT every target of every trigger is looked at: an
  * outcome that is not noted is told, under the ids that the event that asked for it would have given, so that what was told after all is told as the
- * same. One that is still coming up is left to the next tick. (What runs is never changed here.) */
+ * same; what failed is rolled back first (follow.h). One that is still coming up is left to the next tick. */
 #ifndef PUSHWRIGHT_FUNCTIONS_DEPLOY_RESUME_H
 #define PUSHWRIGHT_FUNCTIONS_DEPLOY_RESUME_H
 
 #include "functions/deploy/request.h"
 
 enum { RESUME_PAUSE_MS = 10 * 1000 };
-
-/* Tell how the rollout ended, and note that. ERROR_CONFLICT: it has not ended. */
-bool resume_tell(struct call *call, struct target *target, const struct request_facts *request,
-                 const struct workload *now, int64_t duration_ms, struct error *err);
 
 /* One at a time, none within the pause: then nothing is done. What cannot be looked at is logged, and is for the next tick. */
 void resume_all(struct call *call, const struct config *config);

@@ -332,7 +332,7 @@ static bool write_purl(struct bytes *out, const struct reference *reference, con
     if (!lower_last_part(&last, reference->repository, err) || !reference_name(&name, reference, err))
         return false;
     return bytes_append_text(out, "pkg:oci/", err) && percent_encode(out, bytes_span(&last), "", err) &&
-           bytes_append_char(out, '@', err) && percent_encode(out, span_of(digest), "", err) &&
+           (!digest || (bytes_append_char(out, '@', err) && percent_encode(out, span_of(digest), "", err))) &&
            bytes_append_text(out, "?repository_url=", err) && percent_encode(out, bytes_span(&name), "", err) &&
            (!tag || (bytes_append_text(out, "&tag=", err) && percent_encode(out, span_of(tag), "", err)));
 }
@@ -341,7 +341,7 @@ bool reference_purl(struct bytes *out, const struct reference *reference, const 
                     struct error *err)
 {
     AUTO(bytes_release) struct bytes purl = BYTES(4 * TEXT_MAX);
-    if (!digest_is_legal(span_of(digest)))
+    if (digest && !digest_is_legal(span_of(digest)))
         return error_set(err, ERROR_INVALID, "digest is malformed");
     return write_purl(&purl, reference, digest, tag, err) && bytes_append_span(out, bytes_span(&purl), err);
 }

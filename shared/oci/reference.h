@@ -33,7 +33,7 @@ bool reference_tag_is_legal(struct span tag); /* [A-Za-z0-9_][A-Za-z0-9._-]{0,12
 bool digest_is_legal(struct span digest);     /* sha256: and 64 lower-case hex digits */
 
 /* pkg:oci/<last path part>@sha256%3A<hex>?repository_url=<registry/path>&tag=<tag>, as CDEvents name artifacts; tag
- * may be NULL. */
+ * may be NULL, and so may the digest of what is known by its tag alone. */
 bool reference_purl(struct bytes *out, const struct reference *reference, const char *digest, const char *tag,
                     struct error *err);
 /* And back: repository_url, digest and tag of such a purl. */

@@ -2,29 +2,26 @@
 
 #include <string.h>
 
-static const struct target_kind *const kinds[] = { &target_local };
+static const struct target_kind *const kinds[] = { &target_local, &target_kubernetes };
 
 struct target {
     const struct target_kind *kind;
     void *self;
 };
 
-struct target *target_open(const struct config_target *where, struct error *err)
+struct target *target_open(const struct config_target *where, const struct target_options *options, struct error *err)
 {
+    static const struct target_options defaults = { 0 };
     size_t i = 0;
-    while (i < sizeof kinds / sizeof kinds[0] && strcmp(kinds[i]->cluster, where->cluster) != 0)
+    while (kinds[i]->cluster && strcmp(kinds[i]->cluster, where->cluster) != 0)
         i++;
-    if (i == sizeof kinds / sizeof kinds[0]) {
-        error_set(err, ERROR_INVALID, "cluster '%s' is not known", where->cluster);
-        return NULL;
-    }
     AUTO(target_close) struct target *target = calloc(1, sizeof *target);
     if (!target) {
         error_set(err, ERROR_INTERNAL, "out of memory");
         return NULL;
     }
     target->kind = kinds[i];
-    target->self = kinds[i]->open(where, err);
+    target->self = kinds[i]->open(where, options ? options : &defaults, err);
     return target->self ? TAKE(target) : NULL;
 }
 
@@ -42,18 +39,33 @@ bool target_read(struct target *target, struct arena *arena, struct workload *ou
     return target->kind->read(target->self, arena, out, err);
 }
 
-bool target_apply(struct target *target, const struct wish *wish, int64_t guard, int64_t *generation, struct error *err)
+bool target_apply(struct target *target, struct arena *arena, const struct wish *wish, struct workload *now,
+                  struct error *err)
 {
-    return target->kind->apply(target->self, wish, guard, generation, err);
+    return target->kind->apply(target->self, arena, wish, now, err);
 }
 
-bool target_wait(struct target *target, struct arena *arena, int64_t generation, int64_t timeout_ms,
-                 struct workload *out, struct error *err)
+bool target_try(struct target *target, struct arena *arena, const struct wish *wish, struct target_trial *out,
+                struct error *err)
 {
-    return target->kind->wait(target->self, arena, generation, timeout_ms, out, err);
+    return target->kind->try ? target->kind->try(target->self, arena, wish, out, err)
+                             : error_set(err, ERROR_UNSUPPORTED, "this cluster cannot tell what it would do");
 }
 
-bool target_note_told(struct target *target, int64_t generation, const char *event, struct error *err)
+bool target_wait(struct target *target, struct arena *arena, struct workload *now, int64_t timeout_ms,
+                 struct error *err)
 {
-    return target->kind->note_told(target->self, generation, event, err);
+    return target->kind->wait(target->self, arena, now, timeout_ms, err);
+}
+
+bool target_note(struct target *target, struct arena *arena, const struct workload *now, const struct marks *more,
+                 struct error *err)
+{
+    return target->kind->note(target->self, arena, now, more, err);
+}
+
+bool target_record(struct target *target, const struct workload *now, const struct target_record *record,
+                   struct error *err)
+{
+    return !target->kind->record || target->kind->record(target->self, now, record, err);
 }

@@ -2,75 +2,77 @@
 #ifndef PUSHWRIGHT_TARGET_TARGET_H
 #define PUSHWRIGHT_TARGET_TARGET_H
 
-#include "shared/base/arena.h"
-#include "shared/base/error.h"
 #include "shared/config/config.h"
-
-/* What we leave on a workload, so that the next delivery knows without remembering: pushwright.dev/NAME. */
-struct marks {
-    const char *event;    /* id of the event that asked; tells a redelivery from a new request */
-    const char *source;   /* and its source */
-    const char *chain;    /* and its chain */
-    const char *rule;     /* "TRIGGER INDEX", whose target this is */
-    const char *sequence; /* of the push, or of the event for what was uploaded by hand */
-    const char *commit;   /* NULL: not known */
-    const char *previous; /* digest that ran before; NULL: none */
-    const char *previous_image;
-    const char *told; /* id of the event whose outcome the next hop has; NULL: of none */
-};
-
-enum rollout { ROLLOUT_NONE, ROLLOUT_RUNNING, ROLLOUT_STARTING, ROLLOUT_FAILED };
-
-/* Strings live in the arena of the call; NULL where there is none. */
-struct workload {
-    enum rollout rollout; /* ROLLOUT_NONE: there is no such workload yet */
-    int64_t generation;   /* guards the next change */
-    const char *image;    /* that is wanted, with digest; NULL: the cluster does not keep it as it was written */
-    const char *digest;
-    const char *running_digest, *running_image;
-    const char *reason; /* of a failure */
-    const char *url;
-    struct marks marks;
-};
-
-struct wish {
-    const char *image; /* with digest */
-    struct marks marks;
-};
+#include "shared/target/workload.h"
 
 struct target; /* one thread at a time */
 
-/* ERROR_INVALID: a cluster that this version does not know. */
-struct target *target_open(const struct config_target *where, struct error *err);
+struct target_options {
+    bool (*cancelled)(void *context); /* ends waiting; NULL: never */
+    void *context;
+    const char *kubeconfig, *kubeconfig_context; /* a person's own, instead of the configuration's; NULL: that */
+};
+
+/* Borrows all of it. options NULL: defaults. ERROR_INVALID, ERROR_NOT_FOUND, ERROR_DENIED: the cluster's credentials are not usable. */
+struct target *target_open(const struct config_target *where, const struct target_options *options, struct error *err);
 void target_close(struct target *target);
 AUTO_FREE(struct target, target_close)
 
+/* ERROR_CONFLICT: the cluster makes no workloads, and there is none of that name (yet). */
 bool target_read(struct target *target, struct arena *arena, struct workload *out, struct error *err);
 
-/* Ask for the image, guarded by the generation that was read. ERROR_CONFLICT: it changed meanwhile, read again. *generation is
- * the new one. */
-bool target_apply(struct target *target, const struct wish *wish, int64_t guard, int64_t *generation,
+struct wish {
+    const char *image;  /* with digest where it has one; NULL: what stands there stays, only the marks change */
+    struct marks marks; /* all of them: what is NULL is removed */
+};
+
+/* Ask for the image, guarded by `now`, which is what was read or waited for last; then *now is what there is after it. ERROR_CONFLICT: it changed
+ * meanwhile, read again. ERROR_UNCERTAIN: read again, too. ERROR_INVALID: the cluster does not take this image, and never will. */
+bool target_apply(struct target *target, struct arena *arena, const struct wish *wish, struct workload *now,
                   struct error *err);
 
-/* Wait until that generation runs or failed, or another one is wanted, at most timeout_ms; then as target_read. */
-bool target_wait(struct target *target, struct arena *arena, int64_t generation, int64_t timeout_ms,
-                 struct workload *out, struct error *err);
+/* The change that would be made, admitted by the cluster but not made. Trees live until the target's next call. ERROR_UNSUPPORTED: the cluster
+ * cannot tell. */
+struct target_trial {
+    const char *kind;  /* "strategic merge patch", "JSON patch" */
+    const char *patch; /* its text */
+    const struct json *before, *after;
+};
+bool target_try(struct target *target, struct arena *arena, const struct wish *wish, struct target_trial *out,
+                struct error *err);
 
-/* Leave marks.told on that generation, which does not change it. ERROR_CONFLICT: another one is wanted by now. */
-bool target_note_told(struct target *target, int64_t generation, const char *event, struct error *err);
+/* Wait until what *now was asked for runs or failed, or something else is asked for, at most timeout_ms; then as target_read. */
+bool target_wait(struct target *target, struct arena *arena, struct workload *now, int64_t timeout_ms,
+                 struct error *err);
+
+/* Add these marks ("" removes one) where the workload is still what *now was asked for. ERROR_CONFLICT: something else is wanted by now. */
+bool target_note(struct target *target, struct arena *arena, const struct workload *now, const struct marks *more,
+                 struct error *err);
+
+/* Leave a sentence where people of that cluster look (a Kubernetes Event); once for the same marks.event and reason. */
+struct target_record {
+    const char *reason; /* "Deployed", in CamelCase */
+    bool warning;
+    const char *text;
+};
+bool target_record(struct target *target, const struct workload *now, const struct target_record *record,
+                   struct error *err);
 
 /* A kind of cluster. */
 struct target_kind {
-    const char *cluster;
-    void *(*open)(const struct config_target *where, struct error *err);
+    const char *cluster; /* NULL: every other */
+    void *(*open)(const struct config_target *where, const struct target_options *options, struct error *err);
     void (*close)(void *self);
     bool (*read)(void *self, struct arena *arena, struct workload *out, struct error *err);
-    bool (*apply)(void *self, const struct wish *wish, int64_t guard, int64_t *generation, struct error *err);
-    bool (*wait)(void *self, struct arena *arena, int64_t generation, int64_t timeout_ms, struct workload *out,
+    bool (*apply)(void *self, struct arena *arena, const struct wish *wish, struct workload *now, struct error *err);
+    bool (*try)(void *self, struct arena *arena, const struct wish *wish, struct target_trial *out, struct error *err);
+    bool (*wait)(void *self, struct arena *arena, struct workload *now, int64_t timeout_ms, struct error *err);
+    bool (*note)(void *self, struct arena *arena, const struct workload *now, const struct marks *more,
                  struct error *err);
-    bool (*note_told)(void *self, int64_t generation, const char *event, struct error *err);
+    bool (*record)(void *self, const struct workload *now, const struct target_record *record,
+                   struct error *err); /* NULL: nobody looks */
 };
 
-extern const struct target_kind target_local;
+extern const struct target_kind target_local, target_kubernetes;
 
 #endif

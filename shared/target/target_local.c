@@ -10,6 +10,7 @@ enum { TEXT_MAX = 256 * 1024, CALL_TIMEOUT_MS = 10000, LONG_POLL_MS = 2000 };
 
 struct local {
     const struct config_target *where;
+    const struct target_options *options;
     const char *socket;
     struct http_client *client;
 };
@@ -21,7 +22,7 @@ static void local_close(void *self)
     free(local);
 }
 
-static void *local_open(const struct config_target *where, struct error *err)
+static void *local_open(const struct config_target *where, const struct target_options *options, struct error *err)
 {
     const char *platform = getenv("PUSHWRIGHT_LOCAL_PLATFORM");
     if (!platform || strncmp(platform, "unix:", 5) != 0) {
@@ -34,7 +35,9 @@ static void *local_open(const struct config_target *where, struct error *err)
         error_set(err, ERROR_INTERNAL, "out of memory");
         return NULL;
     }
-    *local = (struct local){ .where = where, .socket = platform + 5, .client = http_client_new(NULL, err) };
+    *local = (struct local){
+        .where = where, .options = options, .socket = platform + 5, .client = http_client_new(NULL, err)
+    };
     if (local->client)
         return local;
     local_close(local);
@@ -75,25 +78,10 @@ static enum rollout rollout_of(const char *state)
     return ROLLOUT_NONE;
 }
 
-static struct marks marks_of(const struct json *annotations)
-{
-    return (struct marks){
-        .event = json_get_string(annotations, "pushwright.dev/event"),
-        .source = json_get_string(annotations, "pushwright.dev/source"),
-        .chain = json_get_string(annotations, "pushwright.dev/chain"),
-        .rule = json_get_string(annotations, "pushwright.dev/rule"),
-        .told = json_get_string(annotations, "pushwright.dev/told"),
-        .sequence = json_get_string(annotations, "pushwright.dev/sequence"),
-        .commit = json_get_string(annotations, "pushwright.dev/commit"),
-        .previous = json_get_string(annotations, "pushwright.dev/previous"),
-        .previous_image = json_get_string(annotations, "pushwright.dev/previous-image"),
-    };
-}
-
 static bool understand(struct arena *arena, const struct http_response *response, struct workload *out,
                        struct error *err)
 {
-    *out = (struct workload){ .rollout = ROLLOUT_NONE };
+    *out = (struct workload){ .rollout = ROLLOUT_NONE, .kept = true };
     if (response->status == 404)
         return true;
     /* The tree's strings point into the text's copy: both live in the arena. */
@@ -104,13 +92,10 @@ static bool understand(struct arena *arena, const struct http_response *response
     out->rollout = rollout_of(json_get_string(state, "state"));
     (void)json_integer(json_get(state, "generation"), &out->generation);
     out->image = json_get_string(state, "image");
-    out->digest = json_get_string(state, "digest");
-    out->running_digest = json_get_string(state, "runningDigest");
     out->running_image = json_get_string(state, "runningImage");
     out->reason = json_get_string(state, "reason");
     out->url = json_get_string(state, "url");
-    out->marks = marks_of(json_get(state, "annotations"));
-    return true;
+    return marks_read(arena, json_get(state, "annotations"), &out->marks, err) && workload_view(out, arena, err);
 }
 
 /* What the platform said about a refusal is worth more than the status. */
@@ -135,6 +120,14 @@ static bool local_read(void *self, struct arena *arena, struct workload *out, st
     return understand(arena, &response, out, err);
 }
 
+static void add_marks(struct json_writer *w, const struct marks *marks)
+{
+    json_open_object(w, "annotations");
+    for (const struct mark *mark = mark_table; mark < mark_table + mark_count; mark++)
+        json_add_string(w, mark->annotation, mark_of(marks, mark));
+    json_close_object(w);
+}
+
 static bool write_wish(struct bytes *out, const struct config_target *where, const struct wish *wish, struct error *err)
 {
     struct json_writer w = json_writer_on(out);
@@ -143,47 +136,59 @@ static bool write_wish(struct bytes *out, const struct config_target *where, con
     json_add_integer(&w, "containerPort", where->container_port);
     json_add_string(&w, "servicePort", where->service_port);
     json_add_integer(&w, "readyTimeoutSeconds", where->ready_timeout_s);
-    json_open_object(&w, "annotations");
-    json_add_string(&w, "pushwright.dev/event", wish->marks.event);
-    json_add_string(&w, "pushwright.dev/source", wish->marks.source);
-    json_add_string(&w, "pushwright.dev/chain", wish->marks.chain);
-    json_add_string(&w, "pushwright.dev/rule", wish->marks.rule);
-    json_add_string(&w, "pushwright.dev/sequence", wish->marks.sequence);
-    json_add_string(&w, "pushwright.dev/commit", wish->marks.commit);
-    json_add_string(&w, "pushwright.dev/previous", wish->marks.previous);
-    json_add_string(&w, "pushwright.dev/previous-image", wish->marks.previous_image);
-    json_close_object(&w);
+    add_marks(&w, &wish->marks);
     json_close_object(&w);
     return json_writer_end(&w, err);
 }
 
-static bool local_apply(void *self, const struct wish *wish, int64_t guard, int64_t *generation, struct error *err)
+/* A change of that generation. */
+static bool change(struct local *local, const char *method, struct span body, int64_t generation,
+                   struct http_response *response, struct error *err)
 {
-    struct local *local = self;
     char match[24];
+    snprintf(match, sizeof match, "%lld", (long long)generation);
+    const struct http_header headers[] = { { "Content-Type", "application/json" }, { "If-Match", match } };
+    return ask(local, method, "", headers, 2, body, response, err);
+}
+
+static bool local_note(void *self, struct arena *arena, const struct workload *now, const struct marks *more,
+                       struct error *err)
+{
     AUTO(bytes_release) struct bytes body = BYTES(TEXT_MAX);
     AUTO(http_response_release) struct http_response response = { 0 };
-    snprintf(match, sizeof match, "%lld", (long long)guard);
-    const struct http_header headers[] = { { "Content-Type", "application/json" }, { "If-Match", match } };
+    struct json_writer w = json_writer_on(&body);
+    (void)arena;
+    json_open_object(&w, NULL);
+    add_marks(&w, more);
+    json_close_object(&w);
+    return json_writer_end(&w, err) && change(self, "PATCH", bytes_span(&body), now->generation, &response, err) &&
+           (response.status == 200 || refused(&response, "note what became of it", err));
+}
+
+static bool local_apply(void *self, struct arena *arena, const struct wish *wish, struct workload *now,
+                        struct error *err)
+{
+    struct local *local = self;
+    AUTO(bytes_release) struct bytes body = BYTES(TEXT_MAX);
+    AUTO(http_response_release) struct http_response response = { 0 };
+    if (!wish->image)
+        return local_note(self, arena, now, &wish->marks, err) && local_read(self, arena, now, err);
     if (!write_wish(&body, local->where, wish, err) ||
-        !ask(local, "PUT", "", headers, 2, bytes_span(&body), &response, err))
+        !change(local, "PUT", bytes_span(&body), now->generation, &response, err))
         return false;
     if (response.status >= 300)
         return refused(&response, "start the image", err);
-    AUTO(arena_free) struct arena *arena = arena_new(TEXT_MAX * 16);
-    struct workload now;
-    if (!arena)
-        return error_set(err, ERROR_INTERNAL, "out of memory");
-    if (!understand(arena, &response, &now, err))
-        return false;
-    *generation = now.generation;
-    return true;
+    return understand(arena, &response, now, err);
 }
 
-static bool local_wait(void *self, struct arena *arena, int64_t generation, int64_t timeout_ms, struct workload *out,
-                       struct error *err)
+static bool is_cancelled(const struct local *local)
 {
-    int64_t until = clock_monotonic_ms() + timeout_ms;
+    return local->options->cancelled && local->options->cancelled(local->options->context);
+}
+
+static bool local_wait(void *self, struct arena *arena, struct workload *now, int64_t timeout_ms, struct error *err)
+{
+    int64_t until = clock_monotonic_ms() + timeout_ms, generation = now->generation;
     for (;;) {
         int64_t left = until - clock_monotonic_ms();
         char query[80];
@@ -195,29 +200,11 @@ static bool local_wait(void *self, struct arena *arena, int64_t generation, int6
             return false;
         if (response.status != 200 && response.status != 404)
             return refused(&response, "tell what runs", err);
-        if (!understand(arena, &response, out, err))
+        if (!understand(arena, &response, now, err))
             return false;
-        if (out->rollout != ROLLOUT_STARTING || out->generation != generation || left <= 0)
+        if (now->rollout != ROLLOUT_STARTING || now->generation != generation || left <= 0 || is_cancelled(self))
             return true;
     }
-}
-
-static bool local_note_told(void *self, int64_t generation, const char *event, struct error *err)
-{
-    char match[24];
-    AUTO(bytes_release) struct bytes body = BYTES(TEXT_MAX);
-    AUTO(http_response_release) struct http_response response = { 0 };
-    struct json_writer w = json_writer_on(&body);
-    snprintf(match, sizeof match, "%lld", (long long)generation);
-    const struct http_header headers[] = { { "Content-Type", "application/json" }, { "If-Match", match } };
-    json_open_object(&w, NULL);
-    json_open_object(&w, "annotations");
-    json_add_string(&w, "pushwright.dev/told", event);
-    json_close_object(&w);
-    json_close_object(&w);
-    if (!json_writer_end(&w, err) || !ask(self, "PATCH", "", headers, 2, bytes_span(&body), &response, err))
-        return false;
-    return response.status == 200 || refused(&response, "note what was told", err);
 }
 
 const struct target_kind target_local = {
@@ -227,5 +214,5 @@ const struct target_kind target_local = {
     .read = local_read,
     .apply = local_apply,
     .wait = local_wait,
-    .note_told = local_note_told,
+    .note = local_note,
 };
