@@ -136,6 +136,7 @@ case ${1:-all} in
             [ "$failed" -eq 0 ]
             exit
         fi
+        need_packages qemu-system-x86
         # The first time they are built, in the tests that need them.
         export PUSHWRIGHT_TEST_TIMEOUT=${PUSHWRIGHT_TEST_TIMEOUT:-2700}
         suite_python peers "${2:-}"

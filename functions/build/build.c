@@ -412,7 +412,9 @@ static bool build(struct job *job, struct error *err)
                                       .cancelled = cancelled,
                                       .cancelled_context = job,
                                       .progress = progress,
-                                      .run = { .cache_scope = job->rule->name, .chroot = job->rule->chroot } };
+                                      .run = { .cache_scope = job->rule->name,
+                                               .chroot = job->rule->chroot,
+                                               .limits = { job->rule->limits.memory, job->rule->limits.pids } } };
 
     if (!progress || !hide_secrets(job, progress, err) ||
         !order_tags(job->call, &job->order, job->rule, job->commit, &job->tags, err) ||

@@ -14,6 +14,7 @@
 #include "shared/builder/sourceauth.h"
 #include "shared/dockerfile/lint.h"
 #include "shared/dockerfile/scope.h"
+#include "shared/sandbox/sandbox.h"
 
 struct engine_agent {        /* what RUN --mount=type=ssh may be given */
     const char *id, *socket; /* path */
@@ -25,11 +26,12 @@ struct engine_run {
     size_t secret_count;
     const struct engine_agent *agents;
     size_t agent_count;
-    bool no_network;    /* for every RUN */
-    const char *hosts;  /* lines for /etc/hosts; NULL: none */
-    int64_t shm_bytes;  /* of /dev/shm at most; 0: as ever */
-    bool chroot;        /* will do where there are no namespaces: the commands are trusted */
-    int64_t layers_max; /* bytes of unpacked layers that are kept; 0: 20 GB */
+    struct sandbox_limits limits; /* of every RUN */
+    bool no_network;              /* for every RUN */
+    const char *hosts;            /* lines for /etc/hosts; NULL: none */
+    int64_t shm_bytes;            /* of /dev/shm at most; 0: as ever */
+    bool chroot;                  /* will do where there are no namespaces: the commands are trusted */
+    int64_t layers_max;           /* bytes of unpacked layers that are kept; 0: 20 GB */
 };
 
 struct built_layer {

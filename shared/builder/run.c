@@ -410,6 +410,8 @@ static bool attend(struct stage *stage, struct sandbox *sandbox, struct run_outp
         }
         if (event.kind == SANDBOX_EXITED)
             status = event.status;
+        if (event.kind == SANDBOX_EXITED && sandbox_reached(sandbox))
+            progress_say(&stage->step, sandbox_reached(sandbox));
     } while (event.kind != SANDBOX_ENDED);
     run_output_end(output);
     if (!started || status == -1)
@@ -495,6 +497,8 @@ static bool execute(struct stage *stage, const struct dockerfile_run *run, struc
                                        .user = imageconfig_text(stage->config, "User"),
                                        .hostname = hostname ? hostname : "buildkitsandbox",
                                        .output = run_output_write_end(output),
+                                       .limits = stage->build->options->run.limits,
+                                       .groups = stage->build->runner->groups[0] ? stage->build->runner->groups : NULL,
                                        .step = &step };
     turns_give(stage->build->turns);
     bool good = start_and_attend(stage, &spec, output, err);
@@ -657,6 +661,27 @@ static bool check_allowed(const struct dockerfile_run *run, struct error *err)
     return true;
 }
 
+static void find_groups(struct stage *stage, struct runner *runner)
+{
+    const struct sandbox_limits *limits = &stage->build->options->run.limits;
+    AUTO(bytes_release) struct bytes line = BYTES(2 * SANDBOX_GROUPS_MAX);
+    struct error why = { 0 }, ignored;
+
+    if (limits->memory == 0 && limits->pids == 0)
+        return;
+    bool found = sandbox_find_groups(limits, runner->groups, &why);
+    if (found)
+        bytes_printf(&line, &ignored, "its limits are kept by a control group in '%s'", runner->groups);
+    else
+        bytes_printf(&line, &ignored,
+                     "no control group can be made here (%s): the memory limit holds for each process by itself, that "
+                     "of processes not for root",
+                     why.message);
+    if (!found)
+        runner->groups[0] = '\0';
+    progress_say(&stage->step, bytes_text(&line));
+}
+
 bool stage_run_begin(struct stage *stage, struct error *err)
 {
     bool first = !stage->build->runner;
@@ -666,6 +691,8 @@ bool stage_run_begin(struct stage *stage, struct error *err)
         progress_say(&stage->step, sandbox_mode_text(runner->mode));
     if (runner && first && runner->whole)
         progress_say(&stage->step, works_on_copies);
+    if (runner && first)
+        find_groups(stage, runner);
     return runner && (stage->root.lowers || start_root(stage, runner, err));
 }
 

@@ -66,6 +66,11 @@ struct config_log {
     struct secret_reference token; /* for the URL */
 };
 
+struct config_limits { /* of each RUN; 0: none */
+    long memory;       /* bytes */
+    unsigned pids;     /* processes and threads */
+};
+
 struct config_build {
     const char *name;
     const struct config_source *source;
@@ -97,7 +102,8 @@ struct config_build {
     bool provenance, sbom;          /* told beside the image; default false: each takes requests of its own */
     struct config_signing sign;
     struct config_cache cache;
-    bool chroot;            /* "isolation": "chroot": RUN may do with that little; default false */
+    bool chroot; /* "isolation": "chroot": RUN may do with that little; default false */
+    struct config_limits limits;
     struct config_log log;  /* where builds' logs are kept; default nowhere */
     const char **platforms; /* default: this machine's */
     size_t platform_count;

@@ -182,6 +182,13 @@ static const struct setting log_settings[] = {
 
 static const struct shape log_shape = { .what = "'log'", SHAPE(log_settings) };
 
+static const struct setting limits_settings[] = {
+    { "memory", JSON_NUMBER, 0, read_long, AT(config_limits, memory), .min = 6 << 20, .max = INT64_C(1) << 50 },
+    { "pids", JSON_NUMBER, 0, read_unsigned, AT(config_limits, pids), .min = 10, .max = 1 << 22 },
+};
+
+static const struct shape limits_shape = { .what = "'limits'", SHAPE(limits_settings) };
+
 static const struct setting build_settings[] = {
     { "name", JSON_STRING, REQUIRED, read_text, AT(config_build, name), .check = check_name },
     { "source", JSON_STRING, 0, read_source_name, AT(config_build, source) },
@@ -202,6 +209,7 @@ static const struct setting build_settings[] = {
     { "provenance", JSON_BOOLEAN, 0, read_boolean, AT(config_build, provenance) },
     { "sbom", JSON_BOOLEAN, 0, read_boolean, AT(config_build, sbom) },
     { "isolation", JSON_STRING, 0, read_isolation, AT(config_build, chroot) },
+    { "limits", JSON_OBJECT, 0, read_object, AT(config_build, limits), .shape = &limits_shape },
     { "sign", JSON_OBJECT, 0, read_object, AT(config_build, sign), .shape = &signing_shape },
     { "cache", JSON_OBJECT, 0, read_object, AT(config_build, cache), .shape = &cache_shape },
     { "log", JSON_OBJECT, 0, read_object, AT(config_build, log), .shape = &log_shape },

@@ -153,7 +153,8 @@ static void check_default_bases(struct walk *walk)
         AUTO(bytes_release) struct bytes name = BYTES(DOCKERFILE_WORD_MAX);
         lint_at_plainly(walk->lint, stage->head);
         ok = expand_global(defaults, stage->from.image, &name);
-        if (ok && !image_name_check(bytes_text(&name), &ignored))
+        bool in_directory = ok && strncmp(bytes_text(&name), "oci:", strlen("oci:")) == 0;
+        if (ok && !in_directory && !image_name_check(bytes_text(&name), &ignored))
             lint_report(walk->lint, LINT_INVALID_DEFAULT_ARG_IN_FROM, stage->from.image, NULL, NULL);
     }
 }

@@ -104,13 +104,13 @@ static bool loopback_up(struct error *err)
     return up || error_set_errno(err, saved, "bring the loopback interface up");
 }
 
-/* Until the outside has written the user namespace's maps. */
-static void await_go(enum sandbox_mode mode)
+/* Until the outside has written the user namespace's maps, and put us into our control group. */
+static void await_go(const struct sandbox_spec *spec)
 {
     struct message message;
     int fd;
-    if (mode == SANDBOX_AS_ROOT)
-        return; /* there are none */
+    if (spec->mode == SANDBOX_AS_ROOT && !spec->groups)
+        return; /* there is nothing to wait for */
     if (message_receive(CHANNEL, &message, &fd, 0) != 1 || message.kind != ORDER_GO)
         _exit(1);
 }
@@ -432,7 +432,7 @@ _Noreturn void monitor_main(const struct plan *plan, int channel)
     signal(SIGPIPE, SIG_IGN);
     if (!keep_descriptors(channel, plan->spec->output, &err))
         _exit(1);
-    await_go(plan->spec->mode);
+    await_go(plan->spec);
     if (!lay_out(plan, &err) || !watch_sources(&monitor, &err))
         fail(&err);
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* this memory is a copy of our starter's: no program inside may look into it */

@@ -90,21 +90,26 @@ bool privilege_hold(bool keep, struct error *err)
     return true;
 }
 
-bool privilege_limits(struct error *err)
+bool privilege_limits(int64_t memory, unsigned pids, struct error *err)
 {
-    static const struct {
+    const struct {
         int resource;
         const char *name;
         rlim_t soft; /* cut at the hard limit that we were given */
+        rlim_t hard; /* 0: that stays */
     } rows[] = {
-        { RLIMIT_CORE, "core size", 0 }, /* a crash must not fill the disk */
-        { RLIMIT_NOFILE, "open files", 65536 },
-        { RLIMIT_STACK, "stack size", 8 * 1024 * 1024 },
+        { RLIMIT_CORE, "core size", 0, 0 }, /* a crash must not fill the disk */
+        { RLIMIT_NOFILE, "open files", 65536, 0 },
+        { RLIMIT_STACK, "stack size", 8 * 1024 * 1024, 0 },
+        { RLIMIT_DATA, "data size", memory ? (rlim_t)memory : RLIM_INFINITY, (rlim_t)memory },
+        { RLIMIT_NPROC, "processes", pids ? pids : RLIM_INFINITY, pids },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct rlimit limit;
         if (getrlimit(rows[i].resource, &limit) < 0)
             return error_set_errno(err, errno, "read the limit of %s", rows[i].name);
+        if (rows[i].hard && rows[i].hard < limit.rlim_max)
+            limit.rlim_max = rows[i].hard;
         limit.rlim_cur = rows[i].soft < limit.rlim_max ? rows[i].soft : limit.rlim_max;
         if (setrlimit(rows[i].resource, &limit) < 0)
             return error_set_errno(err, errno, "set the limit of %s", rows[i].name);

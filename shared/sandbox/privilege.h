@@ -4,6 +4,8 @@
 
 #include "shared/base/error.h"
 
+#include <stdint.h>
+
 /* Of Docker's default capabilities, those that not everybody is left. */
 enum {
     PRIVILEGE_DEVICES = 1, /* CAP_MKNOD */
@@ -20,7 +22,8 @@ bool privilege_hold(bool keep, struct error *err);
 /* Do we have what a chroot takes? Tells what is missing. */
 bool privilege_for_chroot(struct error *err);
 
-bool privilege_limits(struct error *err);
+/* memory: of each process, bytes, and pids: of the user; 0: as they are. */
+bool privilege_limits(int64_t memory, unsigned pids, struct error *err);
 
 struct privilege_filter {
     bool

@@ -92,7 +92,8 @@ static bool take_identity(const struct sandbox_spec *spec, const struct account 
         return false;
     if (!(as_user ? appear_as(account, err) : become(account, err)))
         return false;
-    return privilege_hold(account->uid == 0, err) && privilege_limits(err) &&
+    const struct sandbox_limits limits = spec->groups ? (struct sandbox_limits){ 0 } : spec->limits;
+    return privilege_hold(account->uid == 0, err) && privilege_limits(limits.memory, limits.pids, err) &&
            (filter.set_user || privilege_filter(&filter, err));
 }
 

@@ -1,4 +1,5 @@
 #include "shared/sandbox/sandbox.h"
+#include "shared/sandbox/group.h"
 #include "shared/sandbox/inside.h"
 #include "shared/sandbox/kernel.h"
 #include "shared/sandbox/privilege.h"
@@ -24,6 +25,7 @@ struct sandbox {
     int channel;
     bool ended;
     bool tidies_up; /* it has to, before it ends */
+    struct group group;
 };
 
 typedef void inside_fn(const struct plan *plan, int channel);
@@ -90,6 +92,18 @@ static pid_t clone_inside(const struct plan *plan, enum sandbox_mode mode, insid
     return clone_with(flags, plan, inside, channel, pidfd);
 }
 
+/* Before anything of the image runs. */
+static bool enter_group(struct sandbox *sandbox, const struct sandbox_spec *spec, pid_t pid, struct error *err)
+{
+    char text[16];
+    if (!group_make(spec->groups, &spec->limits, &sandbox->group, err))
+        return false;
+    snprintf(text, sizeof text, "%d", (int)pid);
+    AUTO(close) int fd = openat(sandbox->group.fd, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+    return (fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text)) ||
+           error_set_errno(err, errno, "enter the control group '%s'", sandbox->group.path);
+}
+
 static struct sandbox *sandbox_begin(const struct plan *plan, enum sandbox_mode mode, inside_fn *inside,
                                      struct error *err)
 {
@@ -117,6 +131,8 @@ static struct sandbox *sandbox_begin(const struct plan *plan, enum sandbox_mode 
     }
     *sandbox = (struct sandbox){ .process = process, .channel = ours, .tidies_up = mode == SANDBOX_IN_CHROOT };
     ours = -1;
+    if (plan && plan->spec->groups && !enter_group(sandbox, plan->spec, pid, err))
+        return NULL;
     if ((mode == SANDBOX_AS_USER && !map_user(pid, err)) || (mode == SANDBOX_WITH_IDS && !map_ids(pid, err)))
         return NULL;
     message_send(sandbox->channel, &(struct message){ .kind = ORDER_GO, .value = (int)mode },
@@ -163,9 +179,15 @@ void sandbox_free(struct sandbox *sandbox)
         syscall(SYS_pidfd_send_signal, sandbox->process, SIGKILL, NULL, 0);
     while (waitid((idtype_t)P_PIDFD_TYPE, (id_t)sandbox->process, &ignored, WEXITED | __WALL) < 0 && errno == EINTR)
         ;
+    group_end(&sandbox->group);
     close(sandbox->process);
     close(sandbox->channel);
     free(sandbox);
+}
+
+const char *sandbox_reached(const struct sandbox *sandbox)
+{
+    return group_reached(&sandbox->group);
 }
 
 int sandbox_fd(const struct sandbox *sandbox)

@@ -78,6 +78,19 @@ struct sandbox_step {
     size_t mount_count;
 };
 
+/* For everything inside together, where there are control groups; 0: none. Else the memory is that of each process. */
+struct sandbox_limits {
+    int64_t memory; /* bytes, 1 MiB at least */
+    unsigned pids;  /* processes and threads */
+};
+
+enum { SANDBOX_GROUPS_MAX = 3072 };
+
+/* The directory in which control groups with these limits can be made: found by trying, what killed builders have left in it is removed, and
+ * this process may be moved into another group for it. False: it says why there is none. */
+bool sandbox_find_groups(const struct sandbox_limits *limits, char groups[static SANDBOX_GROUPS_MAX],
+                         struct error *err);
+
 /* Everything is borrowed for the call, strings as well. */
 struct sandbox_spec {
     enum sandbox_mode mode;
@@ -101,6 +114,8 @@ struct sandbox_spec {
     size_t check_count;              /* 0: none */
     long check_timeout_ms;           /* 0: 30 s */
     const struct sandbox_step *step; /* NULL: a service */
+    struct sandbox_limits limits;
+    const char *groups; /* where its control group is made; NULL: nowhere */
 };
 
 struct sandbox; /* one thread: the one that started it */
@@ -130,6 +145,9 @@ struct sandbox_event {
     int fd;
     char text[SANDBOX_TEXT_MAX];
 };
+
+/* Which of its limits was reached, as a sentence; NULL: none. */
+const char *sandbox_reached(const struct sandbox *sandbox);
 
 int sandbox_fd(const struct sandbox *sandbox);                           /* readable: sandbox_next() has something */
 void sandbox_next(struct sandbox *sandbox, struct sandbox_event *event); /* never blocks */

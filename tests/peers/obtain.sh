@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# `obtain.sh cosign|pyspdxtools|kubernetes|knative|npm-policies|foreign`: what Debian 12 does not package and tests of this folder judge by. Had once from where its
+# `obtain.sh cosign|pyspdxtools|kubernetes|knative|npm-policies|foreign|linux`: what Debian 12 does not package and tests of this folder judge by. Had once from where its
 # authors publish it (Go's module proxy, PyPI, npm), at a pinned version, and kept in the cache outside the clone; prints its path (of kubernetes: a folder
 # with kube-apiserver, kube-controller-manager, kubectl and etcd; of knative: one with Serving's resource definitions; of foreign: one with Debian's
-# busybox for another machine, and the emulator that runs it here, neither of which is installed). Exit 77, with the reason, where it cannot be had.
+# busybox for another machine, and the emulator that runs it here, neither of which is installed; of linux: one with Debian's kernel and its module
+# overlay.ko). Exit 77, with the reason, where it cannot be had.
 set -euo pipefail
 
 UNAVAILABLE=77
@@ -173,7 +174,31 @@ obtain_foreign() {
     echo "$place"
 }
 
+obtain_linux() {
+    local image place work
+    [ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ] || unavailable "only a kernel for amd64 is booted"
+    image=$(apt-cache depends linux-image-amd64 2>/dev/null | sed -n 's/^ *Depends: //p')
+    [ -n "$image" ] || unavailable "the package lists know no linux-image-amd64"
+    place=$cache/$image
+    if [ ! -d "$place" ]; then
+        mkdir -p "$cache"
+        work=$(mktemp -d "$cache/linux.XXXXXX")
+        # shellcheck disable=SC2064
+        trap "rm -rf '$work'" EXIT
+        cd "$work"
+        apt-get -qq -o APT::Sandbox::User= download "$image" >&2 || unavailable "$image cannot be had from Debian"
+        mkdir made
+        dpkg-deb --fsys-tarfile "$image"_*.deb | tar -x --wildcards './boot/vmlinuz-*' '*/fs/overlayfs/overlay.ko*'
+        mv boot/vmlinuz-* made/vmlinuz
+        find . -name 'overlay.ko*' -exec mv -t made {} +
+        [ ! -e made/overlay.ko.xz ] || xz -d made/overlay.ko.xz
+        mv -T made "$place"
+    fi
+    echo "$place"
+}
+
 case ${1:-} in
+    linux) obtain_linux ;;
     foreign) obtain_foreign ;;
     cosign) obtain_cosign ;;
     pyspdxtools) obtain_pyspdxtools ;;
@@ -181,7 +206,7 @@ case ${1:-} in
     kubernetes) obtain_kubernetes ;;
     knative) obtain_knative ;;
     *)
-        echo "obtain.sh cosign|pyspdxtools|kubernetes|knative|npm-policies|foreign" >&2
+        echo "obtain.sh cosign|pyspdxtools|kubernetes|knative|npm-policies|foreign|linux" >&2
         exit 2
         ;;
 esac
