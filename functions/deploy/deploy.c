@@ -105,10 +105,10 @@ static bool why_not(struct call *call, const struct request_facts *request, cons
                     const char **why, struct error *err)
 {
     bool same = now->digest && strcmp(now->digest, request->digest) == 0 && !now->foreign;
-    *why = !same                              ? NULL
-           : now->rollout == ROLLOUT_RUNNING  ? "this digest runs already"
-           : now->rollout == ROLLOUT_STARTING ? "this digest is coming up already"
-                                              : NULL;
+    *why = !same                                                    ? NULL
+           : now->rollout == ROLLOUT_RUNNING                        ? "this digest runs already"
+           : now->rollout == ROLLOUT_STARTING && !now->marks.reason ? "this digest is coming up already"
+                                                                    : NULL;
     if (now->owner && !request->where->force)
         *why = arena_printf(call_arena(call),
                             "%s looks after it and would undo the change (\"force\": true would make it)", now->owner);

@@ -42,6 +42,7 @@ bool follow_give_up(struct call *call, struct target *target, struct workload *n
     if (wish.image && image_same(wish.image, now->marks.image))
         wish.image = wish.marks.good = NULL; /* it is what fails now */
     wish.marks.reason = reason;
+    wish.marks.told = NULL;
     wish.marks.bad = bad_with(arena, now->marks.bad, now->digest);
     wish.marks.time = arena_printf(arena, "%lld", (long long)clock_wall_ms());
     wish.marks.cause =
@@ -49,7 +50,15 @@ bool follow_give_up(struct call *call, struct target *target, struct workload *n
                      wish.image ? wish.image : now->marks.image, reason);
     if (!wish.marks.time || !wish.marks.cause)
         return arena_no_room(arena, "what is noted on a workload", err);
-    return target_apply(target, arena, &wish, now, err);
+    if (target_apply(target, arena, &wish, now, err))
+        return true;
+    if (err->kind != ERROR_INVALID || !wish.image)
+        return false;
+    wish.image = wish.marks.good = NULL;
+    wish.marks.reason =
+        arena_printf(arena, "%s; and the cluster does not take back what ran before: %s", reason, err->message);
+    return wish.marks.reason ? target_apply(target, arena, &wish, now, err)
+                             : arena_no_room(arena, "what is noted on a workload", err);
 }
 
 /* ---- telling ---- */

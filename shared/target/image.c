@@ -19,13 +19,13 @@ bool image_same(const char *stands, const char *image)
     AUTO(reference_release) struct reference a = { 0 }, b = { 0 };
     AUTO(bytes_release) struct bytes name_a = BYTES(NAME_MAX_BYTES), name_b = BYTES(NAME_MAX_BYTES);
     struct error ignored = { 0 };
-    if (same_text(stands, image))
+    if (same_text(stands, image) || same_text(image_digest(stands), image_digest(image)))
         return true;
     if (!stands || !image || !reference_parse(span_of(stands), &a, &ignored) ||
         !reference_parse(span_of(image), &b, &ignored) || !reference_name(&name_a, &a, &ignored) ||
         !reference_name(&name_b, &b, &ignored) || !span_equal(bytes_span(&name_a), bytes_span(&name_b)))
         return false;
-    return a.digest && b.digest ? same_text(a.digest, b.digest) : same_text(tag_of(&a), tag_of(&b));
+    return (!a.digest || !b.digest) && same_text(tag_of(&a), tag_of(&b));
 }
 
 const char *image_digest(const char *image)

@@ -5,7 +5,8 @@
 #include "shared/base/arena.h"
 #include "shared/config/config.h"
 
-/* May `stands` be what was written for `image`, in whatever form? By digest where both have one, else by tag. */
+/* May `stands` be what was written for `image`, in whatever form? By digest where both have one (an admission may have named a mirror), else
+ * by name and tag. */
 bool image_same(const char *stands, const char *image);
 
 /* The digest behind the '@'; NULL: it has none. */

@@ -40,6 +40,7 @@ class Kubelet:
         self.cluster, self.namespace, self.node = cluster, namespace, node
         self.fates, self.told, self.over = {}, {}, threading.Event()
         cluster.ask("POST", "/api/v1/nodes", {"metadata": {"name": node}}, fine=(201, 409))
+        cluster.patch(f"/api/v1/nodes/{node}", {"spec": {"taints": None}})  # "not ready", which nobody takes back
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
 
