@@ -28,6 +28,7 @@ struct http_client {
     char *ca_file, *extra_ca_pem, *ca_pem, *user_agent, *server_name, *proxy;
     struct bytes certificate, key;
     bool insecure;
+    long read_bytes;
     long connect_timeout_ms;
     bool refuse_private;
     bool trust_loaded;
@@ -99,18 +100,24 @@ struct http_client *http_client_new(const struct http_client_options *options, s
     if (!bytes_append_span(&client->certificate, o->certificate, err) || !bytes_append_span(&client->key, o->key, err))
         return NULL;
     client->insecure = o->insecure;
+    client->read_bytes = o->read_bytes;
     client->connect_timeout_ms = o->connect_timeout_ms > 0 ? o->connect_timeout_ms : CONNECT_TIMEOUT_MS;
     client->refuse_private = o->refuse_private;
     bytes_init(&client->trust, CA_MAX);
     return TAKE(client);
 }
 
+void http_client_rest(struct http_client *client)
+{
+    if (client->easy)
+        curl_easy_cleanup(TAKE(client->easy));
+}
+
 void http_client_free(struct http_client *client)
 {
     if (!client)
         return;
-    if (client->easy)
-        curl_easy_cleanup(client->easy);
+    http_client_rest(client);
     bytes_release(&client->trust);
     bytes_release(&client->certificate);
     bytes_wipe(&client->key);
@@ -362,6 +369,8 @@ static void set_limits(struct call *call)
     SET(call, CURLOPT_LOW_SPEED_LIMIT, 1L);
     SET(call, CURLOPT_LOW_SPEED_TIME, (stall_ms + 999) / 1000);
     SET(call, CURLOPT_NOSIGNAL, 1L);
+    if (call->client->read_bytes > 0)
+        SET(call, CURLOPT_BUFFERSIZE, call->client->read_bytes);
     SET(call, CURLOPT_PROTOCOLS_STR, "http,https");
     SET(call, CURLOPT_FOLLOWLOCATION, 0L);
     SET(call, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);

@@ -24,6 +24,7 @@ struct http_client_options {
     const char *server_name;      /* what servers' certificates are for, instead of the URL's host; NULL: it */
     const char *proxy;            /* URL, instead of what the environment names; NULL: that                 */
     bool insecure;                /* whoever the server says it is                                          */
+    long read_bytes;              /* of an answer, read at once; 0: 16 KB                                   */
     struct span certificate, key; /* PEM, shown to servers that ask; absent: nothing is shown           */
 };
 
@@ -31,6 +32,9 @@ struct http_client *http_client_new(const struct http_client_options *options,
                                     struct error *err); /* options NULL: defaults */
 void http_client_free(struct http_client *client);
 AUTO_FREE(struct http_client, http_client_free)
+
+/* Close the connections and give back what a call needs, until the next one. */
+void http_client_rest(struct http_client *client);
 
 struct http_header {
     const char *name;

@@ -14,6 +14,7 @@ enum {
     LATER_MS = 1000, /* when a server says "later" and not when */
     PAUSE_PIECE_MS = 200,
     URL_MAX = 32 * 1024,
+    READ_BYTES = 4096, /* objects are small, and those who watch are many */
 };
 
 /* ---- the client ---- */
@@ -39,6 +40,7 @@ struct kube *kube_open(const struct kube_access *access, const struct kube_optio
         .server_name = access->tls_server_name,
         .proxy = access->proxy,
         .insecure = access->insecure,
+        .read_bytes = READ_BYTES,
         .certificate = span_of(access->certificate_pem),
         .key = access->key_pem ? secret_reveal(access->key_pem) : span_of(NULL),
     };
@@ -100,6 +102,11 @@ bool kube_pause(const struct kube *kube, long ms, struct error *err)
         nanosleep(&(struct timespec){ .tv_nsec = (long)piece * 1000 * 1000 }, NULL);
     }
     return true;
+}
+
+void kube_rest(struct kube *kube)
+{
+    http_client_rest(kube->client);
 }
 
 static bool send_once(struct kube *kube, const struct kube_request *request, struct http_response *response,

@@ -32,6 +32,9 @@ bool kube_ask(struct kube *kube, const struct kube_request *request, struct http
 /* False, with *err, when that long was not waited because of options.cancelled. */
 bool kube_pause(const struct kube *kube, long ms, struct error *err);
 
+/* Close the connection, until the next request. */
+void kube_rest(struct kube *kube);
+
 /* "?name=value" or "&name=value", the value escaped; NULL value: nothing. */
 bool kube_add_query(struct bytes *path, const char *name, const char *value, struct error *err);
 

@@ -5,57 +5,107 @@
 
 #include "shared/base/clock.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 enum {
+    PLACES = 64, /* connections at once of all who watch in this process */
+    QUEUE_MS = 200,
     PIECE_MS_FIRST = 2000, /* of the workload's watch, before the pods are looked at; the longer it takes, the longer */
     PIECE_MS_MAX = 15 * 1000,
-    PODS_MS = 1000,      /* of the pods' watch: what has changed since the last one comes at once */
-    PODS_PAGE = 4,       /* pods in memory at once */
+    PIECE_MS_CROWDED = 4000, /* of a turn */
+    PODS_MS = 1000,          /* of the pods' watch: what has changed since the last one comes at once */
+    PODS_PAGE = 4,           /* pods in memory at once */
     SETTLE_MS = 2000,    /* a failure must last that long: Knative's services are "not ready" for a moment in between */
-    STATE_MAX = 1 << 20, /* of what is kept: a few sentences */
+    STATE_MAX = 1 << 20, /* of what is said about one object: a few sentences */
     LOG_LINES = 10,
     LOG_MAX = 2048,
 };
 
+/* What is kept while waiting is as small as can be: there may be hundreds of these. */
 struct follow {
     struct kube *kube;
     const struct kube_expectation *what;
-    struct arena *told, *pods; /* of the texts of progress and trouble */
-    struct kube_progress progress;
-    struct kube_trouble trouble;
+    struct kube_progress progress; /* texts in told */
+    struct kube_trouble trouble;   /* texts in pods */
+    char *told[2], *pods[4];
     struct bytes selector, blind; /* of the pods; why they are not looked at */
     bool seen;                    /* the object is there */
     bool reached;                 /* the server has answered */
     int64_t broken_ms;            /* since when it has failed; 0: it has not */
+    bool placed;
 };
+
+static void release_texts(char **texts, size_t count)
+{
+    while (count-- > 0)
+        free(TAKE(texts[count]));
+}
+
+/* ---- turns ---- */
+
+/* A connection takes 70 KB, waiting for one none. Where there are more rollouts than places, each has one for a piece of its watch, in the
+ * order in which they came; nothing is lost in between, since a watch goes on where it was. */
+static atomic_ulong drawn, left; /* tickets that were drawn, and that are done with */
+
+static bool is_crowded(void)
+{
+    return drawn - left > PLACES;
+}
+
+static void leave_place(struct follow *f)
+{
+    if (!f->placed)
+        return;
+    f->placed = false;
+    left++;
+}
+
+/* False, with *err: broken off. Without a place when the time is over first. */
+static bool take_place(struct follow *f, int64_t until_ms, struct error *err)
+{
+    if (f->placed)
+        return true;
+    unsigned long ticket = drawn++;
+    bool go_on = true;
+    f->placed = true;
+    while (go_on && (long)(ticket - left) >= PLACES && clock_monotonic_ms() < until_ms)
+        go_on = kube_pause(f->kube, QUEUE_MS, err);
+    return go_on;
+}
 
 static void follow_release(struct follow *f)
 {
-    arena_free(f->told);
-    arena_free(f->pods);
+    leave_place(f);
+    release_texts(f->told, sizeof f->told / sizeof f->told[0]);
+    release_texts(f->pods, sizeof f->pods / sizeof f->pods[0]);
     bytes_release(&f->selector);
     bytes_release(&f->blind);
 }
 AUTO_RELEASE(struct follow, follow_release)
 
-/* ---- the workload ---- */
-
-static void decide(struct follow *f, enum kube_phase phase, const char *reason)
+/* The text, which goes with its tree, on the heap. */
+static bool hold(char **held, const char **text, struct error *err)
 {
-    f->progress.phase = phase;
-    f->progress.reason = reason;
+    char *copy = *text ? strdup(*text) : NULL;
+    if (*text && !copy)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    free(*held);
+    *text = *held = copy;
+    return true;
 }
 
+/* ---- the workload ---- */
+
 /* The image at its place, which may stand elsewhere in its list by now; NULL: gone. */
-static const char *present_image(struct follow *f, const struct json *object)
+static const char *present_image(const struct follow *f, struct arena *arena, const struct json *object)
 {
     const struct kube_place *place = f->what->place;
     struct kube_place now;
     struct error ignored = { 0 };
     if (!place->container)
         return json_string(pointer_get(object, place->pointer));
-    return kube_place_of_container(f->told, f->what->object->resource, object, place->container, &now, &ignored)
+    return kube_place_of_container(arena, f->what->object->resource, object, place->container, &now, &ignored)
                ? now.image
                : NULL;
 }
@@ -65,18 +115,32 @@ static bool is_decided(const struct follow *f)
     return f->progress.phase != KUBE_PROGRESSING && f->progress.phase != KUBE_BROKEN;
 }
 
-static enum kube_verdict read_workload(struct follow *f, const struct json *object, struct error *err)
+static bool read_workload(struct follow *f, struct arena *arena, const struct json *object, struct error *err)
 {
     const struct kube_resource *resource = f->what->object->resource;
-    bool was_broken = f->progress.phase == KUBE_BROKEN;
-    f->seen = true;
-    arena_reset(f->told);
-    if (!kube_progress_read(f->told, resource, object, f->what->since, &f->progress, err) ||
+    struct kube_progress now;
+    if (!kube_progress_read(arena, resource, object, f->what->since, &now, err) ||
         (f->selector.len == 0 && !kube_pods_selector(&f->selector, resource, object, err)))
+        return false;
+    const char *image = present_image(f, arena, object);
+    if (now.phase != KUBE_GONE && (!image || strcmp(image, f->what->image) != 0)) {
+        now.phase = KUBE_OVERTAKEN;
+        now.reason = "another image is wanted by now";
+    }
+    f->progress = now;
+    return hold(&f->told[0], &f->progress.reason, err) && hold(&f->told[1], &f->progress.url, err);
+}
+
+/* A failure ends the piece, not yet the watch: see SETTLE_MS. */
+static enum kube_verdict take_workload(struct follow *f, const struct json *object, struct error *err)
+{
+    AUTO(arena_free) struct arena *arena = arena_new(STATE_MAX);
+    bool was_broken = f->broken_ms > 0;
+    f->seen = true;
+    if (!arena)
+        return error_set(err, ERROR_INTERNAL, "out of memory"), KUBE_FAILED;
+    if (!read_workload(f, arena, object, err))
         return KUBE_FAILED;
-    const char *image = present_image(f, object);
-    if (f->progress.phase != KUBE_GONE && (!image || strcmp(image, f->what->image) != 0))
-        decide(f, KUBE_OVERTAKEN, "another image is wanted by now");
     bool broken = f->progress.phase == KUBE_BROKEN;
     f->broken_ms = !broken ? 0 : was_broken ? f->broken_ms : clock_monotonic_ms();
     return is_decided(f) || (broken && !was_broken) ? KUBE_ENOUGH : KUBE_GO_ON;
@@ -87,12 +151,12 @@ static enum kube_verdict on_workload(void *context, enum kube_change change, con
 {
     struct follow *f = context;
     if (change == KUBE_ADDED || change == KUBE_MODIFIED)
-        return read_workload(f, object, err);
+        return take_workload(f, object, err);
     if (change == KUBE_LISTING)
         f->seen = false;
     if (change != KUBE_DELETED && (change != KUBE_LISTED || f->seen))
         return KUBE_GO_ON;
-    decide(f, KUBE_GONE, "it was deleted");
+    f->progress = (struct kube_progress){ .phase = KUBE_GONE, .reason = "it was deleted" };
     return KUBE_ENOUGH;
 }
 
@@ -118,10 +182,10 @@ static enum kube_verdict on_pod(void *context, enum kube_change change, const st
         return KUBE_FAILED;
     if (pod && !same && !kube_trouble_is_worse(&found, &f->trouble))
         return KUBE_GO_ON;
-    arena_reset(f->pods);
-    if (!kube_trouble_keep(f->pods, &found, err))
-        return KUBE_FAILED;
     f->trouble = found;
+    if (!hold(&f->pods[0], &f->trouble.pod, err) || !hold(&f->pods[1], &f->trouble.container, err) ||
+        !hold(&f->pods[2], &f->trouble.reason, err) || !hold(&f->pods[3], &f->trouble.message, err))
+        return KUBE_FAILED;
     return f->trouble.fatal ? KUBE_ENOUGH : KUBE_GO_ON;
 }
 
@@ -152,11 +216,23 @@ static bool look_at_pods(struct follow *f, struct kube_cursor *cursor, struct er
     return bytes_append_text(&f->blind, err->message, err); /* the workload says what is most important */
 }
 
-/* When the next piece of the workload's watch ends at the latest. */
-static int64_t piece_until(const struct follow *f, int64_t now_ms, int64_t piece_ms, int64_t until_ms)
+/* How long the next piece of the workload's watch takes at most. */
+static int64_t piece_left(const struct follow *f, int64_t piece_ms, int64_t until_ms)
 {
+    int64_t now_ms = clock_monotonic_ms();
     int64_t end_ms = f->broken_ms > 0 ? f->broken_ms + SETTLE_MS : now_ms + piece_ms;
-    return end_ms < until_ms ? end_ms : until_ms;
+    return (end_ms < until_ms ? end_ms : until_ms) - now_ms;
+}
+
+/* Others' turn, where they wait; else the longer it takes, the longer the pieces. */
+static int64_t next_piece(struct follow *f, int64_t piece_ms)
+{
+    if (is_crowded()) {
+        leave_place(f);
+        kube_rest(f->kube);
+        return PIECE_MS_CROWDED;
+    }
+    return piece_ms * 3 / 2 < PIECE_MS_MAX ? piece_ms * 3 / 2 : PIECE_MS_MAX;
 }
 
 static bool follow(struct follow *f, struct error *err)
@@ -166,23 +242,24 @@ static bool follow(struct follow *f, struct error *err)
                                              .namespace = object->namespace,
                                              .name = object->name };
     struct kube_cursor cursor = { 0 }, pods = { 0 };
-    int64_t now_ms = clock_monotonic_ms(), until_ms = now_ms + f->what->timeout_ms, piece_ms = PIECE_MS_FIRST;
+    int64_t until_ms = clock_monotonic_ms() + f->what->timeout_ms, piece_ms = PIECE_MS_FIRST;
     for (;;) {
-        int64_t end_ms = piece_until(f, now_ms, piece_ms, until_ms);
-        if (!kube_pause(f->kube, 1, err) || !watch_piece(f, &workload, &cursor, end_ms - now_ms, on_workload, err))
+        if (!take_place(f, until_ms, err) || !kube_pause(f->kube, 1, err))
             return false;
-        now_ms = clock_monotonic_ms();
-        bool settled = f->broken_ms > 0 && now_ms >= f->broken_ms + SETTLE_MS;
+        if (f->reached && clock_monotonic_ms() >= until_ms)
+            return true;
+        if (!watch_piece(f, &workload, &cursor, piece_left(f, piece_ms, until_ms), on_workload, err))
+            return false;
+        bool settled = f->broken_ms > 0 && clock_monotonic_ms() >= f->broken_ms + SETTLE_MS;
         if (is_decided(f) || settled)
             return true;
         if (!look_at_pods(f, &pods, err))
             return false;
-        now_ms = clock_monotonic_ms();
         if (f->trouble.fatal)
             f->progress.phase = KUBE_BROKEN;
-        if (f->trouble.fatal || now_ms >= until_ms)
+        if (f->trouble.fatal || (!f->reached && clock_monotonic_ms() >= until_ms))
             return f->reached;
-        piece_ms = piece_ms * 3 / 2 < PIECE_MS_MAX ? piece_ms * 3 / 2 : PIECE_MS_MAX;
+        piece_ms = next_piece(f, piece_ms);
     }
 }
 
@@ -231,15 +308,8 @@ bool kube_rollout_watch(struct kube *kube, struct arena *arena, const struct kub
                         struct kube_outcome *out, struct error *err)
 {
     AUTO(follow_release)
-    struct follow f = { .kube = kube,
-                        .what = what,
-                        .told = arena_new(STATE_MAX),
-                        .pods = arena_new(STATE_MAX),
-                        .selector = BYTES(KUBE_WHAT_MAX),
-                        .blind = BYTES(KUBE_WHAT_MAX) };
+    struct follow f = { .kube = kube, .what = what, .selector = BYTES(KUBE_WHAT_MAX), .blind = BYTES(KUBE_WHAT_MAX) };
     struct error said = { 0 };
-    if (!f.told || !f.pods)
-        return error_set(err, ERROR_INTERNAL, "out of memory");
     if (follow(&f, &said))
         return tell(&f, arena, out, err);
     *err = said;

@@ -132,7 +132,6 @@ struct watch {
     struct kube_cursor *cursor;
     kube_change_fn *fn;
     void *context;
-    struct arena *arena; /* of one change */
     struct bytes line;
     bool heard; /* something came from the server, of this stream */
     enum ending ending;
@@ -140,7 +139,6 @@ struct watch {
 
 static void watch_release(struct watch *w)
 {
-    arena_free(w->arena);
     bytes_release(&w->line);
 }
 AUTO_RELEASE(struct watch, watch_release)
@@ -165,9 +163,12 @@ static bool take_line(struct watch *w, struct span text, struct error *err)
         [KUBE_LINE_MODIFIED] = KUBE_MODIFIED,
         [KUBE_LINE_DELETED] = KUBE_DELETED,
     };
+    AUTO(arena_free)
+    struct arena *arena = arena_new(TREE_MAX); /* not kept: watches mostly wait, and there may be many */
     struct kube_line line;
-    arena_reset(w->arena);
-    if (!kube_line_read(w->arena, text, &line, err))
+    if (!arena)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    if (!kube_line_read(arena, text, &line, err))
         return end_with(w, ENDED_BROKEN, err);
     if (line.kind == KUBE_LINE_ERROR) {
         kube_status_tree_error(line.code, line.object, 0, &w->kube->refusal, err);
@@ -194,7 +195,7 @@ static bool on_stream(void *context, const void *data, size_t len, struct error 
         if (!bytes_append_span(&w->line, piece, err))
             return end_with(w, ENDED_FAILED, err);
         bool taken = span_trim(bytes_span(&w->line)).len == 0 || take_line(w, bytes_span(&w->line), err);
-        bytes_clear(&w->line);
+        bytes_release(&w->line);
         if (!taken)
             return false;
     }
@@ -234,7 +235,7 @@ static enum ending stream(struct watch *w, long left_ms, struct error *err)
         .on_body = on_stream,
         .body_context = w,
     };
-    bytes_clear(&w->line);
+    bytes_release(&w->line);
     w->heard = false;
     w->ending = ENDED;
     if (kube_ask(w->kube, &request, &response, err))
@@ -302,16 +303,10 @@ bool kube_watch(struct kube *kube, const struct kube_selection *what, struct kub
                 kube_change_fn *fn, void *context, struct error *err)
 {
     AUTO(watch_release)
-    struct watch w = { .kube = kube,
-                       .what = what,
-                       .cursor = cursor,
-                       .fn = fn,
-                       .context = context,
-                       .arena = arena_new(TREE_MAX),
-                       .line = BYTES(KUBE_OBJECT_MAX) };
+    struct watch w = {
+        .kube = kube, .what = what, .cursor = cursor, .fn = fn, .context = context, .line = BYTES(KUBE_OBJECT_MAX)
+    };
     struct error said = { 0 };
-    if (!w.arena)
-        return error_set(err, ERROR_INTERNAL, "out of memory");
     if (watch(&w, clock_monotonic_ms() + timeout_ms, &said))
         return true;
     *err = said;

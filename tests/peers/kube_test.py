@@ -8,6 +8,7 @@ import pathlib
 import queue
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -479,40 +480,308 @@ def a_watch_takes_little_memory():
 
 # ---- rollouts ----
 
-def renewed(c, image="w:2", name="web", **spec):
-    """The Deployment as new, rolled out by real controllers; the change is asked for when it is up."""
+APPS = "/apis/apps/v1/namespaces/default"
+MISSING = "Back-off pulling image: ErrImagePull: w:2: not found"
+
+
+def controlled(kind="deployments", name="web", image="w:1", ready=None, **spec):
+    """A workload as new, rolled out by real controllers; those before it are gone with their pods."""
+    c = cluster()
     if c.controllers is None:
         c.start_controllers()
-    path = f"{DEPLOYMENTS}/{name}"
-    c.ask("DELETE", path, fine=(200, 404))
-    wait_until(lambda: c.http("GET", path).status == 404, what="the Deployment to be gone")
-    c.create(DEPLOYMENTS, workload(name, image="w:1", **spec))
-    wait_until(lambda: c.get(path).get("status", {}).get("availableReplicas") == spec.get("replicas", 1), what=f"'{name}' to be up")
-    return wanted(c, image, name)
+    c.ask("DELETE", f"{APPS}/{kind}/{name}", fine=(200, 404))
+    wait_until(lambda: c.http("GET", f"{APPS}/{kind}/{name}").status == 404, what="what was there to be gone")
+    for path in (f"{APPS}/replicasets", "/api/v1/namespaces/default/pods?gracePeriodSeconds=0"):
+        c.ask("DELETE", path)
+    body = workload(name, image=image, kind=kind[0].upper() + kind[1:-1].replace("set", "Set"), **spec)
+    body["spec"] = {key: value for key, value in body["spec"].items() if value is not None}
+    c.create(f"{APPS}/{kind}", body)
+    ready = ready or (lambda status: status.get("availableReplicas") == spec.get("replicas", 1))
+    wait_until(lambda: ready(c.get(f"{APPS}/{kind}/{name}").get("status", {})), what=f"'{name}' to be up")
+    return c
 
 
-def wanted(c, image, name="web", plural="deployments"):
-    container = {"name": "web", "image": image}
-    return c.patch(f"/apis/apps/v1/namespaces/default/{plural}/{name}", {"spec": {"template": {"spec": {"containers": [container]}}}}, STRATEGIC)
+def want(c, image, kind="deployments", name="web"):
+    template = {"spec": {"containers": [{"name": "web", "image": image}]}}
+    return c.patch(f"{APPS}/{kind}/{name}?fieldManager=pushwright", {"spec": {"template": template}}, STRATEGIC)
 
 
-def rollout(client, image="w:2", seconds=60, fine=True, **members):
-    return client.ask("rollout", fine=fine, **{"container": "web", "image": image, "timeoutMs": seconds * 1000, **WEB, **members})
+def watching(client, image="w:2", seconds=60, **members):
+    client.begin("rollout", **{"container": "web", "image": image, "timeoutMs": seconds * 1000, **WEB, **members})
+
+
+def watched(client, image="w:2", seconds=60, **members):
+    watching(client, image, seconds, **members)
+    answer = client.end()[1]
+    assert answer["ok"], answer
+    return answer
+
+
+@contextlib.contextmanager
+def rolling(states=None, **members):
+    """A workload "web" at w:1 whose pods get up unless `states` says otherwise, and a client."""
+    c = cluster()
+    with Kubelet(c, states), opened(c.directory / "admin.kubeconfig") as client:
+        controlled(**members)
+        yield c, client
 
 
 def a_rollout_is_watched_until_its_pods_are_available():
-    c = cluster()
     states = {"w:2": None}
-    with Kubelet(c, states), opened(c.directory / "admin.kubeconfig") as client:
-        renewed(c, replicas=3)
-        client.begin("rollout", container="web", image="w:2", timeoutMs=60000, **WEB)
+    with rolling(states, replicas=3) as (c, client):
+        want(c, "w:2")
+        watching(client)
         wait_until(lambda: c.get(f"{DEPLOYMENTS}/web")["status"].get("updatedReplicas") == 1, what="a new pod")
         del states["w:2"]
         answer = client.end()[1]
         assert answer["phase"] == "complete" and "reason" not in answer, answer
         status = c.get(f"{DEPLOYMENTS}/web")["status"]
         assert status["updatedReplicas"] == status["availableReplicas"] == status["replicas"] == 3
-        assert rollout(client)["phase"] == "complete"
+        assert watched(client)["phase"] == "complete"  # at once
+
+
+def every_kind_is_watched_by_its_own_rules():
+    with rolling(kind="statefulsets", replicas=2, serviceName="web") as (c, client):
+        want(c, "w:2", "statefulsets")
+        assert watched(client, kind="StatefulSet")["phase"] == "complete"
+        assert {c.get(f"/api/v1/namespaces/default/pods/web-{n}")["spec"]["containers"][0]["image"] for n in (0, 1)} == {"w:2"}
+        for partition, phase in ((1, "complete"), (2, "not watched")):
+            c.patch(f"{APPS}/statefulsets/web", {"spec": {"updateStrategy": {"rollingUpdate": {"partition": partition}}}})
+            want(c, f"w:3.{partition}", "statefulsets")
+            answer = watched(client, f"w:3.{partition}", kind="StatefulSet")
+            assert answer["phase"] == phase, answer
+        c.patch(f"{APPS}/statefulsets/web", {"spec": {"updateStrategy": {"type": "OnDelete", "rollingUpdate": None}}})
+        want(c, "w:4", "statefulsets")
+        answer = watched(client, "w:4", kind="StatefulSet")
+        assert answer["phase"] == "not watched" and "OnDelete" in answer["reason"], answer
+        c.ask("DELETE", f"{APPS}/statefulsets/web")
+    for name in ("n1", "n2"):
+        c.ask("POST", "/api/v1/nodes", {"metadata": {"name": name}}, fine=(201, 409))
+        c.patch(f"/api/v1/nodes/{name}", {"spec": {"taints": None}})
+    with rolling(kind="daemonsets", replicas=None, ready=lambda status: status.get("numberAvailable") == 2) as (c, client):
+        want(c, "w:2", "daemonsets")
+        assert watched(client, kind="DaemonSet")["phase"] == "complete"
+        c.ask("DELETE", f"{APPS}/daemonsets/web")
+
+
+def what_nothing_happens_to_is_told_at_once():
+    with rolling(replicas=1) as (c, client):
+        for spec, piece in (({"paused": True}, "spec.paused"), ({"paused": False, "replicas": 0}, "no replicas")):
+            c.patch(f"{DEPLOYMENTS}/web", {"spec": spec})
+            want(c, f"w:{piece[-1]}")
+            answer = watched(client, f"w:{piece[-1]}")
+            assert answer["phase"] == "not watched" and piece in answer["reason"], answer
+
+
+def the_first_pod_in_trouble_is_named():
+    states = {"w:2": pod_status("ImagePullBackOff", MISSING)}
+    with rolling(states) as (c, client):
+        want(c, "w:2")
+        answer = watched(client)
+        assert answer["phase"] == "broken" and answer["trouble"] == "ImagePullBackOff", answer
+        assert f"in pod '{answer['pod']}': {MISSING}" in answer["reason"], answer
+        states["w:3"] = pod_status("CreateContainerConfigError", 'secret "db" not found')
+        want(c, "w:3")
+        answer = watched(client, "w:3", 5)
+        assert answer["phase"] == "progressing" and 'CreateContainerConfigError of container \'web\'' in answer["reason"], answer
+
+
+@contextlib.contextmanager
+def kubelet_with_log(c, log):
+    """What the API server asks a kubelet for: the log of a container, over TLS."""
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(log)
+
+        def log_message(self, *_):
+            pass
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(c.directory / "server.crt", c.directory / "server.key")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    c.ask("POST", "/api/v1/nodes", {"metadata": {"name": "logs"}}, fine=(201, 409))
+    c.patch("/api/v1/nodes/logs/status", {"status": {"addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+                                                     "daemonEndpoints": {"kubeletEndpoint": {"Port": server.server_port}}}})
+    try:
+        yield asked
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def a_container_that_crashes_shows_its_last_lines():
+    states = {"w:2": None}
+    with rolling(states) as (c, client), kubelet_with_log(c, b"listening\nno database at db:5432\n") as asked:
+        want(c, "w:2")
+        pods = "/api/v1/namespaces/default/pods"
+        is_new = lambda pod: pod["spec"]["containers"][0]["image"] == "w:2"
+        wait_until(lambda: any(map(is_new, c.get(pods)["items"])), what="a new pod")
+        name = next(pod["metadata"]["name"] for pod in c.get(pods)["items"] if is_new(pod))
+        c.create(f"{pods}/{name}/binding", {"metadata": {"name": name}, "target": {"kind": "Node", "name": "logs"}})
+        states["w:2"] = pod_status("CrashLoopBackOff", "back-off 80s", restarts=4, exit_code=3)
+        answer = watched(client)
+        assert answer["phase"] == "broken" and answer["log"] == "listening\nno database at db:5432\n", answer
+        assert f"CrashLoopBackOff of container 'web' in pod '{name}': it ended with exit code 3, restarted 4 times" in answer["reason"], answer
+        assert asked == [f"/containerLogs/default/{name}/web?limitBytes=262144&previous=true&tailLines=10"], asked
+
+
+def a_deadline_counts_from_the_change():
+    states = {"w:2": None}
+    with rolling(states, progressDeadlineSeconds=2, strategy={"type": "Recreate"}) as (c, client):
+        want(c, "w:2")
+        answer = watched(client)
+        assert answer["phase"] == "broken" and "no progress for 2 s" in answer["reason"], answer
+        states["w:1"] = None  # a rollback finds a ReplicaSet whose pods are not up again at once
+        want(c, "w:1")
+        since = client.ask("progress", **WEB)["changed"]
+        watching(client, "w:1", since=since)
+        wait_until(lambda: c.get(f"{DEPLOYMENTS}/web")["status"]["observedGeneration"] == 3, what="the change to be seen")
+        time.sleep(3)  # longer than a failure must last
+        del states["w:1"]
+        answer = client.end()[1]
+        assert answer["phase"] == "complete", answer
+
+
+def a_rollout_outlives_its_server():
+    states = {"w:2": None}
+    with rolling(states) as (c, client):
+        want(c, "w:2")
+        watching(client, seconds=180)
+        wait_until(lambda: c.get(f"{DEPLOYMENTS}/web")["status"].get("updatedReplicas") == 1, what="a new pod")
+        c.stop_api(kill=True)
+        time.sleep(1)
+        c.start_api()
+        c.stop_api(kill=True)
+        c.forget()  # where both watches were
+        c.start_api()
+        del states["w:2"]
+        answer = client.end(180)[1]
+        assert answer["phase"] == "complete", answer
+
+
+def what_becomes_of_the_object_meanwhile_ends_the_watch():
+    states = {"w:2": None, "w:3": None}
+    with rolling(states) as (c, client):
+        want(c, "w:2")
+        for change, phase in ((lambda: want(c, "w:3"), "overtaken"), (lambda: c.ask("DELETE", f"{DEPLOYMENTS}/web"), "gone")):
+            watching(client, "w:2" if phase == "overtaken" else "w:3")
+            time.sleep(1)
+            change()
+            answer = client.end()[1]
+            assert answer["ok"] and answer["phase"] == phase, answer
+        assert watched(client)["phase"] == "gone"
+
+
+def a_token_that_rotates_does_not_end_it():
+    states = {"w:2": None}
+    rules = [{"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list", "watch"], "resourceNames": ["web"]}]
+    with rolling(states) as (c, admin):
+        file = c.directory / "turning"
+        for account in ("first", "second"):
+            c.allow(account, rules)
+        file.write_text(c.token("first"))
+        with opened(c.kubeconfig("turning", tokenFile="turning")) as client:
+            wait_until(lambda: client.begin("get", **WEB) or client.end()[1]["ok"], what="the Role to count")
+            want(c, "w:2")
+            watching(client)
+            time.sleep(1)
+            file.write_text(c.token("second"))
+            c.ask("DELETE", "/api/v1/namespaces/default/serviceaccounts/first")  # its tokens with it
+            time.sleep(8)  # for the watch to begin anew, with what the file holds now
+            del states["w:2"]
+            answer = client.end()[1]
+            assert answer["phase"] == "complete", answer
+            states["w:3"] = None
+            want(c, "w:3")
+            answer = watched(client, "w:3", 4)  # nobody allowed it to see pods
+            assert answer["phase"] == "progressing" and "its pods could not be looked at: list pods" in answer["reason"], answer
+
+
+def who_waits_can_break_it_off():
+    states = {"w:2": None}
+    with rolling(states) as (c, client):
+        cancel = c.directory / "cancel"
+        client.ask("open", kubeconfig=str(c.directory / "admin.kubeconfig"), cancel=str(cancel))
+        want(c, "w:2")
+        watching(client)
+        time.sleep(1)
+        cancel.touch()
+        began = time.monotonic()
+        answer = client.end()[1]
+        cancel.unlink()
+        assert not answer["ok"] and answer["kind"] == "unavailable" and time.monotonic() - began < 10, answer
+
+
+KNATIVE = "/apis/serving.knative.dev/v1/namespaces/default/services"
+
+
+def knatives_services_settle_before_they_have_failed():
+    c = cluster()
+    c.define_knative()
+    c.create(KNATIVE, {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": {"name": "web"},
+                       "spec": {"template": {"spec": {"containers": [{"name": "web", "image": "w:2"}]}}}})
+
+    def state(status, reason, seconds):
+        conditions = [{"type": "Ready", "status": status, "reason": reason}]
+        c.patch(f"{KNATIVE}/web/status", {"status": {"observedGeneration": 1, "url": "http://web", "conditions": conditions}})
+        time.sleep(seconds)
+    with opened(c.directory / "admin.kubeconfig") as client:
+        watching(client, kind="Service")
+        state("Unknown", "Deploying", 1)
+        state("False", "RevisionMissing", 0.5)
+        state("True", "", 0)
+        answer = client.end()[1]
+        assert answer["phase"] == "complete", answer
+        watching(client, kind="Service")
+        state("False", "RevisionFailed", 0)
+        answer = client.end()[1]
+        assert answer["phase"] in ("broken", "complete"), answer
+        answer = watched(client, kind="Service")
+        assert answer["phase"] == "broken" and "RevisionFailed" in answer["reason"], answer
+    c.ask("DELETE", f"{KNATIVE}/web")
+
+
+def resident(client):
+    status = pathlib.Path(f"/proc/{client.child.pid}/status").read_text()
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")))
+
+
+def watching_a_rollout_takes_little_memory():
+    states = {"w:2": None}
+    with rolling(states, replicas=12) as (c, client):
+        want(c, "w:2")
+        watching(client)
+        most = 0
+        for _ in range(40):
+            time.sleep(0.2)
+            most = max(most, resident(client))
+        del states["w:2"]
+        assert client.end()[1]["phase"] == "complete"
+        most = max(most, resident(client))
+        print(f"# {most} KB resident while a rollout of 12 pods was watched")
+        assert most <= 3 * 1024, most
+
+
+def two_hundred_rollouts_are_watched_at_once():
+    states = {"w:2": None}
+    with rolling(states) as (c, client):
+        want(c, "w:2")
+        client.begin("crowd", times=200, container="web", image="w:2", timeoutMs=120000, **WEB)
+        most = 0
+        for _ in range(50):
+            time.sleep(0.2)
+            most = max(most, resident(client))
+        del states["w:2"]
+        answer = client.end(180)[1]
+        print(f"# {most} KB resident while 200 rollouts were watched")
+        assert answer["complete"] == 200, answer
+        assert most <= 16 * 1024, most
 
 
 with shared:
@@ -522,4 +791,8 @@ with shared:
                logs_of_pods_that_have_not_begun_are_empty, requests_that_follow_each_other_take_one_connection, later_is_waited_for_and_then_told,
                changes_are_told_as_they_come, lists_come_page_by_page, a_server_that_restarts_is_waited_for,
                a_watch_whose_place_is_forgotten_begins_anew, what_is_refused_is_not_waited_for, a_watch_takes_little_memory,
-               a_rollout_is_watched_until_its_pods_are_available])
+               a_rollout_is_watched_until_its_pods_are_available, every_kind_is_watched_by_its_own_rules, what_nothing_happens_to_is_told_at_once,
+               the_first_pod_in_trouble_is_named, a_container_that_crashes_shows_its_last_lines, a_deadline_counts_from_the_change,
+               a_rollout_outlives_its_server, what_becomes_of_the_object_meanwhile_ends_the_watch, a_token_that_rotates_does_not_end_it,
+               who_waits_can_break_it_off, knatives_services_settle_before_they_have_failed, watching_a_rollout_takes_little_memory,
+               two_hundred_rollouts_are_watched_at_once])
