@@ -1,5 +1,7 @@
 #include "functions/trigger/request.h"
 
+#include "runtime/deployment.h"
+
 #include <string.h>
 
 enum { EVENT_TEXT_MAX = 16 * 1024 };
@@ -50,37 +52,6 @@ bool publication_read(struct call *call, struct publication *out, struct error *
     return out->name || error_set(err, ERROR_INTERNAL, "out of memory");
 }
 
-/* "registry/repository:tag@digest": what deploy is asked to run. */
-static bool append_image(struct bytes *out, const struct publication *image, const char *tag,
-                         const struct descriptor *now, struct error *err)
-{
-    return bytes_printf(out, err, "%s:%s@%s", image->name, tag, now->digest);
-}
-
-static bool write_custom(struct bytes *out, const struct config_trigger *trigger, const struct publication *image,
-                         const char *tag, const struct descriptor *now, long target, const char *reason,
-                         struct error *err)
-{
-    AUTO(bytes_release) struct bytes name = BYTES(REASON_MAX);
-    if (!append_image(&name, image, tag, now, err))
-        return false;
-    struct json_writer w = json_writer_on(out);
-    json_open_object(&w, NULL);
-    json_add_string(&w, "trigger", trigger->name);
-    if (target >= 0)
-        json_add_integer(&w, "target", target);
-    json_add_string(&w, "image", bytes_text(&name));
-    json_add_string(&w, "digest", now->digest);
-    json_add_string(&w, "tag", tag);
-    json_add_string(&w, "sequence", image->sequence);
-    json_add_string(&w, "commit", image->commit);
-    json_add_string(&w, "ref", image->ref);
-    json_add_string(&w, "build", image->build);
-    json_add_string(&w, "reason", reason);
-    json_close_object(&w);
-    return json_writer_end(&w, err);
-}
-
 static bool write_matched(struct bytes *out, const char *reason, const char *purl, struct error *err)
 {
     struct json_writer w = json_writer_on(out);
@@ -92,54 +63,10 @@ static bool write_matched(struct bytes *out, const char *reason, const char *pur
     return json_writer_end(&w, err);
 }
 
-static bool write_requested(struct bytes *out, const struct config_target *target, const char *purl, struct error *err)
+/* Those whose turn is when they are asked for; where each waits for the one before, deploy asks for the others. */
+static size_t targets_now(const struct config_trigger *trigger)
 {
-    AUTO(bytes_release) struct bytes service = BYTES(REASON_MAX);
-    if (!bytes_printf(&service, err, "%s/%s", target->kind, target->workload))
-        return false;
-    struct json_writer w = json_writer_on(out);
-    json_open_object(&w, NULL);
-    json_open_object(&w, "environment");
-    json_add_string(&w, "id", target->cluster);
-    json_close_object(&w);
-    json_open_object(&w, "service");
-    json_add_string(&w, "id", bytes_text(&service));
-    json_close_object(&w);
-    json_add_string(&w, "artifactId", purl);
-    json_add_string(&w, "strategy", "patch");
-    json_close_object(&w);
-    return json_writer_end(&w, err);
-}
-
-static bool emit_requested(struct call *call, const struct config_trigger *trigger, size_t index,
-                           const struct publication *image, const char *tag, const struct descriptor *now,
-                           const char *purl, const char *reason, struct error *err)
-{
-    const struct config_target *target = &trigger->targets[index];
-    AUTO(bytes_release) struct bytes content = BYTES(EVENT_TEXT_MAX);
-    AUTO(bytes_release) struct bytes custom = BYTES(EVENT_TEXT_MAX);
-    if (!write_requested(&content, target, purl, err) ||
-        !write_custom(&custom, trigger, image, tag, now, (long)index, reason, err))
-        return false;
-    const struct attribute attributes[] = {
-        { .name = "imagedigest", .value = now->digest },
-        { .name = "envname", .value = target->cluster },
-        { .name = "svcname", .value = target->workload },
-    };
-    const char *subject =
-        arena_printf(call_arena(call), "%s/%s/%s", target->cluster, target->namespace, target->workload);
-    const char *about = arena_printf(call_arena(call), "%zu %s", index, now->digest); /* whichever tag it has: once */
-    const struct draft draft = {
-        .type = "dev.cdeventsx.pushwright-deploy.requested.0.1.0",
-        .subject = subject,
-        .content = bytes_span(&content),
-        .custom = bytes_span(&custom),
-        .rule = trigger->name,
-        .target = about,
-        .attributes = attributes,
-        .attribute_count = sizeof attributes / sizeof attributes[0],
-    };
-    return call_emit(call, &draft, err);
+    return trigger->strategy == STRATEGY_ORDERED ? 1 : trigger->target_count;
 }
 
 bool request_deployments(struct call *call, const struct config_trigger *trigger, const struct publication *image,
@@ -148,9 +75,24 @@ bool request_deployments(struct call *call, const struct config_trigger *trigger
     AUTO(bytes_release) struct bytes purl = BYTES(REASON_MAX);
     AUTO(bytes_release) struct bytes content = BYTES(EVENT_TEXT_MAX);
     AUTO(bytes_release) struct bytes custom = BYTES(EVENT_TEXT_MAX);
+    AUTO(bytes_release) struct bytes name = BYTES(REASON_MAX);
     if (!reference_purl(&purl, &image->reference, now->digest, tag, err) ||
-        !write_matched(&content, reason, bytes_text(&purl), err) ||
-        !write_custom(&custom, trigger, image, tag, now, -1, reason, err))
+        !bytes_printf(&name, err, "%s:%s@%s", image->name, tag, now->digest))
+        return false;
+    const struct deployment deployment = {
+        .trigger = trigger,
+        .artifact = bytes_text(&purl),
+        .image = bytes_text(&name),
+        .digest = now->digest,
+        .tag = tag,
+        .sequence = image->sequence,
+        .commit = image->commit,
+        .ref = image->ref,
+        .build = image->build,
+        .reason = reason,
+    };
+    if (!write_matched(&content, reason, deployment.artifact, err) ||
+        !deployment_write(&custom, &deployment, DEPLOYMENT_NO_TARGET, err))
         return false;
     const struct draft matched = {
         .type = "dev.cdeventsx.pushwright-trigger.matched.0.1.0",
@@ -162,8 +104,8 @@ bool request_deployments(struct call *call, const struct config_trigger *trigger
     };
     if (!call_emit(call, &matched, err))
         return false;
-    for (size_t i = 0; i < trigger->target_count; i++)
-        if (!emit_requested(call, trigger, i, image, tag, now, bytes_text(&purl), reason, err))
+    for (size_t i = 0; i < targets_now(trigger); i++)
+        if (!deployment_ask(call, &deployment, i, err))
             return false;
     return true;
 }

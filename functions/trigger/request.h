@@ -22,7 +22,8 @@ bool publication_read(struct call *call, struct publication *out, struct error *
 void publication_release(struct publication *publication);
 AUTO_RELEASE(struct publication, publication_release)
 
-/* trigger.matched, then one deploy.requested for each target. `reason` is the condition's sentence. */
+/* trigger.matched, then one deploy.requested for each target, for the first alone where they come one after the other. `reason` is the condition's
+ * sentence. */
 bool request_deployments(struct call *call, const struct config_trigger *trigger, const struct publication *image,
                          const char *tag, const struct descriptor *now, const char *reason, struct error *err);
 

@@ -173,6 +173,15 @@ def every_trigger_of_an_image_has_its_word(directory, host):
     assert custom["sequence"] == "000000000000042" and custom["commit"] == "c" * 40 and custom["target"] == 0, custom
 
 
+@with_registry
+def targets_in_an_order_are_asked_for_one_after_the_other(directory, host):
+    digest = put_image(host, "acme/web", "one", "v1")
+    for strategy, workloads in [("ordered", ["staging"]), ("all-or-nothing", ["staging", "live"]), ("parallel", ["staging", "live"])]:
+        triggers = [rule("t", f"{host}/acme/web", {"tags": "all"}, ["staging", "live"], strategy=strategy)]
+        events = run_trigger(directory, triggers, purl(host, "acme/web", digest, "v1"), sequence="42", commit="c" * 40)
+        assert requested(events) == [("t", workload, "v1", digest) for workload in workloads], (strategy, events)
+
+
 def nobody_is_asked_about_an_image_that_no_trigger_watches():
     with temporary_directory() as directory:
         # The registry does not exist: it must not be asked.
@@ -358,6 +367,7 @@ if __name__ == "__main__":
         a_tag_that_is_gone_asks_for_nothing,
         an_event_without_a_digest_is_told_by_the_registry,
         every_trigger_of_an_image_has_its_word,
+        targets_in_an_order_are_asked_for_one_after_the_other,
         nobody_is_asked_about_an_image_that_no_trigger_watches,
         short_names_of_docker_hub_are_the_long_ones,
         a_registry_that_is_down_is_tried_again,
