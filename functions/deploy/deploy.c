@@ -4,7 +4,9 @@
  * tag is checked at the registry, and what runs is asked of the target. The change is guarded by the generation that was
  * read, so that of two racing deliveries the older cannot win. */
 #include "functions/deploy/follow.h"
+#include "functions/deploy/freeze.h"
 #include "functions/deploy/resume.h"
+#include "functions/deploy/strategy.h"
 
 #include "shared/base/clock.h"
 #include "shared/config/configured.h"
@@ -71,17 +73,20 @@ static bool check_order(struct call *call, const struct request_facts *request, 
 {
     const char *in_service = now->rollout == ROLLOUT_FAILED ? now->running_image : now->image;
     enum precedence precedence;
+    bool newer_push = !now->marks.sequence || sequence_compare(request->sequence, now->marks.sequence) >= 0;
     *why = NULL;
     if (!compare_tags(request, now, in_service, &precedence, err))
         return false;
-    if (precedence == PRECEDENCE_NEWER)
+    if (now->marks.person && !newer_push)
+        *why = arena_printf(call_arena(call), "since then %s has decided by hand", now->marks.person);
+    if (*why || precedence == PRECEDENCE_NEWER)
         return true;
     if (precedence == PRECEDENCE_OLDER && !request->trigger->downgrade)
         *why = arena_printf(
             call_arena(call),
             "tag '%s' is older than what is in service, '%s', by its %s (\"downgrade\": true would allow it)",
             request->tag, in_service, condition_order_name(request->trigger->when));
-    else if (now->marks.sequence && sequence_compare(request->sequence, now->marks.sequence) < 0)
+    else if (!newer_push)
         *why = arena_printf(call_arena(call), "a newer push (%s) is there already", now->marks.sequence);
     return true;
 }
@@ -100,12 +105,21 @@ static bool was_given_up(struct call *call, const struct request_facts *request,
     return *why || arena_no_room(call_arena(call), "a reason", err);
 }
 
+static bool is_same(const struct request_facts *request, const struct workload *now)
+{
+    return now->digest && strcmp(now->digest, request->digest) == 0 && !now->foreign;
+}
+
+static bool runs_already(const struct request_facts *request, const struct workload *now)
+{
+    return is_same(request, now) && now->rollout == ROLLOUT_RUNNING;
+}
+
 /* NULL in *why: go on. */
 static bool why_not(struct call *call, const struct request_facts *request, const struct workload *now,
                     const char **why, struct error *err)
 {
-    bool same = now->digest && strcmp(now->digest, request->digest) == 0 && !now->foreign;
-    *why = !same                                                    ? NULL
+    *why = !is_same(request, now)                                   ? NULL
            : now->rollout == ROLLOUT_RUNNING                        ? "this digest runs already"
            : now->rollout == ROLLOUT_STARTING && !now->marks.reason ? "this digest is coming up already"
                                                                     : NULL;
@@ -115,6 +129,21 @@ static bool why_not(struct call *call, const struct request_facts *request, cons
     if (*why || now->rollout == ROLLOUT_NONE || request->person)
         return true;
     return was_given_up(call, request, now, why, err) && (*why || check_order(call, request, now, why, err));
+}
+
+/* NULL in *why: go on, what waits is not newer. */
+static bool check_waiting(struct call *call, const struct request_facts *request, const struct workload *now,
+                          const char **why, struct error *err)
+{
+    struct workload waiting;
+    *why = NULL;
+    if (request->person || !freeze_waiting(call, now, &waiting) || is_ours(request, &waiting))
+        return true;
+    if (!check_order(call, request, &waiting, why, err))
+        return false;
+    if (*why)
+        *why = arena_printf(call_arena(call), "'%s' waits for the end of a freeze: %s", waiting.image, *why);
+    return true;
 }
 
 static bool ran_well(const struct workload *now)
@@ -131,8 +160,8 @@ static struct wish wish_for(struct call *call, const struct request_facts *reque
     return (struct wish){
         .image = request->image,
         .marks = { .event = request->event_id,
-                   .source = call_event(call)->source,
-                   .chain = call_chain_id(call),
+                   .source = request->source,
+                   .chain = request->chain,
                    .rule = request_rule(call, request),
                    .sequence = request->sequence,
                    .commit = request->commit,
@@ -157,25 +186,56 @@ static bool tell_refusal(struct call *call, const struct request_facts *request,
     return tell_failure(call, request, &nothing, err);
 }
 
+/* Why nothing is to be done stays; what waited is over with it where it is this request, or came before it. */
+static bool settle(struct call *call, struct target *target, const struct request_facts *request,
+                   const struct workload *now, const char *why, struct error *err)
+{
+    struct workload waiting;
+    const char *rule = request_rule(call, request);
+    bool runs = runs_already(request, now), comes = is_same(request, now) && now->rollout == ROLLOUT_STARTING;
+    if (comes && request->trigger->strategy == STRATEGY_ORDERED && rule && now->marks.rule &&
+        strcmp(rule, now->marks.rule) != 0)
+        return error_set(err, ERROR_CONFLICT, "%s, and the next target's turn is when it has come up", why);
+    bool waits = freeze_waiting(call, now, &waiting) && (runs || is_ours(request, &waiting));
+    return (!waits || freeze_forget(call, target, now, err)) && (!runs || strategy_go_on(call, request, err)) &&
+           skip(call, request, why, err);
+}
+
+/* *why is filled where there is nothing to do, *until_ms where it is not to be done yet. */
+static bool weigh(struct call *call, const struct request_facts *request, const struct workload *now, const char *moved,
+                  const char **why, int64_t *until_ms, struct error *err)
+{
+    *why = moved;
+    *until_ms = FROZEN_NOT;
+    return moved || (why_not(call, request, now, why, err) && (*why || freeze_until(request, now, until_ms, err)));
+}
+
 /* Guarded by what was read: when somebody else was faster, everything is decided anew. */
 static bool put_into_service(struct call *call, struct target *target, const struct request_facts *request,
-                             struct error *err)
+                             int64_t wait_ms, struct error *err)
 {
     struct workload now;
-    if (!target_read(target, call_arena(call), &now, err))
+    const char *why, *moved;
+    int64_t until_ms = FROZEN_NOT;
+    if (!check_registry(call, request, &moved, err) || !target_read(target, call_arena(call), &now, err))
         return false;
     for (int attempt = 1;; attempt++) {
-        const char *why = NULL;
         bool ours = is_ours(request, &now);
         if (ours && now.foreign)
             return skip(call, request, "somebody else has set another image since", err);
-        if (!ours && !why_not(call, request, &now, &why, err))
+        if (!check_waiting(call, request, &now, &why, err))
             return false;
         if (why)
             return skip(call, request, why, err);
+        if (!ours && !weigh(call, request, &now, moved, &why, &until_ms, err))
+            return false;
+        if (why)
+            return settle(call, target, request, &now, why, err);
         const struct wish wish = wish_for(call, request, &now);
-        if (ours || target_apply(target, call_arena(call), &wish, &now, err))
-            return follow(call, target, request, &now, call_remaining_ms(call) - ANSWER_RESERVE_MS, err);
+        if (until_ms != FROZEN_NOT && freeze_park(call, target, request, &now, until_ms, err))
+            return true;
+        if (until_ms == FROZEN_NOT && (ours || target_apply(target, call_arena(call), &wish, &now, err)))
+            return follow(call, target, request, &now, wait_ms, err);
         if (err->kind == ERROR_INVALID) {
             const struct error refusal = *err;
             return tell_refusal(call, request, &refusal, err);
@@ -193,25 +253,32 @@ static bool not_yet(const struct request_facts *request, struct error *err)
     return error_wrap(err, "deploy '%s'", request->subject);
 }
 
+static bool start(void **state, struct error *err)
+{
+    const struct configured *configured;
+    if (!configured_start(state, err))
+        return false;
+    configured = *state;
+    return freeze_check(configured->config, err);
+}
+
 static bool handle(struct call *call, struct error *err)
 {
     const struct configured *state = call_state(call);
     AUTO(request_release) struct request_facts request = { 0 };
-    const char *why;
     if (strcmp(call_event(call)->type, TIMER_EVENT) == 0) {
-        resume_all(call, state->config);
+        resume_all(call, state->config, put_into_service);
         return true;
     }
     if (!request_read(call, state->config, &request, err))
         return false;
     if (!request.trigger->enabled)
         return skip(call, &request, "the trigger is switched off", err);
-    if (!check_registry(call, &request, &why, err))
-        return false;
-    if (why)
-        return skip(call, &request, why, err);
     AUTO(target_close) struct target *target = follow_open(call, &request, err);
-    return (target && put_into_service(call, target, &request, err)) || not_yet(&request, err);
+    int64_t wait_ms = call_remaining_ms(call) - ANSWER_RESERVE_MS;
+    return (target && (request.undo ? strategy_undo(call, target, &request, wait_ms, err)
+                                    : put_into_service(call, target, &request, wait_ms, err))) ||
+           not_yet(&request, err);
 }
 
-FUNCTION(.start = configured_start, .stop = configured_stop, .handle = handle)
+FUNCTION(.start = start, .stop = configured_stop, .handle = handle)

@@ -1,5 +1,7 @@
 #include "functions/deploy/follow.h"
 
+#include "functions/deploy/strategy.h"
+
 #include "shared/base/clock.h"
 #include "shared/target/image.h"
 
@@ -99,7 +101,8 @@ static bool tell(struct call *call, struct target *target, const struct request_
     int64_t began_ms = now->marks.time && !again ? strtoll(now->marks.time, NULL, 10) : 0;
     struct marks more = { .told = request->event_id, .bad = judge(call, now) };
     struct error failed = { 0 };
-    bool told = runs ? tell_success(call, request, now, began_ms > 0 ? clock_wall_ms() - began_ms : -1, err)
+    bool told = runs ? strategy_go_on(call, request, err) &&
+                           tell_success(call, request, now, began_ms > 0 ? clock_wall_ms() - began_ms : -1, err)
                      : tell_failure(call, request, now, err);
     if (!told || !call_flush(call, err))
         return false;

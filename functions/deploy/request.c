@@ -1,5 +1,7 @@
 #include "functions/deploy/request.h"
 
+#include "functions/deploy/strategy.h"
+
 #include "shared/base/clock.h"
 #include "shared/base/encode.h"
 
@@ -106,7 +108,12 @@ bool request_read(struct call *call, const struct config *config, struct request
         return false;
     out->commit = json_get_string(custom, "commit");
     out->person = read_person(json_get(custom, "person"));
+    out->ref = json_get_string(custom, "ref");
+    out->build = json_get_string(custom, "build");
+    out->undo = json_get_string(custom, "undo");
     out->event_id = call_event(call)->id;
+    out->source = call_event(call)->source;
+    out->chain = call_chain_id(call);
     return name_subject(call, out, err);
 }
 
@@ -121,8 +128,48 @@ bool request_of_workload(struct call *call, const struct workload *now, struct r
     out->commit = now->marks.commit;
     out->person = now->marks.person;
     out->event_id = now->marks.event;
+    out->source = now->marks.source;
+    out->chain = now->marks.chain;
     if (!out->digest)
         return error_set(err, ERROR_INVALID, "'%s' has no digest", now->image);
+    return name_subject(call, out, err);
+}
+
+const char *request_park(struct call *call, const struct request_facts *request, struct error *err)
+{
+    struct bytes text = ARENA_BYTES(call_arena(call), TEXT_MAX);
+    const struct {
+        const char *name, *value;
+    } rows[] = {
+        { "rule", request_rule(call, request) }, { "image", request->image },   { "sequence", request->sequence },
+        { "commit", request->commit },           { "ref", request->ref },       { "build", request->build },
+        { "event", request->event_id },          { "source", request->source }, { "chain", request->chain },
+    };
+    struct json_writer w = json_writer_on(&text);
+    json_open_object(&w, NULL);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        json_add_string(&w, rows[i].name, rows[i].value);
+    json_close_object(&w);
+    return json_writer_end(&w, err) ? bytes_text(&text) : NULL;
+}
+
+bool request_read_parked(struct call *call, const char *text, struct request_facts *out, struct error *err)
+{
+    const struct json *parked = json_parse(call_arena(call), span_of(text), err);
+    const char *rule = json_get_string(parked, "rule"), *ours = request_rule(call, out);
+    if (!parked || !rule || !ours || strcmp(rule, ours) != 0)
+        return parked ? error_set(err, ERROR_NOT_FOUND, "another rule's image waits") : false;
+    if (!check_image(parked, out, err))
+        return false;
+    out->sequence = json_get_string(parked, "sequence");
+    out->commit = json_get_string(parked, "commit");
+    out->ref = json_get_string(parked, "ref");
+    out->build = json_get_string(parked, "build");
+    out->event_id = json_get_string(parked, "event");
+    out->source = json_get_string(parked, "source");
+    out->chain = json_get_string(parked, "chain");
+    if (!out->sequence || !out->event_id || !out->source || !out->chain)
+        return error_set(err, ERROR_INVALID, "what waits for the end of a freeze is not complete");
     return name_subject(call, out, err);
 }
 
@@ -259,10 +306,12 @@ bool tell_failure(struct call *call, const struct request_facts *request, const 
     AUTO(bytes_release) struct bytes stays = BYTES(TEXT_MAX);
     AUTO(bytes_release) struct bytes custom = BYTES(TEXT_MAX);
     const char *reason = now->reason ? now->reason : "it did not come up";
-    if (!write_incident(&incident, request, reason, err) || !write_failed(&custom, request, reason, err) ||
-        !emit(call, request, "dev.cdevents.incident.detected.0.3.0", &incident, &custom, err))
+    bool undone = strategy_is_undone(reason);
+    if ((!undone && !strategy_take_back(call, request, reason, err)) ||
+        !write_incident(&incident, request, reason, err) || !write_failed(&custom, request, reason, err) ||
+        (!undone && !emit(call, request, "dev.cdevents.incident.detected.0.3.0", &incident, &custom, err)))
         return false;
-    call_log(call, "%s did not come up: %s", request->image, reason);
+    call_log(call, "%s %s: %s", request->image, undone ? "was taken back" : "did not come up", reason);
     if (!now->running_image)
         return true;
     return write_content(&stays, request, now->running_image, err) &&

@@ -15,17 +15,23 @@ struct request_facts {
     struct reference reference;
     const char *image; /* name:tag@digest */
     const char *digest, *tag;
-    const char *sequence; /* decimal milliseconds, of the push; of the event for what was uploaded by hand */
-    const char *commit;   /* NULL: not told */
-    const char *subject;  /* "cluster/namespace/workload" */
-    const char *person;   /* who asked by hand: then neither order nor what failed before counts; NULL: nobody did */
-    const char *event_id;
+    const char *sequence;    /* decimal milliseconds, of the push; of the event for what was uploaded by hand */
+    const char *commit;      /* NULL: not told */
+    const char *subject;     /* "cluster/namespace/workload" */
+    const char *person;      /* who asked by hand: then neither order nor what failed before counts; NULL: nobody did */
+    const char *ref, *build; /* of the push; NULL: not told */
+    const char *undo;        /* it is not to go into service but out of it, and why; NULL: into service */
+    const char *event_id, *source, *chain;
 };
 
 /* ERROR_CONFLICT: the trigger is not in the configuration (it may be on its way). ERROR_INVALID: the event contradicts it. */
 bool request_read(struct call *call, const struct config *config, struct request_facts *out, struct error *err);
 /* The request that brought the workload to where it is; trigger, where and index are set already. */
 bool request_of_workload(struct call *call, const struct workload *now, struct request_facts *out, struct error *err);
+
+/* What waits for the end of a freeze, as it stands in the workload's marks; request_read_parked() checks it as an event. */
+const char *request_park(struct call *call, const struct request_facts *request, struct error *err);
+bool request_read_parked(struct call *call, const char *text, struct request_facts *out, struct error *err);
 
 /* As it stands in the workload's marks; NULL: no memory. */
 const char *request_rule(struct call *call, const struct request_facts *request);

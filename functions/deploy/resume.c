@@ -1,6 +1,7 @@
 #include "functions/deploy/resume.h"
 
 #include "functions/deploy/follow.h"
+#include "functions/deploy/freeze.h"
 
 #include "shared/base/gate.h"
 
@@ -15,7 +16,23 @@ static bool is_untold(const struct workload *now, const char *rule)
            (!marks->told || strcmp(marks->told, marks->event) != 0);
 }
 
-static bool resume_one(struct call *call, const struct config_trigger *trigger, size_t index, struct error *err)
+/* What waits here for another rule is that one's. */
+static bool resume_parked(struct call *call, struct target *target, const struct request_facts *rule,
+                          const struct workload *now, resume_put *put, struct error *err)
+{
+    AUTO(request_release)
+    struct request_facts waits = { .trigger = rule->trigger, .where = rule->where, .index = rule->index };
+    int64_t until_ms;
+    if (!request_read_parked(call, now->marks.parked, &waits, err))
+        return err->kind == ERROR_NOT_FOUND;
+    return freeze_until(&waits, now, &until_ms, err) &&
+           (until_ms != FROZEN_NOT ||
+            (call_go_on_with(call, waits.source, waits.event_id, waits.chain, err) &&
+             (put(call, target, &waits, RESUME_WAIT_MS, err) || err->kind == ERROR_CONFLICT)));
+}
+
+static bool resume_one(struct call *call, const struct config_trigger *trigger, size_t index, resume_put *put,
+                       struct error *err)
 {
     struct workload now;
     AUTO(request_release) struct request_facts request = { .trigger = trigger, .index = index };
@@ -24,6 +41,8 @@ static bool resume_one(struct call *call, const struct config_trigger *trigger, 
     if (!target || !target_read(target, call_arena(call), &now, err))
         return false;
     const char *rule = request_rule(call, &request);
+    if (now.marks.parked && !resume_parked(call, target, &request, &now, put, err))
+        return false;
     if (!rule || !is_untold(&now, rule))
         return true;
     return request_of_workload(call, &now, &request, err) &&
@@ -31,7 +50,7 @@ static bool resume_one(struct call *call, const struct config_trigger *trigger, 
            (follow(call, target, &request, &now, 0, err) || err->kind == ERROR_CONFLICT);
 }
 
-void resume_all(struct call *call, const struct config *config)
+void resume_all(struct call *call, const struct config *config, resume_put *put)
 {
     static struct gate gate = GATE; /* of the process */
     if (!gate_enter(&gate, RESUME_PAUSE_MS))
@@ -40,7 +59,7 @@ void resume_all(struct call *call, const struct config *config)
         const struct config_trigger *trigger = &config->triggers[i];
         for (size_t k = 0; trigger->enabled && k < trigger->target_count; k++) {
             struct error failed = { 0 };
-            if (!resume_one(call, trigger, k, &failed))
+            if (!resume_one(call, trigger, k, put, &failed))
                 call_log(call, "trigger '%s': %s", trigger->name, failed.message);
         }
     }

@@ -103,7 +103,9 @@ static void tell_matched(const struct facts *f, struct story *s)
 static void tell_requested(const struct facts *f, struct story *s)
 {
     s->about = custom(f, "trigger");
-    s->text = arena_printf(f->arena, "%s shall run %s", f->subject, or_else(short_image(f, "?"), "?"));
+    const char *undo = custom(f, "undo");
+    s->text = arena_printf(f->arena, "%s shall %srun %s%s%s", f->subject, undo ? "not " : "",
+                           or_else(short_image(f, "?"), "?"), undo ? ": " : "", or_else(undo, ""));
 }
 
 static void tell_service(const struct facts *f, struct story *s)
@@ -119,7 +121,7 @@ static void tell_rolledback(const struct facts *f, struct story *s)
     s->about = f->subject;
     s->bad = true;
     const char *stays = json_get_string(f->content, "artifactId");
-    s->text = arena_printf(f->arena, "%s stays at %s", f->subject, stays ? image_of_purl(f, stays) : "?");
+    s->text = arena_printf(f->arena, "%s is back at %s", f->subject, stays ? image_of_purl(f, stays) : "?");
 }
 
 static void tell_incident(const struct facts *f, struct story *s)
@@ -157,7 +159,7 @@ static const struct {
     { "dev.cdevents.artifact.packaged.", "build", tell_nothing },
     { "dev.cdevents.artifact.published.", NULL, tell_published },
     { "dev.cdeventsx.pushwright-trigger.matched.", "trigger", tell_matched },
-    { "dev.cdeventsx.pushwright-deploy.requested.", "trigger", tell_requested },
+    { "dev.cdeventsx.pushwright-deploy.requested.", NULL, tell_requested },
     { "dev.cdevents.service.deployed.", "deploy", tell_service },
     { "dev.cdevents.service.upgraded.", "deploy", tell_service },
     { "dev.cdevents.service.rolledback.", "deploy", tell_rolledback },

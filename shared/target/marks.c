@@ -19,6 +19,7 @@ const struct mark mark_table[] = {
     MARK("pushwright.dev/good", good),
     MARK("pushwright.dev/reason", reason),
     MARK("pushwright.dev/bad", bad),
+    MARK("pushwright.dev/parked", parked),
     MARK("pushwright.dev/told", told),
     MARK("kubernetes.io/change-cause", cause),
 };

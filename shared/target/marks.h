@@ -23,6 +23,7 @@ struct marks {
     const char *good;   /* image that ran well last, before this one */
     const char *reason; /* why `image` was given up: what stands in the object then is `good`, where there is one */
     const char *bad;    /* digests that were given up, newest first, blanks between them */
+    const char *parked; /* JSON: the request that waits for the end of a freeze */
     const char *told;   /* id of the event whose outcome the next hop has; NULL: of none */
     const char *cause;  /* kubernetes.io/change-cause: for `kubectl rollout history` */
 };

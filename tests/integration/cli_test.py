@@ -307,7 +307,7 @@ def history_tells_times_reasons_and_only_what_is_asked(place):
                                                        "data": {"subject": subject}}))
     place.run("send", place.work / "event.json")
     said = place.run("history", "local/default/web")[0]
-    assert "local/default/web stays at localhost/web:v1 (sha256:aaaaaaaaaaaa)" in said, said
+    assert "local/default/web is back at localhost/web:v1 (sha256:aaaaaaaaaaaa)" in said, said
 
 
 if __name__ == "__main__":
