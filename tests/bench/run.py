@@ -5,6 +5,7 @@ import time
 import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from clusters import clusters
 from images import images
 from pages import pages
 from receiving import receiving, starts
@@ -36,7 +37,8 @@ def memory(table, directory):
 
 PARTS = (("size", "Size", sizes), ("start", "Start", starts), ("memory", "Memory", memory),
          ("webhook", "`webhook`: a signed GitHub push, its two events accepted by the next hop before the answer", receiving),
-         ("pages", "From `git push` to the page, local chain", pages), ("images", "Images: process start, build and push, registry on the same machine", images))
+         ("pages", "From `git push` to the page, local chain", pages), ("images", "Images: process start, build and push, registry on the same machine", images),
+         ("clusters", "Triggers and deployments: a real Kubernetes API server on the same machine", clusters))
 
 
 def write(table, where):

@@ -89,7 +89,7 @@ def signed(event, key=CHAIN_KEY):
     return json.dumps({**attributes, "pushwrightsig": "v1," + code})[:-1] + f', "data": {data}}}'
 
 
-def requested(identity, image, trigger, target=0, sequence=None, at="2026-09-01T12:00:00Z", **custom):
+def requested(identity, image, trigger, target=0, sequence=None, at="2026-09-01T12:00:00Z", key=CHAIN_KEY, **custom):
     """deploy.requested, signed. `image` is name:tag@digest."""
     kind = "dev.cdeventsx.pushwright-deploy.requested.0.1.0"
     if sequence:
@@ -97,7 +97,7 @@ def requested(identity, image, trigger, target=0, sequence=None, at="2026-09-01T
     custom = {"trigger": trigger, "target": target, "image": image, **custom}
     return signed({"specversion": "1.0", "id": identity, "source": "/test", "type": kind, "time": at, "datacontenttype": "application/json",
                    "data": {"context": {"specversion": "0.5.1", "id": identity, "source": "/test", "type": kind, "timestamp": at},
-                            "subject": {"id": "somewhere", "content": {}}, "customData": custom}})
+                            "subject": {"id": "somewhere", "content": {}}, "customData": custom}}, key)
 
 
 TICK = json.dumps({"specversion": "1.0", "id": "tick", "source": "/clock", "type": "dev.knative.sources.ping"})
