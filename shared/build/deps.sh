@@ -104,7 +104,7 @@ cache_key() {
     {
         gcc -dumpfullversion
         uname -m
-        cat "$LOCK" "$HERE"/{deps,fetch,recipes}.sh "$HERE"/mbedtls_*.[ch]
+        cat "$LOCK" "$HERE"/{deps,fetch,recipes}.sh "$HERE"/{libyaml,mbedtls}_*.[ch]
     } | sha256sum | cut -c1-16
 }
 
@@ -133,11 +133,11 @@ set_tools() {
         musl)
             # No paths of this machine in what we deploy.
             common+=" -fno-asynchronous-unwind-tables -fstack-protector-strong -ffile-prefix-map=$ROOT/work.musl=."
-            SMALL="-Os $common" FAST="-O2 $common" LINK=-static
+            TINY="-Oz $common" SMALL="-Os $common" FAST="-O2 $common" LINK=-static
             CC=$ROOT/toolchain/bin/musl-gcc
             ;;
         sanitize)
-            SMALL="-O1 -g -fno-omit-frame-pointer $common" FAST=$SMALL LINK=
+            SMALL="-O1 -g -fno-omit-frame-pointer $common" FAST=$SMALL TINY=$SMALL LINK=
             CC=$(command -v gcc)
             ;;
     esac

@@ -25,6 +25,9 @@
 #define MBEDTLS_SHA256_USE_ARMV8_A_CRYPTO_IF_PRESENT
 #endif
 
+/* SHA-1 as small as it gets: what is hashed with it here is next to nothing. */
+#define MBEDTLS_SHA1_PROCESS_ALT /* mbedtls_sha1_small.c */
+
 /* No server side, no datagrams, no sockets of its own. */
 #undef MBEDTLS_NET_C
 #undef MBEDTLS_SSL_CACHE_C
@@ -53,6 +56,7 @@
 #undef MBEDTLS_KEY_EXCHANGE_PSK_ENABLED
 #undef MBEDTLS_KEY_EXCHANGE_RSA_ENABLED
 #undef MBEDTLS_KEY_EXCHANGE_RSA_PSK_ENABLED
+#undef MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_PSK_ENABLED
 
 /* Curves, ciphers and hashes that public certificates do not use. */
 #undef MBEDTLS_ARIA_C
@@ -77,6 +81,15 @@
 #undef MBEDTLS_PADLOCK_C
 #undef MBEDTLS_RIPEMD160_C
 #undef MBEDTLS_SHA3_C
+
+/* For TLS 1.2 with servers older than AES-GCM (2012), and for keys under a password. */
+#undef MBEDTLS_CIPHER_MODE_CBC
+#undef MBEDTLS_MD5_C
+#undef MBEDTLS_SSL_ENCRYPT_THEN_MAC
+
+/* Curves written out in a key instead of named, keys that live outside of the library. */
+#undef MBEDTLS_PK_PARSE_EC_EXTENDED
+#undef MBEDTLS_PK_RSA_ALT_SUPPORT
 
 /* Writing certificates, revocation lists, key containers, prime generation. */
 #undef MBEDTLS_GENPRIME

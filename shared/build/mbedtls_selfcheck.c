@@ -2,12 +2,13 @@
  * Run once after mbedTLS is built: a wrong hash or a missing entropy source
  * must stop the build, not a deployed function.
  *
- * SHA-256 is checked against the examples of FIPS 180-4, then every block
- * function this processor has against the library for all lengths up to a few
- * blocks. Random numbers are only checked to arrive.
+ * SHA-1 and SHA-256 are checked against the examples of FIPS 180-4, then every
+ * SHA-256 block function this processor has against the library for all lengths
+ * up to a few blocks. Random numbers are only checked to arrive.
  */
 #include <mbedtls/ctr_drbg.h>
 #include <mbedtls/entropy.h>
+#include <mbedtls/sha1.h>
 #include <mbedtls/sha256.h>
 
 #include "mbedtls_sha256_ni.h"
@@ -24,10 +25,10 @@ static void fail(const char *what)
     exit(1);
 }
 
-static void expect(const unsigned char digest[32], const char *hex)
+static void expect(const unsigned char *digest, const char *hex)
 {
     char text[65];
-    for (int i = 0; i < 32; i++)
+    for (size_t i = 0; i < strlen(hex) / 2; i++)
         sprintf(text + 2 * i, "%02x", digest[i]);
     if (strcmp(text, hex) != 0)
         fail(hex);
@@ -68,6 +69,22 @@ static void check_vectors(void)
     mbedtls_sha256_finish(&context, digest);
     mbedtls_sha256_free(&context);
     expect(digest, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+}
+
+static void check_sha1(void)
+{
+    static const char *const vectors[][2] = {
+        { "", "da39a3ee5e6b4b0d3255bfef95601890afd80709" },
+        { "abc", "a9993e364706816aba3e25717850c26c9cd0d89d" },
+        { "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", "84983e441c3bd26ebaae4aa1f95129e5e54670f1" },
+    };
+    unsigned char digest[20];
+
+    for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++) {
+        if (mbedtls_sha1((const void *)vectors[i][0], strlen(vectors[i][0]), digest) != 0)
+            fail("mbedtls_sha1");
+        expect(digest, vectors[i][1]);
+    }
 }
 
 #ifdef __x86_64__
@@ -144,6 +161,7 @@ static void check_random(void)
 int main(void)
 {
     check_vectors();
+    check_sha1();
     check_block_functions();
     check_random();
     return 0;

@@ -1,6 +1,6 @@
 # How each dependency is built: sourced by deps.sh, which sets
 #   CC AR RANLIB     the compiler and its archive tools
-#   SMALL FAST       flags for code whose size, or whose speed, matters
+#   TINY SMALL FAST  flags for code that waits for the network, that need not be large, whose speed matters
 #   STAGE            where include/ and lib/ of this dependency go
 #   PREFIX           what was built before it
 #   WORK             folder for objects
@@ -141,6 +141,8 @@ build_pcre2() {
     cp src/config.h.generic src/config.h
     cp src/pcre2.h.generic src/pcre2.h
     cp src/pcre2_chartables.c.dist src/pcre2_chartables.c
+    # Texts for what goes wrong while matching: nobody asks for them.
+    sed -i 's/^else if (enumber < 0) /else if (0) /' src/pcre2_error.c
     for source in src/pcre2_*.c; do
         case ${source#src/pcre2_} in
             dftables.c | fuzzsupport.c | jit_test.c) ;;             # programs
@@ -148,7 +150,7 @@ build_pcre2() {
             *) sources+=("$source") ;;
         esac
     done
-    compile pcre2-8 "$SMALL -DHAVE_CONFIG_H -DPCRE2_CODE_UNIT_WIDTH=8 -DPCRE2_STATIC -Isrc" "${sources[@]}"
+    compile pcre2-8 "$TINY -DHAVE_CONFIG_H -DPCRE2_CODE_UNIT_WIDTH=8 -DPCRE2_STATIC -Isrc" "${sources[@]}"
     archive pcre2-8
     headers . src/pcre2.h
 }
@@ -156,7 +158,10 @@ build_pcre2() {
 # The reading half.
 build_libyaml() {
     local version=0.2.5
-    compile yaml "$SMALL -Iinclude -DYAML_VERSION_MAJOR=0 -DYAML_VERSION_MINOR=2 -DYAML_VERSION_PATCH=5 -DYAML_VERSION_STRING=\"$version\"" \
+    cp "$HERE/libyaml_calls.h" src/
+    sed -i '0,/^YAML_DECLARE(int)$/s//#include "libyaml_calls.h"\n\n&/' src/scanner.c
+    grep -q libyaml_calls src/scanner.c
+    compile yaml "$TINY -Iinclude -DYAML_VERSION_MAJOR=0 -DYAML_VERSION_MINOR=2 -DYAML_VERSION_PATCH=5 -DYAML_VERSION_STRING=\"$version\"" \
         src/{api,reader,scanner,parser}.c
     archive yaml
     headers . include/yaml.h
@@ -165,7 +170,15 @@ build_libyaml() {
 build_mbedtls() {
     local flags="-std=c11 -D_GNU_SOURCE -Iinclude -Ilibrary" tls x509 crypto hot
     cat "$HERE/mbedtls_config.h" >>include/mbedtls/mbedtls_config.h
-    cp "$HERE"/mbedtls_{entropy.c,sha256_ni.c,sha256_ni.h,selfcheck.c} library/
+    cp "$HERE"/mbedtls_{entropy.c,sha1_small.c,sha256_ni.c,sha256_ni.h,selfcheck.c} library/
+    # Of the error texts those that a peer, a certificate or a key can cause; and no names in prose for what OIDs stand for.
+    sed -i -E '/^ *case -\(MBEDTLS_ERR_/{
+        /_(SSL|X509|PK|PEM|ASN1)_/!{N;d}
+        /_(ASYNC|CACHE|CID|CLIENT_RECONNECT|CONTINUE|COUNTER|EARLY|HELLO|HW_ACCEL|IDENTITY|NON_FATAL|PROGRESS|RENEGO|TICKET|TIMEOUT|WANT)/{N;d}
+    }' library/error.c
+    sed -i 's/\(define OID_DESCRIPTOR.*\) name, description }/\1 "", "" }/' library/oid.c
+    # Without the table for the one curve that no public certificate has.
+    sed -i '/^#if defined(MBEDTLS_ECP_DP_SECP521R1_ENABLED)$/,/^#endif \/\* /s/^#if MBEDTLS_ECP_FIXED_POINT_OPTIM == 1/#if 0/' library/ecp_curves.c
 
     tls=(library/{debug,mps_reader,mps_trace,net_sockets}.c library/ssl_*.c)
     x509=(library/pkcs7.c library/x509*.c)
@@ -177,9 +190,9 @@ build_mbedtls() {
             grep -vxF -f <(printf '%s\n' "${tls[@]}" "${x509[@]}" "${hot[@]}") | sort
     )
 
-    compile mbedtls "$SMALL $flags" "${tls[@]}"
-    compile mbedx509 "$SMALL $flags" "${x509[@]}"
-    compile mbedcrypto "$SMALL $flags" "${crypto[@]}"
+    compile mbedtls "$TINY $flags" "${tls[@]}"
+    compile mbedx509 "$TINY $flags" "${x509[@]}"
+    compile mbedcrypto "$TINY $flags" "${crypto[@]}"
     compile mbedcrypto "$FAST $flags" "${hot[@]}"
     archive mbedtls
     archive mbedx509
@@ -212,13 +225,21 @@ write_cmocka_version() {
         include/cmocka_version.h.cmake >include/cmocka_version.h
 }
 
+# Some options have no switch of their own: as the project leaves them unset, the conditions on them are made constants, and what only
+# they lead to is not linked. Setting one of them has no effect; README.md names them.
 build_curl() {
-    local option off=(ALTSVC AWS COOKIES DIGEST_AUTH DOH FORM_API GETOPTIONS HSTS HTTPSIG IPFS
-        KERBEROS_AUTH LIBCURL_OPTION MIME NEGOTIATE_AUTH NETRC NTLM SHA512_256 SRP VERBOSE_STRINGS WEBSOCKETS)
+    local option off=(ALTSVC AWS BEARER_AUTH BINDLOCAL COOKIES DIGEST_AUTH DOH FORM_API GETOPTIONS HEADERS_API HSTS HTTPSIG IPFS
+        KERBEROS_AUTH LIBCURL_OPTION MIME NEGOTIATE_AUTH NETRC NTLM PROGRESS_METER SHA512_256 SHUFFLE_DNS SRP VERBOSE_STRINGS WEBSOCKETS)
     local options=()
+    sed -i 's/if(data->set\.ssl\.certinfo)/if(0)/
+        s/if(conn_config->cipher_list || conn_config->cipher_list13)/if(0)/
+        /^ *mbed_cipher_suite_get_str(cipher_id/d
+        /define HAVE_PINNED_PUBKEY/d' lib/vtls/mbedtls.c
+    sed -i 's/if(!result && data->state.resolve)/if(0)/' lib/transfer.c
+    sed -i 's/if(data->set.haproxyprotocol)/if(0)/' lib/cf-setup.c
     for option in "${off[@]}"; do options+=("-DCURL_DISABLE_$option=ON"); done
 
-    cmake_install . "${options[@]}" -DHTTP_ONLY=ON -DCURL_USE_MBEDTLS=ON -DCURL_USE_OPENSSL=OFF \
+    cmake_install . "$TINY" "${options[@]}" -DHTTP_ONLY=ON -DCURL_USE_MBEDTLS=ON -DCURL_USE_OPENSSL=OFF \
         -DUSE_NGHTTP2=OFF -DCURL_USE_LIBPSL=OFF -DCURL_USE_LIBSSH2=OFF -DUSE_LIBIDN2=OFF \
         -DCURL_BROTLI=OFF -DCURL_ZSTD=OFF -DCURL_ZLIB=OFF -DENABLE_THREADED_RESOLVER=ON \
         -DCMAKE_UNITY_BUILD=ON -DENABLE_IPV6=ON -DENABLE_UNIX_SOCKETS=ON -DBUILD_CURL_EXE=OFF -DBUILD_TESTING=OFF \
@@ -235,7 +256,7 @@ build_libgit2() {
     grep -q 'close(&w); git_mwindow_free_all(mwf);' src/libgit2/indexer.c
     # A real CERT_LOCATION would be parsed in git_libgit2_init(), which costs
     # every cold start 5 ms; the project sets the bundle before a first fetch.
-    cmake_install . -DBUILD_CLI=OFF -DBUILD_TESTS=OFF -DUSE_SSH=OFF -DUSE_HTTPS=mbedTLS \
+    cmake_install . "$SMALL" -DBUILD_CLI=OFF -DBUILD_TESTS=OFF -DUSE_SSH=OFF -DUSE_HTTPS=mbedTLS \
         -DUSE_SHA1=CollisionDetection -DUSE_SHA256=mbedTLS -DUSE_HTTP_PARSER=llhttp \
         -DREGEX_BACKEND=regcomp -DUSE_BUNDLED_ZLIB=OFF -DUSE_GSSAPI=OFF -DUSE_NTLMCLIENT=OFF \
         -DUSE_THREADS=ON -DDEPRECATE_HARD=ON -DCERT_LOCATION=/dev/null \
@@ -243,13 +264,13 @@ build_libgit2() {
         -DMBEDTLS_ROOT_DIR="$PREFIX" -DZLIB_INCLUDE_DIR="$PREFIX/include" -DZLIB_LIBRARY="$PREFIX/lib/libz.a"
 }
 
-# cmake_install SOURCE OPTION...
+# cmake_install SOURCE FLAGS OPTION...
 #
 # Told to be a cross build even for the host, so that nothing is found outside
 # the prefix. The archive tools must be absolute paths, or cmake's checks that
 # build a static library all fail.
 cmake_install() {
-    local source=$1 option
+    local source=$1 flags=$2 option
     local where=()
     for option in LIBRARY INCLUDE PACKAGE; do where+=("-DCMAKE_FIND_ROOT_PATH_MODE_$option=ONLY"); done
     export PKG_CONFIG_LIBDIR=$PREFIX/lib/pkgconfig PKG_CONFIG_PATH=
@@ -258,10 +279,10 @@ cmake_install() {
         -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR="$MACHINE" \
         -DCMAKE_C_COMPILER="$CC" -DCMAKE_AR="$AR" -DCMAKE_RANLIB="$RANLIB" \
         -DCMAKE_C_COMPILER_AR="$AR" -DCMAKE_C_COMPILER_RANLIB="$RANLIB" \
-        -DCMAKE_BUILD_TYPE=None -DCMAKE_C_FLAGS="$SMALL" -DCMAKE_EXE_LINKER_FLAGS="$LINK" \
+        -DCMAKE_BUILD_TYPE=None -DCMAKE_C_FLAGS="$flags" -DCMAKE_EXE_LINKER_FLAGS="$LINK" \
         -DCMAKE_INSTALL_PREFIX="$STAGE" -DCMAKE_INSTALL_LIBDIR=lib -DCMAKE_PREFIX_PATH="$PREFIX" \
         -DCMAKE_FIND_ROOT_PATH="$PREFIX" -DCMAKE_FIND_ROOT_PATH_MODE_PROGRAM=NEVER \
-        -DBUILD_SHARED_LIBS=OFF "${@:2}"
+        -DBUILD_SHARED_LIBS=OFF "${@:3}"
     cmake --build "$WORK/cmake" -j "$JOBS"
     cmake --install "$WORK/cmake"
     # These name the staging folder, and nothing here asks for them.
