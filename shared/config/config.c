@@ -68,17 +68,29 @@ static struct loaded *loaded_new(struct error *err)
     return NULL;
 }
 
+/* "WORD NUMBER" at the front of *text is cut off. */
+static bool cut_number(const char **text, const char *word, size_t *number)
+{
+    size_t len = strlen(word);
+    char *end;
+    if (strncmp(*text, word, len) != 0)
+        return false;
+    *number = strtoul(*text + len, &end, 10);
+    *text = end;
+    return true;
+}
+
 /* Text that is not JSON has one mistake, the one that the parser stopped at; its place stands in front of its sentence. */
 static void note_malformed(struct reading *r, const struct error *err)
 {
-    size_t line = 1, column = 1;
-    int used = 0;
-    if (sscanf(err->message, "line %zu column %zu: %n", &line, &column, &used) < 2)
-        used = 0;
-    mistake(r, NULL, "%s", err->message + used);
+    size_t line, column;
+    const char *sentence = err->message;
+    bool placed = cut_number(&sentence, "line ", &line) && cut_number(&sentence, " column ", &column) &&
+                  strncmp(sentence, ": ", 2) == 0;
+    mistake(r, NULL, "%s", placed ? sentence + 2 : err->message);
     if (r->mistakes->count > 0) {
-        r->mistakes->items[0].line = line;
-        r->mistakes->items[0].column = column;
+        r->mistakes->items[0].line = placed ? line : 1;
+        r->mistakes->items[0].column = placed ? column : 1;
     }
 }
 

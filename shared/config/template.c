@@ -53,10 +53,9 @@ static bool put_time(struct bytes *out, const struct template_values *values, si
     (void)length;
     time_t seconds = (time_t)(values->time_ms / 1000);
     struct tm tm = { 0 };
-    char text[64];
     gmtime_r(&seconds, &tm);
-    strftime(text, sizeof text, "%Y%m%d%H%M%S", &tm);
-    return bytes_append_text(out, text, err);
+    return bytes_printf(out, err, "%04d%02d%02d%02d%02d%02d", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
+                        tm.tm_min, tm.tm_sec);
 }
 
 static bool put_build(struct bytes *out, const struct template_values *values, size_t length, struct error *err)

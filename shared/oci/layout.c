@@ -522,8 +522,11 @@ const struct store_backend layout_backend = {
     .get_manifest = get_manifest,
     .get_blob = get_blob,
     .has_blob = has_blob,
+    .list_tags = list_tags,
+};
+
+const struct store_writer layout_writer = {
     .mount_blob = mount_blob,
     .put_blob = put_blob,
     .put_manifest = put_manifest,
-    .list_tags = list_tags,
 };

@@ -269,7 +269,7 @@ bool oci_referrers_put(struct store *store, const struct descriptor *subject, co
                                     referrer->annotations, referrer->annotation_count };
     if (!put_blobs(store, referrer, err))
         return error_wrap(err, "'%s' of '%s'", referrer->artifact_type, subject->digest);
-    return store->backend->put_manifest(store->self, NULL, bytes_span(&body), &out->manifest, listed, err) ||
+    return store_writer_of(store)->put_manifest(store->self, NULL, bytes_span(&body), &out->manifest, listed, err) ||
            error_wrap(err, "%s: '%s' of '%s'", store->name, referrer->artifact_type, subject->digest);
 }
 

@@ -11,8 +11,10 @@ static void registry_free(void *self)
 {
     if (!self)
         return;
-    registry_take_back(self);
-    wire_release(self);
+    struct registry *registry = self;
+    if (registry->take_back)
+        registry->take_back(registry);
+    wire_release(registry);
     free(self);
 }
 AUTO_FREE(void, registry_free)
@@ -264,11 +266,6 @@ const struct store_backend registry_backend = {
     .get_manifest = get_manifest,
     .get_blob = get_blob,
     .has_blob = has_blob,
-    .will_mount = registry_will_mount,
-    .mount_blob = registry_mount_blob,
-    .begin_upload = registry_begin_upload,
-    .put_blob = registry_put_blob,
-    .put_manifest = registry_put_manifest,
     .list_referrers = registry_list_referrers,
     .list_tags = registry_list_tags,
 };

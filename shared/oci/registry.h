@@ -14,12 +14,6 @@ bool registry_has_blob(struct registry *registry, const char *digest, bool *has,
 /* False when the header is missing or no number. */
 bool registry_content_length(const struct http_response *response, int64_t *out);
 
-bool registry_will_mount(void *self, const struct reference *from, struct error *err);
-bool registry_mount_blob(void *self, const struct descriptor *blob, const struct reference *from, bool *done,
-                         struct error *err);
-bool registry_begin_upload(void *self, struct error *err);
-void registry_take_back(struct registry *registry); /* what was begun and not used */
-bool registry_put_blob(void *self, const struct descriptor *blob, const struct blob_source *source, struct error *err);
 /* Larger blobs than that are uploaded in parts of it. */
 int64_t registry_part_size(const struct registry *registry);
 /* How an upload in parts came to its end. */
@@ -33,8 +27,6 @@ struct parts_end {
  * registry takes none. *end is filled in any case. */
 bool registry_put_parts(struct registry *registry, const struct descriptor *blob, const struct blob_source *source,
                         const struct http_response *begun, struct parts_end *end, struct error *err);
-bool registry_put_manifest(void *self, const char *tag, struct span body, const struct descriptor *out, bool *listed,
-                           struct error *err);
 bool registry_list_referrers(void *self, const char *subject, const char *artifact_type, referrers_page_fn *on_page,
                              void *context, bool *known, struct error *err);
 bool registry_list_tags(void *self, store_tag_fn *on_tag, void *context, struct error *err);

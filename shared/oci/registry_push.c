@@ -93,15 +93,15 @@ static bool try_mount(struct registry *registry, void *context, bool *final, str
     return true;
 }
 
-bool registry_will_mount(void *self, const struct reference *from, struct error *err)
+static bool will_mount(void *self, const struct reference *from, struct error *err)
 {
     const struct registry *registry = self;
     bool same = !reference_is_layout(from) && strcmp(from->registry, registry->host) == 0;
     return !same || token_want_mount(self, from->repository, err);
 }
 
-bool registry_mount_blob(void *self, const struct descriptor *blob, const struct reference *from, bool *done,
-                         struct error *err)
+static bool mount_blob(void *self, const struct descriptor *blob, const struct reference *from, bool *done,
+                       struct error *err)
 {
     struct registry *registry = self;
     if (reference_is_layout(from) || strcmp(from->registry, registry->host) != 0) {
@@ -125,23 +125,24 @@ struct upload_attempt {
     bool exhausted; /* enough was tried inside */
 };
 
-bool registry_begin_upload(void *self, struct error *err)
+static void take_back(struct registry *registry)
+{
+    if (registry->begun.status != 0)
+        cancel_upload(registry, &registry->begun);
+    http_response_release(&registry->begun);
+}
+
+static bool begin_ahead(void *self, struct error *err)
 {
     struct registry *registry = self;
     if (registry->begun.status != 0)
         return true;
     token_want_push(registry);
+    registry->take_back = take_back;
     bool begun = post_upload(registry, "", &registry->begun, err);
     if (!begun)
         http_response_release(&registry->begun);
     return begun;
-}
-
-void registry_take_back(struct registry *registry)
-{
-    if (registry->begun.status != 0)
-        cancel_upload(registry, &registry->begun);
-    http_response_release(&registry->begun);
 }
 
 /* What was begun before, for a blob that is worth no question. */
@@ -286,7 +287,7 @@ static void note_sent(struct registry *registry, const char *digest)
         memcpy(registry->sent[registry->sent_count++ % SENT_MAX], digest, strlen(digest) + 1);
 }
 
-bool registry_put_blob(void *self, const struct descriptor *blob, const struct blob_source *source, struct error *err)
+static bool put_blob(void *self, const struct descriptor *blob, const struct blob_source *source, struct error *err)
 {
     struct registry *registry = self;
     struct upload_attempt attempt = { .blob = blob, .source = source };
@@ -349,10 +350,18 @@ static bool try_put(struct registry *registry, void *context, bool *final, struc
                                 registry->host, a->out->digest, SPAN_ARGS(digest));
 }
 
-bool registry_put_manifest(void *self, const char *tag, struct span body, const struct descriptor *out, bool *listed,
-                           struct error *err)
+static bool put_manifest(void *self, const char *tag, struct span body, const struct descriptor *out, bool *listed,
+                         struct error *err)
 {
     struct put_attempt attempt = { tag ? tag : out->digest, body, out, listed };
     token_want_push(self);
     return wire_retry(self, try_put, &attempt, err);
 }
+
+const struct store_writer registry_writer = {
+    .will_mount = will_mount,
+    .mount_blob = mount_blob,
+    .begin_upload = begin_ahead,
+    .put_blob = put_blob,
+    .put_manifest = put_manifest,
+};

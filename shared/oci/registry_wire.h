@@ -29,10 +29,11 @@ struct registry {
     struct bytes mounts; /* repositories that the token must be good for, too, each with a newline behind it */
     struct http_response
         begun; /* the answer to an upload's beginning, for a blob that is still to come; status 0: none */
-    char (*sent)[DIGEST_TEXT_SIZE]; /* the last blobs that came to be here through us; NULL: none yet */
-    size_t sent_count;              /* in all */
-    bool chunks_refused;            /* uploads in parts are not taken */
-    bool mounts_refused;            /* the token service does not give such a token */
+    void (*take_back)(struct registry *registry); /* what was begun and not used; NULL: nothing was ever begun */
+    char (*sent)[DIGEST_TEXT_SIZE];               /* the last blobs that came to be here through us; NULL: none yet */
+    size_t sent_count;                            /* in all */
+    bool chunks_refused;                          /* uploads in parts are not taken */
+    bool mounts_refused;                          /* the token service does not give such a token */
 };
 
 bool wire_init(struct registry *registry, const struct reference *reference, const struct registry_options *options,

@@ -291,7 +291,7 @@ bool store_put_manifest(struct store *store, const char *tag, const char *media_
         return error_set(err, ERROR_INVALID, "media type is too long");
     memcpy(made.media_type, media_type, strlen(media_type) + 1);
     digest_text(made.digest, body);
-    if (!store->backend->put_manifest(store->self, tag, body, &made, NULL, err))
+    if (!store_writer_of(store)->put_manifest(store->self, tag, body, &made, NULL, err))
         return error_wrap(err, "%s: put manifest '%s'", store->name, tag ? tag : made.digest);
     *out = made;
     return true;
@@ -479,15 +479,23 @@ bool store_list_tags(struct store *store, store_tag_fn *on_tag, void *context, s
     return store->backend->list_tags(store->self, on_tag, context, err) || error_wrap(err, "%s: tags", store->name);
 }
 
+const struct store_writer *store_writer_of(struct store *store)
+{
+    if (!store->writer)
+        store->writer = store_is_remote(store) ? &registry_writer : &layout_writer;
+    return store->writer;
+}
+
 bool store_will_mount(struct store *store, const struct reference *from, struct error *err)
 {
-    return !store->backend->will_mount || store->backend->will_mount(store->self, from, err);
+    const struct store_writer *writer = store_writer_of(store);
+    return !writer->will_mount || writer->will_mount(store->self, from, err);
 }
 
 bool store_mount_blob(struct store *store, const struct descriptor *blob, const struct reference *from, bool *done,
                       struct error *err)
 {
-    return check_blob(blob, err) && (store->backend->mount_blob(store->self, blob, from, done, err) ||
+    return check_blob(blob, err) && (store_writer_of(store)->mount_blob(store->self, blob, from, done, err) ||
                                      error_wrap(err, "%s: mount blob '%s'", store->name, blob->digest));
 }
 
@@ -498,14 +506,15 @@ bool store_is_remote(const struct store *store)
 
 bool store_begin_upload(struct store *store, struct error *err)
 {
-    return !store->backend->begin_upload || store->backend->begin_upload(store->self, err) ||
+    const struct store_writer *writer = store_writer_of(store);
+    return !writer->begin_upload || writer->begin_upload(store->self, err) ||
            error_wrap(err, "%s: begin an upload", store->name);
 }
 
 static bool put_blob(struct store *store, const struct descriptor *blob, const struct blob_source *source,
                      struct error *err)
 {
-    return check_blob(blob, err) && (store->backend->put_blob(store->self, blob, source, err) ||
+    return check_blob(blob, err) && (store_writer_of(store)->put_blob(store->self, blob, source, err) ||
                                      error_wrap(err, "%s: upload blob '%s'", store->name, blob->digest));
 }
 

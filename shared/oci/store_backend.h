@@ -27,6 +27,14 @@ struct store_backend {
     bool (*get_blob)(void *self, const struct descriptor *blob, http_body_fn *on_data, void *context,
                      struct error *err);
     bool (*has_blob)(void *self, const char *digest, bool *has, struct error *err);
+    /* *known false: the place keeps no such lists (NULL: it never does). */
+    bool (*list_referrers)(void *self, const char *subject, const char *artifact_type, referrers_page_fn *on_page,
+                           void *context, bool *known, struct error *err);
+    bool (*list_tags)(void *self, store_tag_fn *on_tag, void *context, struct error *err);
+};
+
+/* What is asked of a place that is written to: apart from the above, so that who only reads does not link it. */
+struct store_writer {
     bool (*will_mount)(void *self, const struct reference *from, struct error *err); /* NULL: it does not matter */
     bool (*mount_blob)(void *self, const struct descriptor *blob, const struct reference *from, bool *done,
                        struct error *err);
@@ -36,10 +44,6 @@ struct store_backend {
      * subject. */
     bool (*put_manifest)(void *self, const char *tag, struct span body, const struct descriptor *out, bool *listed,
                          struct error *err);
-    /* *known false: the place keeps no such lists (NULL: it never does). */
-    bool (*list_referrers)(void *self, const char *subject, const char *artifact_type, referrers_page_fn *on_page,
-                           void *context, bool *known, struct error *err);
-    bool (*list_tags)(void *self, store_tag_fn *on_tag, void *context, struct error *err);
 };
 
 struct mirror {
@@ -50,6 +54,7 @@ struct mirror {
 
 struct store {
     const struct store_backend *backend;
+    const struct store_writer *writer; /* NULL: it was not written to yet */
     void *self;
     struct mirror *mirrors; /* asked before; NULL: none */
     size_t mirror_count;
@@ -61,6 +66,9 @@ struct store {
 void *registry_new(const struct reference *reference, const struct registry_options *options, struct error *err);
 void *layout_new(const char *directory, const struct registry_options *options, struct error *err);
 extern const struct store_backend registry_backend, layout_backend;
+extern const struct store_writer registry_writer, layout_writer;
+
+const struct store_writer *store_writer_of(struct store *store);
 
 /* The login for a registry; NULL when there is none. */
 const struct registry_login *login_for(const struct registry_options *options, const char *registry);

@@ -64,11 +64,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct store_backend backend = { .get_manifest = get_manifest,
                                                   .get_blob = get_blob,
-                                                  .put_blob = put_blob,
-                                                  .put_manifest = put_manifest,
                                                   .list_referrers = list };
+    static const struct store_writer writer = { .put_blob = put_blob, .put_manifest = put_manifest };
     struct span text = { (const char *)data, size };
-    struct store store = { .backend = &backend, .self = &text, .name = (char[]){ "fuzz" } };
+    struct store store = { .backend = &backend, .writer = &writer, .self = &text, .name = (char[]){ "fuzz" } };
     const struct descriptor subject = { .media_type = MEDIA_OCI_MANIFEST, .digest = SUBJECT, .size = 1 };
     const struct referrer_new referrer = { .artifact_type = "a/b" };
     struct descriptor out;
