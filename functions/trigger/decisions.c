@@ -1,39 +1,13 @@
 #include "functions/trigger/decisions.h"
 
+#include <stdint.h>
 #include <string.h>
 
-enum { FIRST_CAPACITY = 16, SENTENCE_MAX = 6 * 1024, REASONS_MAX = 200, NAMES_MAX = 20 };
+enum { SENTENCE_MAX = 6 * 1024, REASONS_MAX = 200, NAMES_MAX = 20, SLOTS = 512 };
 
 struct decision {
     const char *rule, *about, *reason;
 };
-
-static bool grow(struct call *call, struct decisions *decisions, struct error *err)
-{
-    size_t capacity = decisions->capacity ? 2 * decisions->capacity : FIRST_CAPACITY;
-    struct decision *items = arena_take(call_arena(call), capacity * sizeof *items);
-    if (!items)
-        return arena_no_room(call_arena(call), "what triggers decided", err);
-    if (decisions->count > 0)
-        memcpy(items, decisions->items, decisions->count * sizeof *items);
-    decisions->items = items;
-    decisions->capacity = capacity;
-    return true;
-}
-
-bool decisions_add(struct call *call, struct decisions *decisions, const char *rule, const char *about,
-                   struct span reason, struct error *err)
-{
-    /* The triggers of one image often say the same. */
-    const struct decision *last = decisions->count > 0 ? &decisions->items[decisions->count - 1] : NULL;
-    const char *text = last && span_is(reason, last->reason) ? last->reason : arena_dup(call_arena(call), reason);
-    if (!text)
-        return arena_no_room(call_arena(call), "what triggers decided", err);
-    if (decisions->count == decisions->capacity && !grow(call, decisions, err))
-        return false;
-    decisions->items[decisions->count++] = (struct decision){ rule, about, text };
-    return true;
-}
 
 /* Those that gave one reason. */
 struct group {
@@ -42,23 +16,68 @@ struct group {
     const char *names[NAMES_MAX];
 };
 
-static size_t gather(const struct decisions *decisions, struct group groups[REASONS_MAX])
+/* Found by a hash of the text: thousands of triggers are a question of milliseconds. */
+struct reasons {
+    size_t count;
+    struct group groups[REASONS_MAX];
+    uint16_t slots[SLOTS]; /* number of the group, from 1 */
+    struct decision apart[DECISIONS_APART_MAX];
+};
+
+static size_t hash(struct span text)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < decisions->count; i++) {
-        const struct decision *decision = &decisions->items[i];
-        size_t g = count; /* the newest first: like stands beside like */
-        while (g > 0 && strcmp(groups[g - 1].reason, decision->reason) != 0)
-            g--;
-        struct group *group = g > 0 ? &groups[g - 1] : count < REASONS_MAX ? &groups[count++] : NULL;
-        if (!group)
-            continue;
-        if (group->count < NAMES_MAX)
-            group->names[group->count] = decision->rule;
-        group->reason = decision->reason;
+    uint64_t value = 14695981039346656037u; /* FNV-1a */
+    for (size_t i = 0; i < text.len; i++)
+        value = (value ^ (unsigned char)text.data[i]) * 1099511628211u;
+    return (size_t)(value ^ value >> 32);
+}
+
+/* *out NULL: the reason is one more than there is room for. */
+static bool group_of(struct call *call, struct reasons *reasons, struct span reason, struct group **out,
+                     struct error *err)
+{
+    size_t slot = hash(reason) % SLOTS;
+    while (reasons->slots[slot] > 0 && !span_is(reason, reasons->groups[reasons->slots[slot] - 1].reason))
+        slot = (slot + 1) % SLOTS;
+    bool known = reasons->slots[slot] > 0;
+    *out = known                          ? &reasons->groups[reasons->slots[slot] - 1]
+           : reasons->count < REASONS_MAX ? &reasons->groups[reasons->count]
+                                          : NULL;
+    if (known || !*out)
+        return true;
+    (*out)->reason = arena_dup(call_arena(call), reason);
+    if (!(*out)->reason)
+        return arena_no_room(call_arena(call), "what triggers decided", err);
+    reasons->slots[slot] = (uint16_t)++reasons->count;
+    return true;
+}
+
+static struct reasons *reasons_new(struct call *call, struct error *err)
+{
+    struct reasons *reasons = arena_take(call_arena(call), sizeof *reasons);
+    if (reasons)
+        memset(reasons, 0, sizeof *reasons);
+    else
+        arena_no_room(call_arena(call), "what triggers decided", err);
+    return reasons;
+}
+
+bool decisions_add(struct call *call, struct decisions *decisions, const char *rule, const char *about,
+                   struct span reason, struct error *err)
+{
+    struct group *group;
+    if (!decisions->reasons && !(decisions->reasons = reasons_new(call, err)))
+        return false;
+    if (!group_of(call, decisions->reasons, reason, &group, err))
+        return false;
+    if (group && group->count < NAMES_MAX)
+        group->names[group->count] = rule;
+    if (group)
         group->count++;
-    }
-    return count;
+    if (decisions->count < DECISIONS_APART_MAX)
+        decisions->reasons->apart[decisions->count] = (struct decision){ rule, about, group->reason };
+    decisions->count++;
+    return true;
 }
 
 static bool append_group(struct bytes *out, const struct group *group, struct error *err)
@@ -75,20 +94,17 @@ static bool append_group(struct bytes *out, const struct group *group, struct er
 
 static bool tell_together(struct call *call, const struct decisions *decisions, struct error *err)
 {
-    struct group *groups = arena_take(call_arena(call), REASONS_MAX * sizeof *groups);
+    const struct reasons *reasons = decisions->reasons;
     struct bytes text = ARENA_BYTES(call_arena(call), SENTENCE_MAX);
     struct error full = { 0 };
     size_t told = 0;
-    if (!groups)
-        return arena_no_room(call_arena(call), "what triggers decided", err);
-    size_t count = gather(decisions, groups);
-    for (size_t i = 0, kept = 0; i < count; i++) {
-        if (!append_group(&text, &groups[i], &full)) {
+    for (size_t i = 0, kept = 0; i < reasons->count; i++) {
+        if (!append_group(&text, &reasons->groups[i], &full)) {
             bytes_truncate(&text, kept);
             break;
         }
         kept = text.len;
-        told += groups[i].count;
+        told += reasons->groups[i].count;
     }
     const char *rest = told < decisions->count ? "; and further reasons" : "";
     return call_skip(call, NULL, "triggers", err, "%zu triggers do not ask for it%s%s", decisions->count,
@@ -99,9 +115,10 @@ bool decisions_tell(struct call *call, const struct decisions *decisions, struct
 {
     if (decisions->count > DECISIONS_APART_MAX)
         return tell_together(call, decisions, err);
-    for (size_t i = 0; i < decisions->count; i++)
-        if (!call_skip(call, decisions->items[i].rule, decisions->items[i].about, err, "%s",
-                       decisions->items[i].reason))
+    for (size_t i = 0; i < decisions->count; i++) {
+        const struct decision *decision = &decisions->reasons->apart[i];
+        if (!call_skip(call, decision->rule, decision->about, err, "%s", decision->reason))
             return false;
+    }
     return true;
 }

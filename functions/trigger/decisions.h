@@ -7,9 +7,10 @@
 
 enum { DECISIONS_APART_MAX = 50 };
 
+/* Zeroed: none. What it points to lives in the call's arena, of a bounded size however many decisions there are. */
 struct decisions {
-    struct decision *items; /* in the call's arena */
-    size_t count, capacity;
+    size_t count;
+    struct reasons *reasons;
 };
 
 /* rule and about live as long as the call; reason is copied. */

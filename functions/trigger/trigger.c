@@ -25,6 +25,7 @@ struct evaluation {
     struct candidate candidates[TAGS_MAX];
     size_t candidate_count;
     struct decisions decisions;
+    struct bytes reason; /* of the trigger that is asked */
 };
 
 /* Registries tell of a push before they show it: docker-registry sends its notification, then writes the tag. For so long after it
@@ -93,22 +94,23 @@ static bool judge(struct evaluation *e, const struct config_trigger *trigger, bo
                   struct error *err)
 {
     const struct candidate *candidate = &e->candidates[index];
-    AUTO(bytes_release) struct bytes reason = BYTES(REASON_MAX);
+    struct bytes *reason = &e->reason;
     bool fit = true;
-    if (!condition_accepts(trigger->when, span_of(candidate->tag), &accepted[index], &reason, err))
+    bytes_clear(reason);
+    if (!condition_accepts(trigger->when, span_of(candidate->tag), &accepted[index], reason, err))
         return error_wrap(err, "trigger '%s'", trigger->name);
     const char *before = accepted[index] ? asked_before(e, accepted, index) : NULL;
     if (before) {
-        bytes_clear(&reason);
-        if (!bytes_printf(&reason, err, "tag '%s' is the same image as '%s', which is asked for already",
-                          candidate->tag, before))
+        bytes_clear(reason);
+        if (!bytes_printf(reason, err, "tag '%s' is the same image as '%s', which is asked for already", candidate->tag,
+                          before))
             return false;
     }
-    if (accepted[index] && !before && !check_image(e, trigger, candidate, &fit, &reason, err))
+    if (accepted[index] && !before && !check_image(e, trigger, candidate, &fit, reason, err))
         return false;
     if (!accepted[index] || before || !fit)
-        return decisions_add(e->call, &e->decisions, trigger->name, candidate->tag, bytes_span(&reason), err);
-    return request_deployments(e->call, trigger, e->image, candidate->tag, &candidate->now, bytes_text(&reason), err);
+        return decisions_add(e->call, &e->decisions, trigger->name, candidate->tag, bytes_span(reason), err);
+    return request_deployments(e->call, trigger, e->image, candidate->tag, &candidate->now, bytes_text(reason), err);
 }
 
 static bool evaluate(struct evaluation *e, const struct config_trigger *trigger, struct error *err)
@@ -161,7 +163,9 @@ static bool handle(struct call *call, struct error *err)
         return call_skip(call, NULL, NULL, err, "'%s' was published without a tag", image.name);
     struct registry_options options = registry_logins_options(state->logins);
     AUTO(store_free) struct store *store = store_open(&image.reference, &options, err);
-    struct evaluation evaluation = { .call = call, .image = &image, .store = store };
+    struct evaluation evaluation = {
+        .call = call, .image = &image, .store = store, .reason = ARENA_BYTES(call_arena(call), REASON_MAX)
+    };
     return store ? evaluate_all(&evaluation, state->config, err) : error_wrap(err, "check '%s'", image.name);
 }
 

@@ -96,6 +96,15 @@ static bool read_semver(struct condition *condition, const struct json *value, s
     return condition->range != NULL;
 }
 
+/* "tag 'TAG' VERB 'TEXT'", by hand: what thousands of triggers say of one image is written for each. */
+static bool explain(struct bytes *reason, struct span tag, const char *verb, const char *text, struct error *err)
+{
+    return bytes_append_text(reason, "tag '", err) && bytes_append_span(reason, tag, err) &&
+           bytes_append_text(reason, "' ", err) && bytes_append_text(reason, verb, err) &&
+           bytes_append_text(reason, " '", err) && bytes_append_text(reason, text, err) &&
+           bytes_append_char(reason, '\'', err);
+}
+
 static bool explain_list(const struct condition *condition, struct span tag, bool accepted, struct bytes *reason,
                          struct error *err)
 {
@@ -128,8 +137,8 @@ static bool regex_accepts(const struct condition *condition, struct span tag, bo
     bool fit = true;
     if (!regex_match(condition->regex, tag, accepted, err) ||
         (*accepted && condition->ordered && !order_fits(condition->order, condition->regex, tag, &fit, err)) ||
-        !bytes_printf(reason, err, "tag '%.*s' %s the regular expression '%s'", SPAN_ARGS(tag),
-                      *accepted ? "matches" : "does not match", condition->text))
+        !explain(reason, tag, *accepted ? "matches the regular expression" : "does not match the regular expression",
+                 condition->text, err))
         return false;
     *accepted = *accepted && fit;
     return fit || bytes_printf(reason, err, ", but what its groups match is no %s", condition_order_name(condition));
@@ -139,8 +148,7 @@ static bool glob_accepts(const struct condition *condition, struct span tag, boo
                          struct error *err)
 {
     *accepted = glob_match(span_of(condition->text), tag);
-    return bytes_printf(reason, err, "tag '%.*s' %s the glob '%s'", SPAN_ARGS(tag),
-                        *accepted ? "matches" : "does not match", condition->text);
+    return explain(reason, tag, *accepted ? "matches the glob" : "does not match the glob", condition->text, err);
 }
 
 static bool semver_accepts(const struct condition *condition, struct span tag, bool *accepted, struct bytes *reason,
@@ -151,8 +159,7 @@ static bool semver_accepts(const struct condition *condition, struct span tag, b
     if (!semver_parse(tag, &version))
         return bytes_printf(reason, err, "tag '%.*s' is not a semantic version", SPAN_ARGS(tag));
     *accepted = semver_range_accepts(condition->range, &version);
-    return bytes_printf(reason, err, "tag '%.*s' is %s the range '%s'", SPAN_ARGS(tag), *accepted ? "in" : "not in",
-                        condition->text);
+    return explain(reason, tag, *accepted ? "is in the range" : "is not in the range", condition->text, err);
 }
 
 static bool compare_natural(const struct condition *condition, struct span current, struct span tag, int *order,
