@@ -10,6 +10,7 @@
 
 #include "shared/base/clock.h"
 #include "shared/config/configured.h"
+#include "shared/target/wish.h"
 
 #include <string.h>
 
@@ -146,36 +147,21 @@ static bool check_waiting(struct call *call, const struct request_facts *request
     return true;
 }
 
-static bool ran_well(const struct workload *now)
+static bool wish_of(struct call *call, const struct request_facts *request, const struct workload *now,
+                    struct wish *out, struct error *err)
 {
-    const struct marks *marks = &now->marks;
-    bool told = marks->event && marks->told && strcmp(marks->event, marks->told) == 0;
-    return now->rollout == ROLLOUT_RUNNING ||
-           (told && !marks->reason && !now->foreign && now->rollout != ROLLOUT_FAILED);
-}
-
-static struct wish wish_for(struct call *call, const struct request_facts *request, const struct workload *now)
-{
-    struct arena *arena = call_arena(call);
-    return (struct wish){
+    const struct asked asked = {
         .image = request->image,
-        .marks = { .event = request->event_id,
-                   .source = request->source,
-                   .chain = request->chain,
-                   .rule = request_rule(call, request),
-                   .sequence = request->sequence,
-                   .commit = request->commit,
-                   .person = request->person,
-                   .image = request->image,
-                   .time = arena_printf(arena, "%lld", (long long)clock_wall_ms()),
-                   .previous = now->running_digest,
-                   .previous_image = now->running_image,
-                   .good = ran_well(now) ? now->image : now->marks.good,
-                   .bad = now->marks.bad,
-                   .cause =
-                       arena_printf(arena, "pushwright: trigger %s: %s%s%s", request->trigger->name, request->image,
-                                    request->commit ? " of commit " : "", request->commit ? request->commit : "") },
+        .event = request->event_id,
+        .source = request->source,
+        .chain = request->chain,
+        .rule = request_rule(call, request),
+        .sequence = request->sequence,
+        .commit = request->commit,
+        .person = request->person,
+        .by = arena_printf(call_arena(call), "trigger %s", request->trigger->name),
     };
+    return wish_for(call_arena(call), &asked, now, out, err);
 }
 
 /* The cluster does not take it, however often it is asked; what ran goes on. */
@@ -231,7 +217,9 @@ static bool put_into_service(struct call *call, struct target *target, const str
             return false;
         if (why)
             return settle(call, target, request, &now, why, err);
-        const struct wish wish = wish_for(call, request, &now);
+        struct wish wish;
+        if (!wish_of(call, request, &now, &wish, err))
+            return false;
         if (until_ms != FROZEN_NOT && freeze_park(call, target, request, &now, until_ms, err))
             return true;
         if (until_ms == FROZEN_NOT && (ours || target_apply(target, call_arena(call), &wish, &now, err)))

@@ -3,7 +3,7 @@
 #include "functions/deploy/strategy.h"
 
 #include "shared/base/clock.h"
-#include "shared/target/image.h"
+#include "shared/target/wish.h"
 
 #include <string.h>
 #include <time.h>
@@ -34,33 +34,6 @@ bool follow_again(struct call *call, struct target *target, int attempt, struct 
         return false;
     nanosleep(&pause, NULL);
     return target_read(target, call_arena(call), now, err);
-}
-
-bool follow_give_up(struct call *call, struct target *target, struct workload *now, const char *reason,
-                    struct error *err)
-{
-    struct arena *arena = call_arena(call);
-    struct wish wish = { .image = now->marks.good, .marks = now->marks };
-    if (wish.image && image_same(wish.image, now->marks.image))
-        wish.image = wish.marks.good = NULL; /* it is what fails now */
-    wish.marks.reason = reason;
-    wish.marks.told = NULL;
-    wish.marks.bad = bad_with(arena, now->marks.bad, now->digest);
-    wish.marks.time = arena_printf(arena, "%lld", (long long)clock_wall_ms());
-    wish.marks.cause =
-        arena_printf(arena, "pushwright: %s %s: %s", wish.image ? "back to" : "nothing to go back to from",
-                     wish.image ? wish.image : now->marks.image, reason);
-    if (!wish.marks.time || !wish.marks.cause)
-        return arena_no_room(arena, "what is noted on a workload", err);
-    if (target_apply(target, arena, &wish, now, err))
-        return true;
-    if (err->kind != ERROR_INVALID || !wish.image)
-        return false;
-    wish.image = wish.marks.good = NULL;
-    wish.marks.reason =
-        arena_printf(arena, "%s; and the cluster does not take back what ran before: %s", reason, err->message);
-    return wish.marks.reason ? target_apply(target, arena, &wish, now, err)
-                             : arena_no_room(arena, "what is noted on a workload", err);
 }
 
 /* ---- telling ---- */
@@ -140,7 +113,8 @@ bool follow(struct call *call, struct target *target, const struct request_facts
         if (now->rollout == ROLLOUT_RUNNING || now->kept || now->marks.reason)
             return tell(call, target, request, now, err);
         const char *reason = now->reason ? now->reason : "it did not come up";
-        if (!follow_give_up(call, target, now, reason, err) && !follow_again(call, target, attempt, now, err))
+        if (!target_give_up(target, call_arena(call), now, reason, err) &&
+            !follow_again(call, target, attempt, now, err))
             return false;
     }
 }

@@ -16,11 +16,6 @@ struct target *follow_open(struct call *call, const struct request_facts *reques
 bool follow(struct call *call, struct target *target, const struct request_facts *request, struct workload *now,
             int64_t wait_ms, struct error *err);
 
-/* The image that *now was asked for is not wanted here any more: back to what ran well before it, where that is known. ERROR_CONFLICT: the
- * workload changed meanwhile. */
-bool follow_give_up(struct call *call, struct target *target, struct workload *now, const char *reason,
-                    struct error *err);
-
 /* After a conflict or a doubt: pause a little, the longer the more often; then read again. False: *err stands. */
 bool follow_again(struct call *call, struct target *target, int attempt, struct workload *now, struct error *err);
 

@@ -4,6 +4,7 @@
 
 #include "shared/base/clock.h"
 #include "shared/base/encode.h"
+#include "shared/target/wish.h"
 
 #include <string.h>
 
@@ -306,12 +307,12 @@ bool tell_failure(struct call *call, const struct request_facts *request, const 
     AUTO(bytes_release) struct bytes stays = BYTES(TEXT_MAX);
     AUTO(bytes_release) struct bytes custom = BYTES(TEXT_MAX);
     const char *reason = now->reason ? now->reason : "it did not come up";
-    bool undone = strategy_is_undone(reason);
-    if ((!undone && !strategy_take_back(call, request, reason, err)) ||
+    bool decided = reason_is_decided(reason);
+    if ((!decided && !strategy_take_back(call, request, reason, err)) ||
         !write_incident(&incident, request, reason, err) || !write_failed(&custom, request, reason, err) ||
-        (!undone && !emit(call, request, "dev.cdevents.incident.detected.0.3.0", &incident, &custom, err)))
+        (!decided && !emit(call, request, "dev.cdevents.incident.detected.0.3.0", &incident, &custom, err)))
         return false;
-    call_log(call, "%s %s: %s", request->image, undone ? "was taken back" : "did not come up", reason);
+    call_log(call, "%s %s: %s", request->image, decided ? "is not to run" : "did not come up", reason);
     if (!now->running_image)
         return true;
     return write_content(&stays, request, now->running_image, err) &&

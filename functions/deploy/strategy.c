@@ -2,12 +2,11 @@
 
 #include "functions/deploy/follow.h"
 #include "runtime/deployment.h"
+#include "shared/target/wish.h"
 
 #include <string.h>
 
 enum { REASON_MAX = 1000 };
-
-#define UNDONE "taken back, as all or none shall run it: "
 
 static bool ask(struct call *call, const struct request_facts *request, size_t index, const char *reason,
                 const char *undo, struct error *err)
@@ -53,11 +52,6 @@ bool strategy_take_back(struct call *call, const struct request_facts *request, 
     return true;
 }
 
-bool strategy_is_undone(const char *reason)
-{
-    return strncmp(reason, UNDONE, sizeof UNDONE - 1) == 0;
-}
-
 static bool pass_over(struct call *call, const struct request_facts *request, const char *why, struct error *err)
 {
     const char *about = arena_printf(call_arena(call), "%zu %s undo", request->index, request->digest);
@@ -82,7 +76,8 @@ bool strategy_undo(struct call *call, struct target *target, const struct reques
                    struct error *err)
 {
     struct workload now;
-    const char *reason = arena_printf(call_arena(call), UNDONE "%s", request->undo);
+    const char *reason =
+        arena_printf(call_arena(call), REASON_TAKEN_BACK "as all or none shall run it: %s", request->undo);
     if (!reason)
         return arena_no_room(call_arena(call), "a reason", err);
     if (!target_read(target, call_arena(call), &now, err))
@@ -98,7 +93,7 @@ bool strategy_undo(struct call *call, struct target *target, const struct reques
         now.marks.event = request->event_id;
         now.marks.source = request->source;
         now.marks.chain = request->chain;
-        if (ours || follow_give_up(call, target, &now, reason, err))
+        if (ours || target_give_up(target, call_arena(call), &now, reason, err))
             return follow(call, target, request, &now, wait_ms, err);
         if (!follow_again(call, target, attempt, &now, err))
             return false;

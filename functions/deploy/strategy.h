@@ -11,9 +11,6 @@ bool strategy_go_on(struct call *call, const struct request_facts *request, stru
 /* It did not come up here: where it is all or nothing, it is taken back from all others. */
 bool strategy_take_back(struct call *call, const struct request_facts *request, const char *reason, struct error *err);
 
-/* Is that the reason of what was taken back because of another target? */
-bool strategy_is_undone(const char *reason);
-
 /* The part of one of the others: what runs it goes back to what ran before, and does not take it again. */
 bool strategy_undo(struct call *call, struct target *target, const struct request_facts *request, int64_t wait_ms,
                    struct error *err);
