@@ -282,16 +282,30 @@ void read_image(struct reading *r, const struct setting *setting, const struct j
         *(const char **)place(setting, item) = keep_text(r, bytes_span(&name));
 }
 
+/* What a condition refuses by itself is told by it. */
 static void check_listed_tags(struct reading *r, const struct json *when)
 {
     size_t mark = path_enter(r, "tags"), index = 0;
     const struct json *list = json_get(when, "tags");
     for (const struct json *tag = json_string(list) ? NULL : json_first(list); tag; tag = json_next(tag)) {
         size_t at_list = path_enter_element(r, index++);
-        if (!reference_tag_is_legal(span_of(json_string(tag))))
-            mistake(r, NULL, "no image can have the tag '%.128s'", json_string(tag));
+        struct span text = span_of(json_string(tag));
+        if (text.len > 0 && !reference_tag_is_legal(text))
+            mistake(r, NULL, "no image can have the tag '%.128s'", text.data);
         path_leave(r, at_list);
     }
+    path_leave(r, mark);
+}
+
+static void note_condition(void *context, struct condition_place at, const struct error *err)
+{
+    struct reading *r = context;
+    size_t mark = r->depth;
+    if (at.member && !at.named)
+        path_enter(r, at.member);
+    if (at.in_list)
+        path_enter_element(r, at.element);
+    mistake_of(r, at.named ? at.member : NULL, err);
     path_leave(r, mark);
 }
 
@@ -301,12 +315,9 @@ void read_condition(struct reading *r, const struct setting *setting, const stru
     struct kept *kept = keep(r);
     if (!kept)
         return;
-    kept->condition = condition_new(value, &err);
+    kept->condition = condition_new(value, note_condition, r, &err);
     *(const struct condition **)place(setting, item) = kept->condition;
-    if (!kept->condition)
-        mistake_of(r, NULL, &err);
-    else
-        check_listed_tags(r, value);
+    check_listed_tags(r, value);
 }
 
 static bool is_port(struct span text)

@@ -1,16 +1,26 @@
 #include "shared/policy/condition.h"
 
-#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "shared/policy/order.h"
 #include "shared/policy/semver.h"
 
+/* One run over `when`: every mistake is told, the first one is kept. */
+struct reading {
+    struct condition *condition;
+    condition_mistake_fn *tell; /* or NULL */
+    void *context;
+    struct error *first;
+    bool bad;
+};
+
 /* Every kind of condition is a row: how it is read, how it decides. */
 struct kind {
     const char *member;
-    bool (*read)(struct condition *condition, const struct json *value, struct error *err);
+    void (*read)(struct reading *r, const struct json *value);
     bool (*accepts)(const struct condition *condition, struct span tag, bool *accepted, struct bytes *reason,
                     struct error *err);
     /* Both tags are accepted. NULL: tags of that kind have no order. */
@@ -35,65 +45,108 @@ enum {
     REASON_TEXT_MAX = 8192
 };
 
-static bool read_list(struct condition *condition, const struct json *list, struct error *err)
+static void note(struct reading *r, struct condition_place at, const struct error *mistake)
 {
-    condition->tags = calloc(json_count(list), sizeof *condition->tags);
-    if (!condition->tags)
-        return error_set(err, ERROR_INTERNAL, "out of memory");
-    for (const struct json *item = json_first(list); item; item = json_next(item)) {
-        const char *tag = json_string(item);
-        if (!tag || !*tag)
-            return error_set(err, ERROR_INVALID, "the list of tags holds %s, but each must be a tag in quotes",
-                             tag ? "an empty string" : json_type_name(json_type(item)));
-        char *copy = strdup(tag);
-        if (!copy)
-            return error_set(err, ERROR_INTERNAL, "out of memory");
-        condition->tags[condition->tag_count++] = copy;
-    }
-    return true;
+    if (!r->bad)
+        *r->first = *mistake;
+    r->bad = true;
+    if (r->tell)
+        r->tell(r->context, at, mistake);
 }
 
-static bool read_tags(struct condition *condition, const struct json *value, struct error *err)
+__attribute__((format(printf, 3, 4))) static void wrong(struct reading *r, struct condition_place at,
+                                                        const char *format, ...)
+{
+    struct error mistake = { .kind = ERROR_INVALID };
+    va_list args;
+    va_start(args, format);
+    vsnprintf(mistake.message, sizeof mistake.message, format, args);
+    va_end(args);
+    note(r, at, &mistake);
+}
+
+static void out_of_memory(struct reading *r)
+{
+    struct error mistake = { 0 };
+    error_set(&mistake, ERROR_INTERNAL, "out of memory");
+    note(r, CONDITION_ITSELF, &mistake);
+}
+
+static void read_list(struct reading *r, const struct json *list)
+{
+    struct condition *condition = r->condition;
+    condition->tags = calloc(json_count(list), sizeof *condition->tags);
+    if (!condition->tags) {
+        out_of_memory(r);
+        return;
+    }
+    struct condition_place at = CONDITION_ELEMENT("tags");
+    for (const struct json *item = json_first(list); item; item = json_next(item), at.element++) {
+        const char *tag = json_string(item);
+        if (!tag || !*tag) {
+            wrong(r, at, "must be a tag in quotes, not %s", tag ? "an empty string" : json_type_name(json_type(item)));
+            continue;
+        }
+        char *copy = strdup(tag);
+        if (!copy) {
+            out_of_memory(r);
+            return;
+        }
+        condition->tags[condition->tag_count++] = copy;
+    }
+}
+
+static void read_tags(struct reading *r, const struct json *value)
 {
     const char *word = json_string(value);
     if (word && strcmp(word, "all") == 0)
-        return true;
+        return;
     if (json_type(value) != JSON_ARRAY)
-        return error_set(err, ERROR_INVALID, "'tags' must be \"all\" or a list of tags");
-    if (json_count(value) == 0)
-        return error_set(err, ERROR_INVALID, "an empty list of tags would accept nothing");
-    return read_list(condition, value, err);
+        wrong(r, CONDITION_VALUE("tags"), "must be \"all\" or a list of tags");
+    else if (json_count(value) == 0)
+        wrong(r, CONDITION_VALUE("tags"), "an empty list of tags would accept nothing");
+    else
+        read_list(r, value);
 }
 
-static bool read_text(struct condition *condition, const struct json *value, struct error *err)
+/* The text in memory that stays; NULL when there is none, which is noted. */
+static const char *read_text(struct reading *r, const struct json *value)
 {
     const char *text = json_string(value);
-    if (!text)
-        return error_set(err, ERROR_INVALID, "'%s' must be a string, not %s", condition->kind->member,
-                         json_type_name(json_type(value)));
-    condition->text = strdup(text);
-    return condition->text || error_set(err, ERROR_INTERNAL, "out of memory");
+    if (!text) {
+        wrong(r, CONDITION_VALUE(json_key(value)), "must be a string, not %s", json_type_name(json_type(value)));
+        return NULL;
+    }
+    r->condition->text = strdup(text);
+    if (!r->condition->text)
+        out_of_memory(r);
+    return r->condition->text;
 }
 
-static bool read_regex(struct condition *condition, const struct json *value, struct error *err)
+static void read_regex(struct reading *r, const struct json *value)
 {
-    if (!read_text(condition, value, err))
-        return false;
-    condition->regex = regex_new(span_of(condition->text), err);
-    return condition->regex != NULL;
+    struct error err = { 0 };
+    const char *text = read_text(r, value);
+    r->condition->regex = text ? regex_new(span_of(text), &err) : NULL;
+    if (text && !r->condition->regex)
+        note(r, CONDITION_VALUE("regex"), &err);
 }
 
-static bool read_glob(struct condition *condition, const struct json *value, struct error *err)
+static void read_glob(struct reading *r, const struct json *value)
 {
-    return read_text(condition, value, err) && glob_check(span_of(condition->text), err);
+    struct error err = { 0 };
+    const char *text = read_text(r, value);
+    if (text && !glob_check(span_of(text), &err))
+        note(r, CONDITION_VALUE("glob"), &err);
 }
 
-static bool read_semver(struct condition *condition, const struct json *value, struct error *err)
+static void read_semver(struct reading *r, const struct json *value)
 {
-    if (!read_text(condition, value, err))
-        return false;
-    condition->range = semver_range_new(span_of(condition->text), err);
-    return condition->range != NULL;
+    struct error err = { 0 };
+    const char *text = read_text(r, value);
+    r->condition->range = text ? semver_range_new(span_of(text), &err) : NULL;
+    if (text && !r->condition->range)
+        note(r, CONDITION_VALUE("semver"), &err);
 }
 
 /* "tag 'TAG' VERB 'TEXT'", by hand: what thousands of triggers say of one image is written for each. */
@@ -205,38 +258,44 @@ static const struct kind *find_kind(const char *member)
 static const char usage[] = "one of {\"tags\": \"all\"}, {\"tags\": [...]}, {\"regex\": \"...\"}, {\"glob\": \"...\"}, "
                             "{\"semver\": \"...\"}, beside it \"deny\" and \"order\" if you like";
 
-static bool read_deny(struct condition *condition, const struct json *value, struct error *err)
+static void read_deny(struct reading *r, const struct json *value)
 {
-    if (json_type(value) != JSON_ARRAY || json_count(value) == 0)
-        return error_set(err, ERROR_INVALID, "'deny' must be a list of globs: [\"1.3.0\", \"*-broken\"]");
-    condition->denied = patterns_new();
-    if (!condition->denied)
-        return error_set(err, ERROR_INTERNAL, "out of memory");
-    for (const struct json *item = json_first(value); item; item = json_next(item)) {
+    if (json_type(value) != JSON_ARRAY || json_count(value) == 0) {
+        wrong(r, CONDITION_VALUE("deny"), "must be a list of globs: [\"1.3.0\", \"*-broken\"]");
+        return;
+    }
+    struct patterns *denied = r->condition->denied = patterns_new();
+    if (!denied) {
+        out_of_memory(r);
+        return;
+    }
+    struct condition_place at = CONDITION_ELEMENT("deny");
+    for (const struct json *item = json_first(value); item; item = json_next(item), at.element++) {
+        struct error err = { 0 };
         struct span glob = span_of(json_string(item));
         if (!glob.data)
-            return error_set(err, ERROR_INVALID, "'deny' holds %s, but each must be a glob in quotes",
-                             json_type_name(json_type(item)));
-        if (!patterns_add_glob(condition->denied, glob, err))
-            return false;
+            wrong(r, at, "must be a glob in quotes, not %s", json_type_name(json_type(item)));
+        else if (!patterns_add_glob(denied, glob, &err))
+            note(r, at, &err);
     }
-    return true;
 }
 
-static bool read_order(struct condition *condition, const struct json *value, struct error *err)
+static void read_order(struct reading *r, const struct json *value)
 {
+    struct condition *condition = r->condition;
     struct span name = span_of(json_string(value));
     for (size_t i = 0; i < ORDER_KINDS && !condition->ordered; i++) {
         condition->ordered = span_is(name, order_kind_name((enum order_kind)i));
         condition->order = (enum order_kind)i;
     }
-    return condition->ordered || error_set(err, ERROR_INVALID, "'order' must be \"numeric\" or \"calendar\"");
+    if (!condition->ordered)
+        wrong(r, CONDITION_VALUE("order"), "must be \"numeric\" or \"calendar\"");
 }
 
 /* What may stand beside each kind. */
 static const struct beside {
     const char *member;
-    bool (*read)(struct condition *condition, const struct json *value, struct error *err);
+    void (*read)(struct reading *r, const struct json *value);
 } besides[] = { { "deny", read_deny }, { "order", read_order } };
 
 static const struct beside *find_beside(const char *member)
@@ -247,43 +306,59 @@ static const struct beside *find_beside(const char *member)
     return NULL;
 }
 
-static bool read_kind(struct condition *condition, const struct json *member, struct error *err)
+static void read_kind(struct reading *r, const struct json *member)
 {
     const struct kind *kind = find_kind(json_key(member));
-    if (!kind)
-        return error_set(err, ERROR_INVALID, "unknown condition '%s': it is %s", json_key(member), usage);
-    if (condition->kind)
-        return error_set(err, ERROR_INVALID, "a condition is exactly %s", usage);
-    condition->kind = kind;
-    return kind->read(condition, member, err);
+    if (!kind) {
+        wrong(r, CONDITION_MEMBER(json_key(member)), "unknown condition: it is %s", usage);
+    } else if (r->condition->kind) {
+        wrong(r, CONDITION_MEMBER(json_key(member)), "one too many: a condition is exactly %s", usage);
+    } else {
+        r->condition->kind = kind;
+        kind->read(r, member);
+    }
 }
 
-static bool read_members(struct condition *condition, const struct json *when, struct error *err)
+/* The order's own groups, where there is an expression to look for them. */
+static void check_order(struct reading *r)
 {
+    const struct condition *condition = r->condition;
+    struct error err = { 0 };
+    if (!condition->ordered || !condition->kind)
+        return;
+    if (condition->kind->read != read_regex)
+        wrong(r, CONDITION_MEMBER("order"), "goes with a regular expression, whose groups it reads");
+    else if (condition->regex && !order_check(condition->order, condition->regex, &err))
+        note(r, CONDITION_VALUE("order"), &err);
+}
+
+static void read_members(struct reading *r, const struct json *when)
+{
+    bool known = true;
     for (const struct json *member = json_first(when); member; member = json_next(member)) {
         const struct beside *beside = find_beside(json_key(member));
-        if (!(beside ? beside->read(condition, member, err) : read_kind(condition, member, err)))
-            return false;
+        known = known && (beside || find_kind(json_key(member)));
+        if (beside)
+            beside->read(r, member);
+        else
+            read_kind(r, member);
     }
-    if (!condition->kind)
-        return error_set(err, ERROR_INVALID, "a condition is exactly %s", usage);
-    if (condition->ordered && !condition->regex)
-        return error_set(err, ERROR_INVALID, "'order' goes with a regular expression, whose groups it reads");
-    return !condition->ordered || order_check(condition->order, condition->regex, err);
+    if (known && !r->condition->kind)
+        wrong(r, CONDITION_ITSELF, "a condition is exactly %s", usage);
+    check_order(r);
 }
 
-struct condition *condition_new(const struct json *when, struct error *err)
+struct condition *condition_new(const struct json *when, condition_mistake_fn *tell, void *context, struct error *err)
 {
-    if (!when || json_type(when) != JSON_OBJECT) {
-        error_set(err, ERROR_INVALID, "a condition is exactly %s", usage);
-        return NULL;
-    }
     AUTO(condition_free) struct condition *condition = calloc(1, sizeof *condition);
-    if (!condition) {
-        error_set(err, ERROR_INTERNAL, "out of memory");
-        return NULL;
-    }
-    return read_members(condition, when, err) ? TAKE(condition) : NULL;
+    struct reading r = { condition, tell, context, err, false };
+    if (!condition)
+        out_of_memory(&r);
+    else if (!when || json_type(when) != JSON_OBJECT)
+        wrong(&r, CONDITION_ITSELF, "a condition is exactly %s", usage);
+    else
+        read_members(&r, when);
+    return r.bad ? NULL : TAKE(condition);
 }
 
 void condition_free(struct condition *condition)

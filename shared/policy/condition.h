@@ -8,10 +8,37 @@
 
 struct condition;
 
+/* Where in `when` a mistake is: at a member's name, at its value or an element of it, or at no place of its own. */
+struct condition_place {
+    const char *member; /* NULL: the condition itself */
+    bool in_list;       /* then at `element` */
+    bool named;         /* the member's name is what is wrong */
+    size_t element;
+};
+#define CONDITION_ITSELF (struct condition_place){ 0 }
+#define CONDITION_MEMBER(name)                                                                                         \
+    (struct condition_place)                                                                                           \
+    {                                                                                                                  \
+        .member = (name), .named = true                                                                                \
+    }
+#define CONDITION_VALUE(name)                                                                                          \
+    (struct condition_place)                                                                                           \
+    {                                                                                                                  \
+        .member = (name)                                                                                               \
+    }
+#define CONDITION_ELEMENT(name)                                                                                        \
+    (struct condition_place)                                                                                           \
+    {                                                                                                                  \
+        .member = (name), .in_list = true                                                                              \
+    }
+
+/* Is told of every mistake, in the order of the file. */
+typedef void condition_mistake_fn(void *context, struct condition_place at, const struct error *mistake);
+
 /* `when` of the configuration: exactly one of {"tags":"all"}, {"tags":["1.0","1.1"]}, {"regex":"..."}, {"glob":"..."} and
  * {"semver":">=1.2 <2"}, and beside it, if you like, "deny": a list of globs, and with a regular expression that has groups
- * "order": "numeric" or "calendar" (policy/order.h). */
-struct condition *condition_new(const struct json *when, struct error *err);
+ * "order": "numeric" or "calendar" (policy/order.h). NULL with the first mistake in *err; `tell` (or NULL) is told all of them. */
+struct condition *condition_new(const struct json *when, condition_mistake_fn *tell, void *context, struct error *err);
 void condition_free(struct condition *condition);
 AUTO_FREE(struct condition, condition_free)
 

@@ -29,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     AUTO(arena_free) struct arena *arena = arena_new(1 << 20);
     const struct json *when = json_parse(arena, when_text, &err);
-    AUTO(condition_free) struct condition *condition = when ? condition_new(when, &err) : NULL;
+    AUTO(condition_free) struct condition *condition = when ? condition_new(when, NULL, NULL, &err) : NULL;
     AUTO(bytes_release) struct bytes reason = BYTES(16384);
     bool accepted;
     enum precedence there, back;

@@ -155,6 +155,13 @@ static const struct {
       "triggers[0].when: a condition is exactly one of" },
     { TRIGGER("\"when\":{\"tags\":[\"1.0\",\"a b\"]},\"deploy\":[{\"cluster\":\"local\",\"workload\":\"w\"}]"), 2, 23,
       "triggers[0].when.tags[1]: no image can have the tag 'a b'" },
+    { TRIGGER("\"when\":{\"glob\":\"v*\",\"tags\":\"all\"},\"deploy\":[{\"cluster\":\"local\",\"workload\":\"w\"}]"), 2,
+      21, "triggers[0].when.tags: one too many: a condition is exactly one of" },
+    { TRIGGER("\"when\":{\"semvar\":\"1.x\"},\"deploy\":[{\"cluster\":\"local\",\"workload\":\"w\"}]"), 2, 9,
+      "triggers[0].when.semvar: unknown condition: it is one of" },
+    { TRIGGER(
+          "\"when\":{\"tags\":\"all\",\"order\":\"numeric\"},\"deploy\":[{\"cluster\":\"local\",\"workload\":\"w\"}]"),
+      2, 22, "triggers[0].when.order: goes with a regular expression" },
     { TRIGGER("\"deploy\":[{\"cluster\":\"local\",\"workload\":\"w\"}]"), 1, 14, "triggers[0]: 'when' is missing" },
     { TARGET("\"workload\":\"w\""), 2, 33, "'cluster' is missing: a target needs it" },
     { TARGET("\"cluster\":\"prod\",\"workload\":\"w\""), 3, 11,
@@ -269,6 +276,35 @@ static void all_mistakes_come_at_once_in_the_order_of_the_file(void **state)
     assert_int_equal(mistakes.items[1].line, 2);
     assert_int_equal(mistakes.items[2].line, 4);
     assert_error(err, ERROR_INVALID, "line 1 column 14: triggers: must be a list, not a number");
+}
+
+static void every_mistake_of_one_condition_has_its_own_place(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t line, column;
+        const char *says;
+    } rows[] = {
+        { 3, 9, "when.tags[0]: must be a tag in quotes, not a number" },
+        { 3, 15, "when.tags[2]: must be a tag in quotes, not an empty string" },
+        { 3, 18, "when.tags[3]: no image can have the tag '-x'" },
+        { 4, 1, "when.semvar: unknown condition" },
+        { 5, 9, "when.deny[0]: glob '['" },
+        { 5, 13, "when.deny[1]: must be a glob in quotes, not null" },
+        { 6, 9, "when.order: must be \"numeric\" or \"calendar\"" },
+    };
+    AUTO(config_mistakes_release) struct config_mistakes mistakes = { 0 };
+    struct error err = { 0 };
+    assert_null(config_parse(SPAN(TRIGGER("\"when\":{\n\"tags\":[1,\"a\",\"\",\"-x\"],\n\"semvar\":\"1.x\",\n"
+                                          "\"deny\":[\"[\",null],\n\"order\":\"size\"},"
+                                          "\"deploy\":[{\"cluster\":\"local\",\"workload\":\"w\"}]")),
+                             &mistakes, &err));
+    assert_int_equal(mistakes.count, COUNT(rows));
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        assert_int_equal(mistakes.items[i].line, rows[i].line);
+        assert_int_equal(mistakes.items[i].column, rows[i].column);
+        assert_non_null(strstr(mistakes.items[i].text, rows[i].says));
+    }
 }
 
 static void at_most_a_hundred_mistakes(void **state)
@@ -555,6 +591,7 @@ int main(void)
         cmocka_unit_test(every_mistake_is_told_with_its_place),
         cmocka_unit_test(one_mistake_is_told_once),
         cmocka_unit_test(all_mistakes_come_at_once_in_the_order_of_the_file),
+        cmocka_unit_test(every_mistake_of_one_condition_has_its_own_place),
         cmocka_unit_test(at_most_a_hundred_mistakes),
         cmocka_unit_test(a_list_has_a_ceiling),
         cmocka_unit_test(a_file_has_a_ceiling),

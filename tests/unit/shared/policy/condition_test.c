@@ -6,7 +6,7 @@ static struct condition *condition_of(const char *text, struct error *err)
 {
     AUTO(arena_free) struct arena *arena = arena_new(1 << 20);
     const struct json *when = json_parse(arena, span_of(text), err);
-    return when ? condition_new(when, err) : NULL;
+    return when ? condition_new(when, NULL, NULL, err) : NULL;
 }
 
 static void tags_are_accepted_with_a_reason(void **state)
@@ -64,26 +64,26 @@ static void a_wrong_condition_says_what_would_be_right(void **state)
         { "\"all\"", "exactly one of" },
         { "[]", "exactly one of" },
         { "{\"tags\":\"all\",\"glob\":\"x\"}", "exactly one of" },
-        { "{\"semantic\":\">=1\"}", "unknown condition 'semantic': it is one of" },
+        { "{\"semantic\":\">=1\"}", "unknown condition: it is one of" },
         { "{\"tags\":\"1.0\"}", "must be \"all\" or a list of tags" },
         { "{\"tags\":{\"a\":1}}", "must be \"all\" or a list of tags" },
         { "{\"tags\":[]}", "an empty list of tags" },
-        { "{\"tags\":[1.0]}", "holds a number" },
-        { "{\"tags\":[\"\"]}", "holds an empty string" },
+        { "{\"tags\":[1.0]}", "must be a tag in quotes, not a number" },
+        { "{\"tags\":[\"\"]}", "not an empty string" },
         { "{\"regex\":\"(\"}", "at offset 1" },
         { "{\"regex\":\"\"}", "empty regular expression" },
-        { "{\"regex\":1}", "'regex' must be a string, not a number" },
+        { "{\"regex\":1}", "must be a string, not a number" },
         { "{\"glob\":\"[\"}", "class without" },
         { "{\"semver\":\">=1.2 <banana\"}", "no range of versions" },
-        { "{\"semver\":7}", "'semver' must be a string" },
+        { "{\"semver\":7}", "must be a string, not a number" },
         { "{\"deny\":[\"x\"]}", "exactly one of" },
-        { "{\"tags\":\"all\",\"deny\":\"x\"}", "'deny' must be a list of globs" },
-        { "{\"tags\":\"all\",\"deny\":[1]}", "'deny' holds a number" },
+        { "{\"tags\":\"all\",\"deny\":\"x\"}", "must be a list of globs" },
+        { "{\"tags\":\"all\",\"deny\":[1]}", "must be a glob in quotes, not a number" },
         { "{\"tags\":\"all\",\"deny\":[\"[\"]}", "class without" },
         { "{\"tags\":\"all\",\"order\":\"numeric\"}", "goes with a regular expression" },
         { "{\"regex\":\"^v\",\"order\":\"numeric\"}", "it has none" },
         { "{\"regex\":\"^(v)\",\"order\":\"alphabetic\"}", "\"numeric\" or \"calendar\"" },
-        { "{\"glob\":null}", "'glob' must be a string, not null" },
+        { "{\"glob\":null}", "must be a string, not null" },
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct error err = { 0 };
@@ -92,7 +92,7 @@ static void a_wrong_condition_says_what_would_be_right(void **state)
         assert_error(err, ERROR_INVALID, rows[i].says);
     }
     struct error err = { 0 };
-    assert_null(condition_new(NULL, &err));
+    assert_null(condition_new(NULL, NULL, NULL, &err));
     assert_error(err, ERROR_INVALID, "exactly one of");
 }
 
