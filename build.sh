@@ -85,6 +85,7 @@ case $word in
         ;;
     help | --help | -h) usage ;;
     *)
+        printf "build.sh: no such word: '%s'\n\n" "$word" >&2
         usage >&2
         exit 2
         ;;

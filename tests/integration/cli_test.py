@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from pushwright import BIN, Chain, git, http, run_tests, signed_push, temporary_directory, wait_until, with_chain
+from pushwright import BIN, ROOT, Chain, git, http, run_tests, signed_push, temporary_directory, wait_until, with_chain
 
 PUSHWRIGHT = BIN / "pushwright"
 COMMANDS = ["up", "build", "lint", "explain", "rbac", "send", "replay", "history"]
@@ -28,6 +28,8 @@ def without_arguments_it_says_what_there_is():
         assert all(re.search(rf"^  {command} +\w", said, re.M) for command in COMMANDS), said
     assert re.match(r"pushwright \d+\.\d+\.\d+\n$", run("--version")[0])
     assert "no command 'fly'" in run("fly", code=USAGE)[1]
+    door = subprocess.run([ROOT / "build.sh", "fly"], capture_output=True, text=True, timeout=60)
+    assert door.returncode == USAGE and not door.stdout and re.match("build.sh: no such word: 'fly'\n\nUsage: ", door.stderr), door
 
 
 def every_command_helps():
