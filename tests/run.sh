@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs test programs, one line each, and closes with the total. A program prints TAP; it fails when a line says "not ok", when it
-# exits with anything but 0, or when it ran no test at all.
+# Runs test programs, several at a time, one line each in their order, and closes with the total. A program prints TAP; it
+# fails when a line says "not ok", when it exits with anything but 0, or when it ran no test at all.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . shared/build/packages.sh
@@ -12,28 +12,105 @@ export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktra
 export PYTHONDONTWRITEBYTECODE=1
 
 passed=0 failed=0 skipped=0
+# What is to run, and who runs it: names, commands in the shell's own spelling, processes.
+names=() commands=() workers=()
+# One more than there are cores: a program waits for others half of the time.
+at_a_time=$(($(nproc) + 1))
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
+trap 'stop 130' INT
+trap 'stop 143' TERM
 
-# run_program NAME COMMAND...
-run_program() {
-    local name=$1 log ok bad skip status=0 began=$EPOCHREALTIME
+# What takes longest begins first: nothing is waited for by itself in the end.
+long=(integration/dockerfiles integration/cache integration/build integration/interrupted conformance/dockerfile_builds lint/analyzer)
+# What cannot stand a neighbour, and why: it runs when all others are done.
+declare -A alone=(
+)
+
+# Whoever gives up leaves nothing running: a program that is told to end ends its peers.
+stop() {
+    trap '' INT TERM
+    kill "${workers[@]}" 2>/dev/null
+    wait
+    exit "$1"
+}
+
+# program NAME COMMAND...: for run_all
+program() {
+    names+=("$1")
     shift
-    log=$logs/${name//\//_}
-    timeout -k 10 "${PUSHWRIGHT_TEST_TIMEOUT:-900}" "$@" >"$log" 2>&1 </dev/null || status=$?
+    commands+=("$(printf '%q ' "$@")")
+}
+
+run_all() {
+    local number together=() lonely=()
+    for number in "${!names[@]}"; do
+        if [ -n "${alone[${names[number]}]:-}" ]; then lonely+=("$number"); else together+=("$number"); fi
+    done
+    run_side_by_side "$at_a_time" "${together[@]}"
+    run_side_by_side 1 "${lonely[@]}"
+}
+
+# in_order_of_start NUMBER...
+in_order_of_start() {
+    local name number
+    for name in "${long[@]}"; do
+        for number; do [ "${names[number]}" != "$name" ] || echo "$number"; done
+    done
+    for number; do [[ " ${long[*]} " == *" ${names[number]} "* ]] || echo "$number"; done
+}
+
+# run_side_by_side HOW-MANY NUMBER...: what comes out is shown in the order of the numbers
+run_side_by_side() {
+    local most=$1 waiting shown=0 ended
+    shift
+    local numbers=("$@")
+    mapfile -t waiting < <(in_order_of_start "$@")
+    while [ "$shown" -lt ${#numbers[@]} ]; do
+        while [ ${#workers[@]} -lt "$most" ] && [ ${#waiting[@]} -gt 0 ]; do
+            run_program "${waiting[0]}" &
+            workers[$!]=$!
+            waiting=("${waiting[@]:1}")
+        done
+        wait -n -p ended
+        unset "workers[$ended]"
+        while [ "$shown" -lt ${#numbers[@]} ] && [ -e "$logs/${numbers[shown]}.counts" ]; do
+            show "${numbers[shown]}"
+            shown=$((shown + 1))
+        done
+    done
+}
+
+show() {
+    local ok bad skip
+    cat "$logs/$1.report"
+    read -r ok bad skip <"$logs/$1.counts"
+    passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + skip))
+    rm "$logs/$1".*
+}
+
+# run_program NUMBER: what is to be shown and what is to be counted, the latter when all is done
+run_program() {
+    local name=${names[$1]} log=$logs/$1.log counts=$logs/$1.counts ok bad skip status=0 began=$EPOCHREALTIME
+    trap 'kill $!; wait $!; exit 1' TERM
+    # A shell without a terminal keeps interrupts from what it runs beside itself, some of which tests just them.
+    eval "exec timeout -k 10 ${PUSHWRIGHT_TEST_TIMEOUT:-900} env --default-signal=INT,QUIT ${commands[$1]}" >"$log" 2>&1 </dev/null &
+    wait $! || status=$?
     skip=$(grep -cE '^(not )?ok .*# SKIP' "$log")
     bad=$(grep -E '^not ok' "$log" | grep -vc '# SKIP')
     ok=$(grep -E '^ok' "$log" | grep -vc '# SKIP')
     if [ "$status" -ne 0 ] || [ $((ok + bad + skip)) -eq 0 ]; then
         [ "$bad" -gt 0 ] || bad=1
     fi
-    passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + skip))
-    printf '%-6s %-58s %4d passed%s%s %6.2f s\n' "$([ "$bad" -eq 0 ] && echo ok || echo FAILED)" "$name" "$ok" \
-        "$([ "$bad" -eq 0 ] || echo ", $bad failed")" "$([ "$skip" -eq 0 ] || echo ", $skip skipped")" \
-        "$(awk "BEGIN { print $EPOCHREALTIME - $began }")"
-    grep -E '# SKIP' "$log" | sed -E 's/^(not )?ok [0-9]* *-? */         skipped: /; s/# SKIP//' | head -n 20
-    grep -E '^[a-z/-]+: [0-9]+ passed, [0-9]+ failed' "$log" | sed 's/^/         /'
-    [ "$bad" -eq 0 ] || { echo "  --- exit status $status, its output:"; tail -n 200 "$log" | sed 's/^/  | /'; }
+    {
+        printf '%-6s %-58s %4d passed%s%s %6.2f s\n' "$([ "$bad" -eq 0 ] && echo ok || echo FAILED)" "$name" "$ok" \
+            "$([ "$bad" -eq 0 ] || echo ", $bad failed")" "$([ "$skip" -eq 0 ] || echo ", $skip skipped")" \
+            "$(awk "BEGIN { print $EPOCHREALTIME - $began }")"
+        grep -E '# SKIP' "$log" | sed -E 's/^(not )?ok [0-9]* *-? */         skipped: /; s/# SKIP//' | head -n 20
+        grep -E '^[a-z/-]+: [0-9]+ passed, [0-9]+ failed' "$log" | sed 's/^/         /'
+        [ "$bad" -eq 0 ] || { echo "  --- exit status $status, its output:"; tail -n 200 "$log" | sed 's/^/  | /'; }
+    } >"$logs/$1.report"
+    echo "$ok $bad $skip" >"$counts.new" && mv "$counts.new" "$counts"
 }
 
 make_variant() {
@@ -56,12 +133,12 @@ suite_unit() {
     for variant in musl sanitize; do
         # A *_peer_test needs a peer that an integration test starts, which runs it then.
         for program in $(find "out/$variant/tests/unit" -name '*_test' ! -name '*_peer_test' -type f 2>/dev/null | sort); do
-            run_program "$variant/${program#"out/$variant/tests/"}" "$program"
+            program "$variant/${program#"out/$variant/tests/"}" "$program"
         done
     done
     for target in $(find out/sanitize/tests/fuzz -name '*_fuzz' -type f 2>/dev/null | sort); do
         local name=${target#out/sanitize/tests/fuzz/}
-        run_program "corpus/$name" tests/fuzz/replay.sh "$target" "tests/fuzz/$(dirname "$name")/corpus/$(basename "$name" _fuzz)"
+        program "corpus/$name" tests/fuzz/replay.sh "$target" "tests/fuzz/$(dirname "$name")/corpus/$(basename "$name" _fuzz)"
     done
 }
 
@@ -74,14 +151,14 @@ suite_python() {
             ${only:-*} | ${only:-*}_*) ;;
             *) continue ;;
         esac
-        run_program "$folder/$(basename "$program" _test.py)" python3 "$program"
+        program "$folder/$(basename "$program" _test.py)" python3 "$program"
     done
 }
 
 suite_lint() {
-    run_program lint/format shared/build/lint.sh format --tap
-    run_program lint/analyzer shared/build/lint.sh analyze --tap
-    run_program lint/house shared/build/lint.sh house --tap
+    program lint/format shared/build/lint.sh format --tap
+    program lint/analyzer shared/build/lint.sh analyze --tap
+    program lint/house shared/build/lint.sh house --tap
 }
 
 suite_conformance() {
@@ -124,8 +201,13 @@ case ${1:-all} in
         prepare
         suite_conformance "${2:-}"
         ;;
-    integration | e2e | long)
+    integration | e2e)
         prepare
+        suite_python "$1" "${2:-}"
+        ;;
+    long)
+        prepare
+        at_a_time=1
         suite_python "$1" "${2:-}"
         ;;
     lint) suite_lint ;;
@@ -139,6 +221,7 @@ case ${1:-all} in
         need_packages qemu-system-x86
         # The first time they are built, in the tests that need them.
         export PUSHWRIGHT_TEST_TIMEOUT=${PUSHWRIGHT_TEST_TIMEOUT:-2700}
+        at_a_time=1
         suite_python peers "${2:-}"
         ;;
     *)
@@ -147,6 +230,7 @@ case ${1:-all} in
         ;;
 esac
 
+run_all
 echo
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]

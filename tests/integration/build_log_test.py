@@ -6,10 +6,10 @@ import json
 import pathlib
 import re
 import sys
-import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from build_test import world
+import loopback
 from pushwright import free_port, http as http_call, run_tests
 from run_test import image
 
@@ -36,18 +36,15 @@ def tags(w, name):
 def store(status=201):
     got = []
 
-    class Store(http.server.BaseHTTPRequestHandler):
+    class Store(loopback.Handler):
         def do_PUT(self):
             got.append((self.path, self.headers.get("Authorization"), self.rfile.read(int(self.headers["Content-Length"])).decode()))
             self.send_response(status)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def log_message(self, *_):
-            pass
-
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Store)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    loopback.start(server)
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}", got
     finally:

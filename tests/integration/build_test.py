@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 """The shipped build function against real git over smart HTTP and a real registry; images judged by skopeo and umoci."""
-import base64
 import contextlib
 import gzip
 import hashlib
@@ -19,6 +18,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import git_http
+import loopback
 from pushwright import BIN, SKOPEO, free_port, git, http as http_call, need, port_open, process, registry, run_tests, temporary_directory
 
 TIME = 1700000000  # of commits
@@ -534,7 +534,7 @@ def archives_are_unpacked():
 
 
 def downloads_are_added():
-    class Files(http.server.BaseHTTPRequestHandler):
+    class Files(loopback.Handler):
         def do_GET(self):
             if self.path == "/moved":
                 self.send_response(302)
@@ -547,11 +547,8 @@ def downloads_are_added():
             self.end_headers()
             self.wfile.write(b"data")
 
-        def log_message(self, *_):
-            pass
-
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Files)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    loopback.start(server)
     url = f"http://127.0.0.1:{server.server_address[1]}"
     private = {"PUSHWRIGHT_ADD_PRIVATE": "1"}
     good, bad = digest(b"data"), digest(b"other")
@@ -576,7 +573,7 @@ class Origin(http.server.ThreadingHTTPServer):
     """One file whose bytes have a name; says what was asked, and whether it was sent."""
 
     def __init__(self):
-        class Handler(http.server.BaseHTTPRequestHandler):
+        class Handler(loopback.Handler):
             def do_GET(self):
                 origin = self.server
                 same = origin.etag is not None and self.headers.get("If-None-Match") == origin.etag
@@ -599,12 +596,9 @@ class Origin(http.server.ThreadingHTTPServer):
                 self.end_headers()
                 self.wfile.write(body)
 
-            def log_message(self, *_):
-                pass
-
         super().__init__(("127.0.0.1", 0), Handler)
         self.body, self.etag, self.modified, self.wanted, self.leads_to, self.asked = b"first", '"1"', None, None, None, []
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        loopback.start(self)
 
     def url(self, path="/f"):
         return f"http://127.0.0.1:{self.server_address[1]}{path}"
@@ -749,7 +743,7 @@ def a_newer_push_ends_the_build_of_the_older_one():
     """The function as a server; the older build hangs on a download that never ends."""
     asked, events = threading.Event(), []
 
-    class Slow(http.server.BaseHTTPRequestHandler):
+    class Slow(loopback.Handler):
         def do_GET(self):
             self.send_response(200)
             self.send_header("Content-Length", "1000000")
@@ -767,11 +761,8 @@ def a_newer_push_ends_the_build_of_the_older_one():
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def log_message(self, *_):
-            pass
-
     peer = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Slow)
-    threading.Thread(target=peer.serve_forever, daemon=True).start()
+    loopback.start(peer)
     url = f"http://127.0.0.1:{peer.server_address[1]}"
     port = free_port()
     with world() as w:

@@ -18,12 +18,12 @@ import subprocess
 import sys
 import tarfile
 import termios
-import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from build_test import BIN, Origin, world
 from containers import ordinary_container
 import git_http
+import loopback
 from pushwright import SKOPEO, Skip, need, registry, run_tests
 from run_test import image
 
@@ -180,7 +180,7 @@ def an_archive_is_a_context():
         run(w, "-o", w.directory / "from-stdin", "-", stdin=packed.read_bytes())
         assert sorted(p.name for p in (w.directory / "from-stdin/all").rglob("*")) == [".dockerignore", "Other", "f", "g", "sub"]
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=packed.parent))
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        loopback.start(server)
         url = f"http://127.0.0.1:{server.server_address[1]}"
         run(w, "-o", w.directory / "from-url", "-f", "Other", f"{url}/context.tar.gz")
         assert (w.directory / "from-url/f").read_text() == "1"

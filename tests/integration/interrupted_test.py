@@ -13,6 +13,7 @@ import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from build_test import BIN, world
+import loopback
 from pushwright import SKOPEO, http as http_call, need, run_tests, wait_until
 from run_test import image, mounts_below, processes_with
 
@@ -21,11 +22,8 @@ class Gate(http.server.ThreadingHTTPServer):
     """A registry behind a door that somebody is killed at."""
 
     def __init__(self, host):
-        class Handler(http.server.BaseHTTPRequestHandler):
+        class Handler(loopback.Handler):
             protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_):
-                pass
 
             def body(self):
                 if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
@@ -62,7 +60,7 @@ class Gate(http.server.ThreadingHTTPServer):
         self.daemon_threads = True
         self.name = f"127.0.0.1:{self.server_address[1]}"
         self.lock, self.seen, self.left, self.victim = threading.Lock(), 0, None, None
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        loopback.start(self)
 
     def handle_error(self, *_):
         pass  # the dead do not wait for answers

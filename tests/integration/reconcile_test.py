@@ -6,7 +6,6 @@ import http.server
 import json
 import pathlib
 import sys
-import threading
 import time
 import uuid
 
@@ -14,6 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import git_http
 from build_test import world
 from deliveries import Sink, post, webhook
+import loopback
 from pushwright import Chain, git, http as http_call, run_tests, temporary_directory, wait_until
 
 TIMER = "dev.knative.sources.ping"
@@ -255,12 +255,9 @@ def what_somebody_else_writes_there_is_no_record():
 SMART = [("Content-Type", "application/x-git-upload-pack-advertisement")]
 
 
-class Liar(http.server.BaseHTTPRequestHandler):
+class Liar(loopback.Handler):
     protocol_version = "HTTP/1.1"
     seen = []
-
-    def log_message(self, *_):
-        pass
 
     def do_GET(self):
         Liar.seen.append((self.path, self.headers.get("Authorization")))
@@ -302,7 +299,7 @@ def a_git_host_that_is_down_or_lies_costs_a_line_in_the_log_and_its_own_rules_on
             "empty": "has no end", "away": "another host", "circle": "on and on", "huge": "", "slow": ""}
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Liar)
     server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    loopback.start(server)
     with world() as w:
         commit = web(w)
         for what, words in says.items():

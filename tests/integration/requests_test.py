@@ -9,10 +9,10 @@ import re
 import subprocess
 import sys
 import tarfile
-import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from build_test import world  # noqa: E402
+import loopback  # noqa: E402
 from pushwright import SKOPEO, registry, run_tests, temporary_directory, wait_until  # noqa: E402
 
 # Of what is tested: other clients have habits of their own.
@@ -90,7 +90,7 @@ def an_unchanged_layer_of_another_commit_is_not_sent_again():
 @contextlib.contextmanager
 def answering(status, before=lambda: None):
     """The URL of a file of four bytes, or of none, on a server that does something before it answers."""
-    class Files(http.server.BaseHTTPRequestHandler):
+    class Files(loopback.Handler):
         def do_GET(self):
             before()
             self.send_response(status)
@@ -98,11 +98,8 @@ def answering(status, before=lambda: None):
             self.end_headers()
             self.wfile.write(b"data")
 
-        def log_message(self, *_):
-            pass
-
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Files)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    loopback.start(server)
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}/file"
     finally:

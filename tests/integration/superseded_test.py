@@ -13,6 +13,7 @@ import threading
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import git_http
 from build_test import world
+import loopback
 from pushwright import Chain, SKOPEO, git, http as http_call, run_tests, signed_push, temporary_directory, wait_until
 from reconcile_test import push, web
 
@@ -26,7 +27,7 @@ class Gate:
         gate = self
         self.asked, self.doors = set(), {}
 
-        class Handler(http.server.BaseHTTPRequestHandler):
+        class Handler(loopback.Handler):
             def do_GET(self):
                 gate.asked.add(self.path[1:])
                 gate.door(self.path[1:]).wait(60)
@@ -36,12 +37,9 @@ class Gate:
                     self.end_headers()
                     self.wfile.write(b"here\n")
 
-            def log_message(self, *_):
-                pass
-
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        loopback.start(self.server)
 
     def door(self, name):
         return self.doors.setdefault(name, threading.Event())

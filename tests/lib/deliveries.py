@@ -8,9 +8,9 @@ import http.server
 import json
 import os
 import subprocess
-import threading
 import time
 
+import loopback
 import pushwright
 
 
@@ -21,9 +21,8 @@ class Sink:
         sink = self
         self.events, self.answers = [], []
 
-        class Handler(http.server.BaseHTTPRequestHandler):
+        class Handler(loopback.Handler):
             protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
 
             def do_POST(self):
                 data = self.rfile.read(int(self.headers["Content-Length"]))
@@ -38,13 +37,10 @@ class Sink:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
-            def log_message(self, *_):
-                pass
-
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_port}/"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        loopback.start(self.server)
 
     def take(self):
         events, self.events = self.events, []

@@ -12,6 +12,7 @@ import threading
 import urllib.parse
 
 from faulty_registry import MANIFEST, MANIFEST_TYPE, digest
+import loopback
 
 KEY_ID, SECRET_KEY, SESSION = "AKIDEXAMPLE", "s3cret/key", "s3cret-session"
 TOKEN = "s3cret-token"
@@ -41,11 +42,8 @@ def signature(handler, region):
            f"Signature={hmac.digest(key, text.encode(), 'sha256').hex()}"
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
+class Handler(loopback.Handler):
     protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_):
-        pass
 
     def answer(self, status, body=b"", **headers):
         if not isinstance(body, bytes):

@@ -13,6 +13,8 @@ import ssl
 import threading
 import urllib.parse
 
+import loopback
+
 SOME_DIGEST = "sha256:0b31b1c02ff458ad9b7b81cbdf8f028bd54699fa151f221d1e8de6817db93427"
 CONTENT = bytes(ord("a") + i % 23 for i in range(200000))
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
@@ -29,11 +31,8 @@ def error(code, message):
     return json.dumps({"errors": [{"code": code, "message": message}]}).encode()
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
+class Handler(loopback.Handler):
     protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_):
-        pass
 
     def answer(self, status, body=b"", promise=None, **headers):
         self.send_response(status)
@@ -333,7 +332,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(200, MANIFEST, Content_Type=MANIFEST_TYPE)
         self.store("elsewhere")
         return self.answer(201)
-
 
     def parts_elsewhere(self):
         key = re.search("session=([0-9a-f]+)", self.path).group(1)

@@ -17,17 +17,15 @@ import re
 import ssl
 import subprocess
 import sys
-import threading
+
+import loopback
 
 TOKEN = "sesame"
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
+class Handler(loopback.Handler):
     protocol_version = "HTTP/1.1"
     seen = []
-
-    def log_message(self, *args):
-        pass
 
     def answer(self, status, headers=(), body=b""):
         self.send_response(status)
@@ -99,7 +97,7 @@ def start(root, certificate=None):
         server.socket = context.wrap_socket(server.socket, server_side=True)
     server.root = os.path.abspath(root)
     server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    loopback.start(server)
     return server
 
 

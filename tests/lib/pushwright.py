@@ -3,6 +3,7 @@ import contextlib
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -27,6 +28,7 @@ class Skip(Exception):
 
 
 def interrupted(*_):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # said once is enough: what follows is tidied up
     raise KeyboardInterrupt("ended from outside: the time is up, or somebody gave up")
 
 
@@ -53,9 +55,12 @@ def run_tests(tests):
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Below those that clients are given: one of theirs may be taken again before the program is there that is to have it."""
+    while True:
+        port = random.SystemRandom().randrange(20000, 32000)
+        with contextlib.suppress(OSError), socket.socket() as s:
+            s.bind(("127.0.0.1", port))
+            return port
 
 
 def need(program):
@@ -73,9 +78,9 @@ def temporary_directory():
 
 
 def wait_until(condition, seconds=10, what="a condition"):
-    """Polls; returns the first true answer. Fails with the last error."""
+    """Polls, soon at first; returns the first true answer. Fails with the last error."""
     end = time.monotonic() + seconds
-    last = None
+    last, pause = None, 0.002
     while time.monotonic() < end:
         try:
             answer = condition()
@@ -83,7 +88,8 @@ def wait_until(condition, seconds=10, what="a condition"):
                 return answer
         except (OSError, ValueError, AssertionError) as error:
             last = error
-        time.sleep(0.005)
+        time.sleep(pause)
+        pause = min(pause * 1.3, 0.04)
     raise AssertionError(f"{what} did not come true within {seconds} s" + (f": {last}" if last else ""))
 
 

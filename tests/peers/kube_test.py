@@ -16,6 +16,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from kube import STRATEGIC, Cluster, Kubelet, pod_status, workload
+import loopback
 from pushwright import BIN, Skip, run_tests, temporary_directory, wait_until
 
 CLIENT = BIN.parent / "tests/conformance/kube_client"
@@ -345,7 +346,7 @@ def hesitating(c, times, **headers):
     """The API by plain http on loopback, after 429 that many times; gives its URL and the answers."""
     answers = []
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(loopback.Handler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self):
@@ -358,11 +359,8 @@ def hesitating(c, times, **headers):
                 self.send_header(name.replace("_", "-"), value)
             self.end_headers()
             self.wfile.write(body)
-
-        def log_message(self, *_):
-            pass
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    loopback.start(server)
     try:
         yield f"http://127.0.0.1:{server.server_port}", answers
     finally:
