@@ -12,7 +12,7 @@ export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktra
 export PYTHONDONTWRITEBYTECODE=1
 
 passed=0 failed=0 skipped=0
-# What is to run, and who runs it: names, commands in the shell's own spelling, processes.
+# What is to run: names, and commands in the shell's own spelling; and by the process that runs it, the number of what runs.
 names=() commands=() workers=()
 # One more than there are cores: a program waits for others half of the time.
 at_a_time=$(($(nproc) + 1))
@@ -30,7 +30,7 @@ declare -A alone=(
 # Whoever gives up leaves nothing running: a program that is told to end ends its peers.
 stop() {
     trap '' INT TERM
-    kill "${workers[@]}" 2>/dev/null
+    kill "${!workers[@]}" 2>/dev/null
     wait
     exit "$1"
 }
@@ -69,10 +69,11 @@ run_side_by_side() {
     while [ "$shown" -lt ${#numbers[@]} ]; do
         while [ ${#workers[@]} -lt "$most" ] && [ ${#waiting[@]} -gt 0 ]; do
             run_program "${waiting[0]}" &
-            workers[$!]=$!
+            workers[$!]=${waiting[0]}
             waiting=("${waiting[@]:1}")
         done
         wait -n -p ended
+        [ -e "$logs/${workers[ended]}.counts" ] || run_lost "${workers[ended]}"
         unset "workers[$ended]"
         while [ "$shown" -lt ${#numbers[@]} ] && [ -e "$logs/${numbers[shown]}.counts" ]; do
             show "${numbers[shown]}"
@@ -111,6 +112,12 @@ run_program() {
         [ "$bad" -eq 0 ] || { echo "  --- exit status $status, its output:"; tail -n 200 "$log" | sed 's/^/  | /'; }
     } >"$logs/$1.report"
     echo "$ok $bad $skip" >"$counts.new" && mv "$counts.new" "$counts"
+}
+
+# run_lost NUMBER: whoever ran it was killed
+run_lost() {
+    echo "FAILED ${names[$1]}: the process that ran it is gone" >"$logs/$1.report"
+    echo "0 1 0" >"$logs/$1.counts"
 }
 
 make_variant() {

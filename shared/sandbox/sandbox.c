@@ -72,15 +72,19 @@ static bool map_ids(pid_t pid, struct error *err)
 
 /* A raw clone, because fork() has no room for flags: the child must not touch what libc's locks guard. It ends without a signal:
  * SIGCHLD would interrupt calls of threads that have nothing to do with it, and wait(2) of others does not see it either. */
-static pid_t clone_with(unsigned long flags, const struct plan *plan, inside_fn *inside, int channel, int *pidfd)
+static pid_t clone_with(unsigned long flags, const struct plan *plan, inside_fn *inside, const int channel[2],
+                        int *pidfd)
 {
     pid_t pid = (pid_t)syscall(SYS_clone, flags | CLONE_PIDFD_FLAG, 0UL, pidfd, 0UL, 0UL);
-    if (pid == 0)
-        inside(plan, channel);
+    if (pid == 0) {
+        close(channel[0]); /* or the channel would not end with who has started us */
+        inside(plan, channel[1]);
+    }
     return pid;
 }
 
-static pid_t clone_inside(const struct plan *plan, enum sandbox_mode mode, inside_fn *inside, int channel, int *pidfd)
+static pid_t clone_inside(const struct plan *plan, enum sandbox_mode mode, inside_fn *inside, const int channel[2],
+                          int *pidfd)
 {
     if (mode == SANDBOX_IN_CHROOT)
         return clone_with(0, plan, inside, channel, pidfd);
@@ -115,7 +119,7 @@ static struct sandbox *sandbox_begin(const struct plan *plan, enum sandbox_mode 
     AUTO(close) int ours = pair[0];
     AUTO(close) int theirs = pair[1];
     int process = -1;
-    pid_t pid = clone_inside(plan, mode, inside, theirs, &process);
+    pid_t pid = clone_inside(plan, mode, inside, pair, &process);
     if (pid < 0) {
         error_set_errno(err, errno, "make namespaces");
         err->kind = ERROR_INTERNAL;

@@ -9,17 +9,22 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -628,6 +633,41 @@ static void everything_dies_with_its_starter(void **state)
     close(pipes[0]);
 }
 
+/* Who sends a message dies of it. */
+static void die_of_sending(void)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sendmsg, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const struct sock_fprog program = { sizeof filter / sizeof filter[0], filter };
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0);
+}
+
+static void a_trial_does_not_outlive_who_tries(void **state)
+{
+    (void)state;
+    int pipes[2], status = 0;
+    assert_int_equal(pipe(pipes), 0);
+    pid_t starter = fork();
+    if (starter == 0) {
+        enum sandbox_mode found;
+        struct error err = { 0 };
+        close(pipes[0]);
+        die_of_sending(); /* before the trial is told to begin */
+        _exit(sandbox_probe(&found, &err) ? 0 : 1);
+    }
+    close(pipes[1]);
+    assert_int_equal(waitpid(starter, &status, 0), starter);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS);
+    struct pollfd end = { .fd = pipes[0], .events = POLLIN };
+    assert_int_equal(poll(&end, 1, 20000), 1); /* every holder of the other end is gone */
+    close(pipes[0]);
+}
+
 static void trees_of_any_mode_and_depth_are_removed(void **state)
 {
     (void)state;
@@ -685,6 +725,7 @@ static int run_tests(const char *name)
         cmocka_unit_test(checks_run_beside_the_program),
         cmocka_unit_test(a_check_that_hangs_is_ended),
         cmocka_unit_test(everything_dies_with_its_starter),
+        cmocka_unit_test(a_trial_does_not_outlive_who_tries),
         cmocka_unit_test(trees_of_any_mode_and_depth_are_removed),
         cmocka_unit_test(starting_is_quick),
     };
