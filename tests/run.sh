@@ -14,17 +14,18 @@ export PYTHONDONTWRITEBYTECODE=1
 passed=0 failed=0 skipped=0
 # What is to run: names, and commands in the shell's own spelling; and by the process that runs it, the number of what runs.
 names=() commands=() workers=()
-# One more than there are cores: a program waits for others half of the time.
-at_a_time=$(($(nproc) + 1))
+# Two for each core: a program waits for its peers, or for a pause to end, about half of its time.
+at_a_time=$(($(nproc) * 2))
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 trap 'stop 130' INT
 trap 'stop 143' TERM
 
-# What takes longest begins first: nothing is waited for by itself in the end.
-long=(integration/dockerfiles integration/cache integration/build integration/interrupted conformance/dockerfile_builds lint/analyzer)
+# What computes longest begins first, so that nothing is waited for by itself in the end.
+long=(integration/dockerfiles integration/cache)
 # What cannot stand a neighbour, and why: it runs when all others are done.
 declare -A alone=(
+    [e2e/up]="holds the time from a push to its page against what is promised"
 )
 
 # Whoever gives up leaves nothing running: a program that is told to end ends its peers.
