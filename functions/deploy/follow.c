@@ -97,14 +97,27 @@ static bool overtaken(struct call *call, const struct request_facts *request, co
                      request->subject, now->image ? now->image : "nothing");
 }
 
+/* A server that has just started does not know its roles yet. */
+static bool denied_for_a_moment(const struct error *err, int attempt, int64_t left_ms)
+{
+    static const struct timespec pause = { 0, 500 * 1000000L };
+    if (err->kind != ERROR_DENIED || attempt >= ATTEMPTS_MAX || left_ms <= 0)
+        return false;
+    nanosleep(&pause, NULL);
+    return true;
+}
+
 bool follow(struct call *call, struct target *target, const struct request_facts *request, struct workload *now,
             int64_t wait_ms, struct error *err)
 {
     int64_t until_ms = clock_monotonic_ms() + wait_ms;
     for (int attempt = 1;; attempt++) {
         int64_t left_ms = until_ms - clock_monotonic_ms();
-        if (!target_wait(target, call_arena(call), now, left_ms > 0 ? left_ms : 0, err))
-            return false;
+        if (!target_wait(target, call_arena(call), now, left_ms > 0 ? left_ms : 0, err)) {
+            if (!denied_for_a_moment(err, attempt, left_ms))
+                return false;
+            continue;
+        }
         if (!same_text(now->marks.event, request->event_id) || now->foreign)
             return overtaken(call, request, now, err);
         if (now->rollout != ROLLOUT_RUNNING && now->rollout != ROLLOUT_FAILED)

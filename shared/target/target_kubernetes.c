@@ -135,6 +135,15 @@ static bool keep_text(struct arena *arena, const char *text, const char **out, s
     return !text || *out || arena_no_room(arena, "what runs in a cluster", err);
 }
 
+static bool serves(const struct json *object)
+{
+    const struct json *status = json_get(object, "status");
+    int64_t available = 0;
+    return (json_integer(json_get(status, "availableReplicas"), &available) ||
+            json_integer(json_get(status, "numberAvailable"), &available)) &&
+           available > 0;
+}
+
 /* `outcome`, where it was watched, knows more than the object. */
 static bool understand(struct kubernetes *k, struct arena *arena, const struct kube_outcome *outcome,
                        struct workload *out, struct error *err)
@@ -150,6 +159,7 @@ static bool understand(struct kubernetes *k, struct arena *arena, const struct k
     out->rollout = rollouts[progress.phase];
     out->generation = progress.generation;
     out->owner = kube_owner(arena, k->tree);
+    out->serves = out->rollout == ROLLOUT_STARTING && serves(k->tree);
     return keep_text(arena, progress.reason, &out->reason, err) && keep_text(arena, progress.url, &out->url, err) &&
            keep_text(arena, k->place.image, &out->image, err) &&
            marks_read(arena, annotations_of(k), &out->marks, err) && workload_view(out, arena, err);

@@ -36,7 +36,7 @@ bool wish_for(struct arena *arena, const struct asked *asked, const struct workl
                    .time = now_text(arena),
                    .previous = now->running_digest,
                    .previous_image = now->running_image,
-                   .good = ran_well(now) ? now->image : now->marks.good,
+                   .good = ran_well(now) ? now->image : now->running_image,
                    .bad = now->marks.bad,
                    .cause = cause },
     };

@@ -40,7 +40,7 @@ bool workload_view(struct workload *w, struct arena *arena, struct error *err)
         }
     }
     if (!back && !w->kept)
-        w->running_image = w->rollout == ROLLOUT_RUNNING ? w->image : marks->good;
+        w->running_image = w->rollout == ROLLOUT_RUNNING || (!wanted && w->serves) ? w->image : marks->good;
     w->digest = image_digest(w->image);
     w->running_digest = image_digest(w->running_image);
     return true;

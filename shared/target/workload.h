@@ -19,6 +19,7 @@ struct workload {
     const char *reason;  /* of a failure; of what is not waited for; what is waited for */
     const char *url;
     const char *owner; /* who else looks after the object, and would change it back */
+    bool serves;       /* pods are available, if not all of them, or not seen yet since the last change */
     bool kept;         /* what ran before goes on by itself when its successor does not come up */
     bool foreign; /* somebody else has set another image since: what stands there is not what marks.event asked for */
     struct marks marks;
