@@ -15,6 +15,8 @@ enum kube_phase {
     KUBE_OVERTAKEN,   /* told by a watch alone: another image is wanted by now */
 };
 
+#define KUBE_AGE_UNKNOWN INT64_MAX
+
 /* Texts live in the arena. */
 struct kube_progress {
     enum kube_phase phase;
@@ -26,19 +28,16 @@ struct kube_progress {
 /* Of an object as it was read. Not watched are: what is paused, suspended or has no replicas; OnDelete and partitions that keep every pod;
  * CronJobs, whose next run takes the image; ReplicaSets, which replace no pod; an Argo Rollout that waits for a person; custom resources
  * whose status says nothing (no observedGeneration and no Ready condition).
- * since: of kube_changed_at(); a deadline that passed before it is another rollout's. NULL: not known. */
+ * age_ms: how long ago the change was asked for, or KUBE_AGE_UNKNOWN. A Deployment's deadline that is said to have passed sooner than it can
+ * is another rollout's: that stays written where a rollback makes no pod available at once. */
 bool kube_progress_read(struct arena *arena, const struct kube_resource *resource, const struct json *object,
-                        const char *since, struct kube_progress *out, struct error *err);
-
-/* When `manager` last changed the object, by the server's clock ("2026-01-31T12:00:00Z"): of a patch's answer, when that was made. NULL:
- * never, or the answer does not say. Borrowed from the object. manager NULL: "pushwright". */
-const char *kube_changed_at(const struct json *object, const char *manager);
+                        int64_t age_ms, struct kube_progress *out, struct error *err);
 
 struct kube_expectation {
     const struct kube_object *object;
     const struct kube_place *place; /* of the image */
     const char *image;              /* that is wanted there, as the patch's answer has it */
-    const char *since;              /* see kube_progress_read() */
+    int64_t age_ms;                 /* at the begin of the watch, see kube_progress_read() */
     long timeout_ms;
 };
 

@@ -32,7 +32,8 @@ struct follow {
     struct bytes selector, blind; /* of the pods; why they are not looked at */
     bool seen;                    /* the object is there */
     bool reached;                 /* the server has answered */
-    int64_t broken_ms;            /* since when it has failed; 0: it has not */
+    int64_t began_ms;
+    int64_t broken_ms; /* since when it has failed; 0: it has not */
     bool placed;
 };
 
@@ -118,8 +119,11 @@ static bool is_decided(const struct follow *f)
 static bool read_workload(struct follow *f, struct arena *arena, const struct json *object, struct error *err)
 {
     const struct kube_resource *resource = f->what->object->resource;
+    int64_t age_ms = f->what->age_ms;
     struct kube_progress now;
-    if (!kube_progress_read(arena, resource, object, f->what->since, &now, err) ||
+    if (age_ms != KUBE_AGE_UNKNOWN)
+        age_ms += clock_monotonic_ms() - f->began_ms;
+    if (!kube_progress_read(arena, resource, object, age_ms, &now, err) ||
         (f->selector.len == 0 && !kube_pods_selector(&f->selector, resource, object, err)))
         return false;
     const char *image = present_image(f, arena, object);
@@ -242,7 +246,7 @@ static bool follow(struct follow *f, struct error *err)
                                              .namespace = object->namespace,
                                              .name = object->name };
     struct kube_cursor cursor = { 0 }, pods = { 0 };
-    int64_t until_ms = clock_monotonic_ms() + f->what->timeout_ms, piece_ms = PIECE_MS_FIRST;
+    int64_t until_ms = f->began_ms + f->what->timeout_ms, piece_ms = PIECE_MS_FIRST;
     for (;;) {
         if (!take_place(f, until_ms, err) || !kube_pause(f->kube, 1, err))
             return false;
@@ -308,7 +312,11 @@ bool kube_rollout_watch(struct kube *kube, struct arena *arena, const struct kub
                         struct kube_outcome *out, struct error *err)
 {
     AUTO(follow_release)
-    struct follow f = { .kube = kube, .what = what, .selector = BYTES(KUBE_WHAT_MAX), .blind = BYTES(KUBE_WHAT_MAX) };
+    struct follow f = { .kube = kube,
+                        .what = what,
+                        .began_ms = clock_monotonic_ms(),
+                        .selector = BYTES(KUBE_WHAT_MAX),
+                        .blind = BYTES(KUBE_WHAT_MAX) };
     struct error said = { 0 };
     if (follow(&f, &said))
         return tell(&f, arena, out, err);

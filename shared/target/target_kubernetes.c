@@ -124,6 +124,13 @@ static const struct json *annotations_of(const struct kubernetes *k)
     return json_get(json_get(k->tree, "metadata"), "annotations");
 }
 
+/* How long ago its image was asked for by us. */
+static int64_t age_of(const struct kubernetes *k)
+{
+    const char *time = json_get_string(annotations_of(k), "pushwright.dev/time");
+    return time ? clock_wall_ms() - strtoll(time, NULL, 10) : KUBE_AGE_UNKNOWN;
+}
+
 static const enum rollout rollouts[] = {
     [KUBE_PROGRESSING] = ROLLOUT_STARTING, [KUBE_COMPLETE] = ROLLOUT_RUNNING, [KUBE_BROKEN] = ROLLOUT_FAILED,
     [KUBE_NOT_WATCHED] = ROLLOUT_RUNNING,  [KUBE_GONE] = ROLLOUT_NONE,        [KUBE_OVERTAKEN] = ROLLOUT_STARTING,
@@ -150,7 +157,7 @@ static bool understand(struct kubernetes *k, struct arena *arena, const struct k
 {
     struct kube_progress progress;
     *out = (struct workload){ 0 };
-    if (!kube_progress_read(arena, &k->resource, k->tree, kube_changed_at(k->tree, NULL), &progress, err))
+    if (!kube_progress_read(arena, &k->resource, k->tree, age_of(k), &progress, err))
         return false;
     if (progress.phase == KUBE_GONE)
         return error_set(err, ERROR_CONFLICT, "%s '%s' is being deleted", k->resource.kind, k->object.name);
@@ -314,7 +321,7 @@ static bool kubernetes_wait(void *self, struct arena *arena, struct workload *no
         .object = &k->object,
         .place = &k->place,
         .image = k->place.image,
-        .since = kube_changed_at(k->tree, NULL),
+        .age_ms = age_of(k),
         .timeout_ms = (long)(!last         ? timeout_ms
                              : left_ms > 0 ? left_ms
                                            : 0),

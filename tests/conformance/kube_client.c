@@ -178,12 +178,11 @@ static bool ask_progress(struct question *q, struct error *err)
     struct kube_progress progress;
     const struct json *tree;
     if (!kube_get(q->session->kube, q->arena, &object, &tree, err) ||
-        !kube_progress_read(q->arena, &resource, tree, text(q, "since"), &progress, err))
+        !kube_progress_read(q->arena, &resource, tree, KUBE_AGE_UNKNOWN, &progress, err))
         return false;
     json_add_string(q->answer, "phase", phase_name(progress.phase));
     json_add_string(q->answer, "reason", progress.reason);
     json_add_string(q->answer, "owner", kube_owner(q->arena, tree));
-    json_add_string(q->answer, "changed", kube_changed_at(tree, NULL));
     return true;
 }
 
@@ -195,7 +194,7 @@ static bool watch_rollout(struct question *q, struct kube *kube, struct kube_out
     const struct kube_expectation what = { .object = &object,
                                            .place = &place,
                                            .image = text(q, "image"),
-                                           .since = text(q, "since"),
+                                           .age_ms = json_get(q->json, "ageMs") ? number(q, "ageMs") : KUBE_AGE_UNKNOWN,
                                            .timeout_ms = number(q, "timeoutMs") };
     return kube_rollout_watch(kube, q->arena, &what, out, err);
 }
