@@ -1,5 +1,7 @@
 #include "shared/kube/pods.h"
 
+#include "shared/kube/status.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -136,13 +138,11 @@ static void look_at_conditions(struct pod *p, const struct json *conditions)
 /* The tree goes, these stay. */
 static bool keep(struct arena *arena, const char **text, struct error *err)
 {
-    struct span all = span_of(*text);
-    if (!all.data)
+    char line[MESSAGE_MAX];
+    if (!*text)
         return true;
-    size_t len = all.len < MESSAGE_MAX ? all.len : MESSAGE_MAX;
-    while (len < all.len && len > 0 && (all.data[len] & 0xc0) == 0x80) /* not within a character */
-        len--;
-    *text = arena_dup(arena, (struct span){ all.data, len });
+    kube_copy_line(line, sizeof line, span_of(*text));
+    *text = arena_dup(arena, span_of(line));
     return *text || arena_no_room(arena, "a pod's state", err);
 }
 

@@ -1,10 +1,13 @@
 #include "shared/kube/rollout.h"
 
 #include "shared/kube/path.h"
+#include "shared/kube/status.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { REASON_MAX = 800 };
 
 /* ---- one object ---- */
 
@@ -275,6 +278,16 @@ static bool has_standard_condition(struct reading *r)
     return holds(stalled, "True") && TELL(r, KUBE_BROKEN, "it is stalled: %s", words(r, stalled));
 }
 
+static bool keep_line(struct reading *r)
+{
+    char line[REASON_MAX];
+    if (r->out->reason) {
+        kube_copy_line(line, sizeof line, span_of(r->out->reason));
+        r->out->reason = arena_dup(r->arena, span_of(line));
+    }
+    return r->out->reason;
+}
+
 bool kube_progress_read(struct arena *arena, const struct kube_resource *resource, const struct json *object,
                         int64_t age_ms, struct kube_progress *out, struct error *err)
 {
@@ -288,5 +301,5 @@ bool kube_progress_read(struct arena *arena, const struct kube_resource *resourc
         tell(&r, KUBE_GONE, "it is being deleted");
     else if (!is_held(&r) && !is_unobserved(&r, rule->observes) && !has_standard_condition(&r))
         rule->read(&r);
-    return out->phase == KUBE_COMPLETE || out->reason || arena_no_room(arena, "how far a rollout is", err);
+    return out->phase == KUBE_COMPLETE || keep_line(&r) || arena_no_room(arena, "how far a rollout is", err);
 }

@@ -290,6 +290,9 @@ static const char *read_log(struct follow *f, struct arena *arena)
     if (!t->crashed || !kube_pod_log(f->kube, f->what->object->namespace, t->pod, t->container, LOG_LINES, t->restarted,
                                      &log, &ignored))
         return NULL;
+    for (char *c = log.data; c < log.data + log.len; c++)
+        if (((unsigned char)*c < 0x20 && *c != '\n' && *c != '\t') || *c == 0x7f)
+            *c = '?'; /* it may be shown on a terminal */
     return log.len > 0 ? arena_dup(arena, bytes_span(&log)) : NULL;
 }
 

@@ -54,8 +54,7 @@ static size_t row_of(int code)
     return last;
 }
 
-/* One line, without control characters: it goes into logs and events. */
-static void copy_line(char *out, size_t size, struct span text)
+void kube_copy_line(char *out, size_t size, struct span text)
 {
     size_t len = 0;
     text = span_trim(text);
@@ -77,14 +76,14 @@ static void copy_message(struct kube_refusal *refusal, struct span text)
     char head[HEAD], tail[TAIL];
     text = span_trim(text);
     if (text.len < SIZE) {
-        copy_line(refusal->message, SIZE, text);
+        kube_copy_line(refusal->message, SIZE, text);
         return;
     }
     size_t from = text.len - (TAIL - 1);
     while (from < text.len && ((unsigned char)text.data[from] & 0xc0) == 0x80)
         from++;
-    copy_line(head, sizeof head, text);
-    copy_line(tail, sizeof tail, (struct span){ text.data + from, text.len - from });
+    kube_copy_line(head, sizeof head, text);
+    kube_copy_line(tail, sizeof tail, (struct span){ text.data + from, text.len - from });
     snprintf(refusal->message, SIZE, "%s ... %s", head, tail);
 }
 
@@ -120,7 +119,7 @@ static void add_causes(struct kube_refusal *refusal, const struct json *details)
             continue;
         char more[256];
         snprintf(more, sizeof more, "; %s%s%s", field ? field : "", field ? ": " : "", words);
-        copy_line(refusal->message + len, sizeof refusal->message - len, span_of(more));
+        kube_copy_line(refusal->message + len, sizeof refusal->message - len, span_of(more));
         told++;
     }
 }
@@ -137,7 +136,7 @@ bool kube_status_tree_error(int code, const struct json *status, unsigned retry_
         wait < 24 * 3600)
         retry_after_s = (unsigned)wait;
     *refusal = (struct kube_refusal){ .code = code };
-    copy_line(refusal->reason, sizeof refusal->reason, span_of(reason ? reason : ""));
+    kube_copy_line(refusal->reason, sizeof refusal->reason, span_of(reason ? reason : ""));
     copy_message(refusal, span_of(message ? message : ""));
     add_causes(refusal, details);
     return fill(code, retry_after_s, refusal, err);
@@ -154,6 +153,6 @@ bool kube_status_error(int code, struct span body, unsigned retry_after_s, struc
     if (kind && strcmp(kind, "Status") == 0)
         return kube_status_tree_error(code, status, retry_after_s, refusal, err);
     *refusal = (struct kube_refusal){ .code = code }; /* a proxy's or gateway's words */
-    copy_line(refusal->message, 200, body);
+    kube_copy_line(refusal->message, 200, body);
     return fill(code, retry_after_s, refusal, err);
 }

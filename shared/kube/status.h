@@ -13,4 +13,7 @@ bool kube_status_error(int code, struct span body, unsigned retry_after_s, struc
 bool kube_status_tree_error(int code, const struct json *status, unsigned retry_after_s, struct kube_refusal *refusal,
                             struct error *err);
 
+/* Foreign words in one line, without control characters, as far as there is room: they go into logs and events. */
+void kube_copy_line(char *out, size_t size, struct span text);
+
 #endif

@@ -615,7 +615,7 @@ def kubelet_with_log(c, log):
 
 def a_container_that_crashes_shows_its_last_lines():
     states = {"w:2": None}
-    with rolling(states) as (c, client), kubelet_with_log(c, b"listening\nno database at db:5432\n") as asked:
+    with rolling(states) as (c, client), kubelet_with_log(c, b"\x1b[1mlistening\nno database at db:5432\n") as asked:
         want(c, "w:2")
         pods = "/api/v1/namespaces/default/pods"
         is_new = lambda pod: pod["spec"]["containers"][0]["image"] == "w:2"
@@ -624,7 +624,7 @@ def a_container_that_crashes_shows_its_last_lines():
         c.create(f"{pods}/{name}/binding", {"metadata": {"name": name}, "target": {"kind": "Node", "name": "logs"}})
         states["w:2"] = pod_status("CrashLoopBackOff", "back-off 80s", restarts=4, exit_code=3)
         answer = watched(client)
-        assert answer["phase"] == "broken" and answer["log"] == "listening\nno database at db:5432\n", answer
+        assert answer["phase"] == "broken" and answer["log"] == "?[1mlistening\nno database at db:5432\n", answer
         assert f"CrashLoopBackOff of container 'web' in pod '{name}': it ended with exit code 3, restarted 4 times" in answer["reason"], answer
         assert asked == [f"/containerLogs/default/{name}/web?limitBytes=262144&previous=true&tailLines=10"], asked
 
