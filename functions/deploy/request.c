@@ -247,6 +247,7 @@ static bool write_success(struct bytes *out, const struct request_facts *request
     json_add_integer(&w, "generation", now->generation);
     json_add_string(&w, "commit", request->commit);
     json_add_string(&w, "sequence", request->sequence);
+    json_add_string(&w, "person", request->person);
     json_add_string(&w, "url", now->url);
     json_add_string(&w, "note", now->reason);
     if (duration_ms >= 0)

@@ -21,8 +21,8 @@ struct command {
     int (*run)(int argc, char **argv); /* argv[0] is the command's name */
 };
 
-extern const struct command command_up, command_build, command_lint, command_explain, command_rbac, command_send,
-    command_replay, command_history;
+extern const struct command command_up, command_build, command_lint, command_explain, command_plan, command_deploy,
+    command_rollback, command_rbac, command_send, command_replay, command_history;
 
 /* "pushwright lint: ..." on standard error; the exit code for the error's kind. */
 int command_fail(const char *name, const struct error *err);

@@ -9,8 +9,8 @@
 #include <string.h>
 
 static const struct command *const commands[] = {
-    &command_up,   &command_build, &command_lint,   &command_explain,
-    &command_rbac, &command_send,  &command_replay, &command_history,
+    &command_up,       &command_build, &command_lint, &command_explain, &command_plan,    &command_deploy,
+    &command_rollback, &command_rbac,  &command_send, &command_replay,  &command_history,
 };
 
 int command_fail(const char *name, const struct error *err)

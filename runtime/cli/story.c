@@ -112,8 +112,10 @@ static void tell_service(const struct facts *f, struct story *s)
 {
     s->about = f->subject;
     s->url = custom(f, "url");
-    s->text = arena_printf(f->arena, "%s runs %s%s%s", f->subject, or_else(short_image(f, "the new image"), "?"),
-                           s->url ? ", it answers at " : "", or_else(s->url, ""));
+    const char *person = custom(f, "person");
+    s->text = arena_printf(f->arena, "%s runs %s%s%s%s%s", f->subject, or_else(short_image(f, "the new image"), "?"),
+                           person ? ", as asked by " : "", or_else(person, ""), s->url ? ", it answers at " : "",
+                           or_else(s->url, ""));
 }
 
 static void tell_rolledback(const struct facts *f, struct story *s)
@@ -121,7 +123,8 @@ static void tell_rolledback(const struct facts *f, struct story *s)
     s->about = f->subject;
     s->bad = true;
     const char *stays = json_get_string(f->content, "artifactId");
-    s->text = arena_printf(f->arena, "%s is back at %s", f->subject, stays ? image_of_purl(f, stays) : "?");
+    s->text = arena_printf(f->arena, "%s is back at %s: %s", f->subject, stays ? image_of_purl(f, stays) : "?",
+                           or_else(custom(f, "reason"), "no reason given"));
 }
 
 static void tell_incident(const struct facts *f, struct story *s)

@@ -10,7 +10,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from pushwright import BIN, ROOT, Chain, git, http, run_tests, signed_push, temporary_directory, wait_until, with_chain
 
 PUSHWRIGHT = BIN / "pushwright"
-COMMANDS = ["up", "build", "lint", "explain", "rbac", "send", "replay", "history"]
+COMMANDS = ["up", "build", "lint", "explain", "plan", "deploy", "rollback", "rbac", "send", "replay", "history"]
 SECRET = "a secret of the test, long enough"
 DONE, FAILED, USAGE, REFUSED = 0, 1, 2, 3
 
@@ -42,7 +42,8 @@ def every_command_helps():
 def wrong_usage_is_told_with_the_way_to_help():
     rows = [["up", "--nonsense"], ["up", "--config"], ["up", "--reconcile", "often"], ["up", "--reconcile", "-1"], ["up", "--reconcile", "86401"], ["lint"], ["lint", "a", "b"], ["send"], ["send", "a", "b"], ["send", "--type"],
             ["send", "file", "--type", "t"], ["send", "--nonsense", "x"], ["send", "--push"], ["replay"], ["replay", "a", "b"],
-            ["replay", "--to"], ["rbac"], ["rbac", "a", "b"], ["rbac", "a", "--cluster"], ["replay", "--nonsense", "a"], ["history", "a", "b"], ["history", "--nonsense"], ["history", "--state"]]
+            ["replay", "--to"], ["rbac"], ["rbac", "a", "b"], ["rbac", "a", "--cluster"], ["plan", "a"], ["plan", "a", "b", "c"], ["plan", "a", "b", "--to", "c"], ["deploy", "a", "b"],
+            ["deploy", "a", "b", "c", "--target"], ["rollback", "a"], ["rollback", "a", "b", "--to", "v1"], ["rollback", "a", "b", "--nonsense"], ["replay", "--nonsense", "a"], ["history", "a", "b"], ["history", "--nonsense"], ["history", "--state"]]
     for arguments in rows:
         said, complaints = run(*arguments, code=USAGE, stdin=subprocess.DEVNULL)
         assert not said and f"Try 'pushwright {arguments[0]} --help'" in complaints, (arguments, said, complaints)

@@ -451,10 +451,11 @@ def a_killed_platform_goes_on_where_it_was(place):
     wait_until(lambda: place.page() == "lasting", 10, "the page to be back")
 
 
-run_tests([an_image_is_deployed_and_told_once, a_replacement_fails_no_request, what_does_not_come_up_leaves_the_old_one,
-           older_and_moved_images_are_passed_over, what_was_uploaded_by_hand_is_ordered_by_its_event, nothing_goes_back_to_an_older_version,
-           a_newer_version_that_comes_late_is_still_the_newer,
-           what_the_configuration_does_not_say_is_not_done, an_outcome_that_nobody_took_is_told_on_the_timer,
-           in_an_order_each_target_waits_for_the_one_before, the_chain_goes_through_an_order_by_itself, all_targets_or_none_keep_an_image,
-           what_is_asked_for_in_a_freeze_comes_after_it, what_waits_is_checked_when_it_is_its_turn,
-           a_time_zone_that_is_not_here_is_told_at_the_start, a_killed_platform_goes_on_where_it_was])
+if __name__ == "__main__":
+    run_tests([an_image_is_deployed_and_told_once, a_replacement_fails_no_request, what_does_not_come_up_leaves_the_old_one,
+               older_and_moved_images_are_passed_over, what_was_uploaded_by_hand_is_ordered_by_its_event, nothing_goes_back_to_an_older_version,
+               a_newer_version_that_comes_late_is_still_the_newer,
+               what_the_configuration_does_not_say_is_not_done, an_outcome_that_nobody_took_is_told_on_the_timer,
+               in_an_order_each_target_waits_for_the_one_before, the_chain_goes_through_an_order_by_itself, all_targets_or_none_keep_an_image,
+               what_is_asked_for_in_a_freeze_comes_after_it, what_waits_is_checked_when_it_is_its_turn,
+               a_time_zone_that_is_not_here_is_told_at_the_start, a_killed_platform_goes_on_where_it_was])
