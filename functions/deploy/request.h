@@ -5,7 +5,7 @@
 #include "runtime/function.h"
 #include "shared/target/target.h"
 
-enum { TEXT_MAX = 16 * 1024 };
+enum { TEXT_MAX = 64 * 1024 };
 
 /* A request that the configuration permits. Strings belong to the call. */
 struct request_facts {

@@ -2,6 +2,9 @@
 
 #include <string.h>
 
+/* Whoever may write to the workload may write there: events hold what is told of it. */
+enum { REASON_MAX = 4000 };
+
 #define MARK(name, member) { name, offsetof(struct marks, member) }
 
 const struct mark mark_table[] = {
@@ -43,6 +46,8 @@ bool marks_read(struct arena *arena, const struct json *annotations, struct mark
         if (value && *value && !(*mark_in(out, mark) = arena_dup(arena, span_of(value))))
             return arena_no_room(arena, "what is noted on a workload", err);
     }
+    if (out->reason && strlen(out->reason) > REASON_MAX)
+        out->reason = arena_dup(arena, (struct span){ out->reason, REASON_MAX });
     return true;
 }
 
