@@ -314,10 +314,10 @@ static bool read_ref(struct arena *arena, const char *said, struct wish *wish, s
         wish->ref = wish->commit = oid;
     if (oid || strcmp(said, "HEAD") == 0)
         return true;
-    if (strncmp(said, "refs/", 5) != 0) {
-        wish->named = said;
-        wish->ref = arena_printf(arena, "refs/heads/%s", said);
-    }
+    if (strncmp(said, "refs/", 5) == 0)
+        return ref_check(said, err);
+    wish->named = said;
+    wish->ref = arena_printf(arena, "refs/heads/%s", said);
     return wish->ref ? ref_check(wish->ref, err) : arena_no_room(arena, "the ref", err);
 }
 

@@ -16,7 +16,7 @@ CACHE = pathlib.Path(os.environ.get("PUSHWRIGHT_CACHE") or
                      pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "pushwright")
 CERTIFICATES = pathlib.Path("/etc/ssl/certs/ca-certificates.crt")
 LEFT_OUT = ("dev/*", "proc/*", "sys/*", "var/cache/apt/*", "var/lib/apt/lists/*", "var/log/*", "debootstrap", "etc/hostname", "etc/resolv.conf")
-INCLUDED = "ca-certificates,netbase"
+INCLUDED = "adduser,ca-certificates,netbase"
 # What Debian's own images have too: nobody needs what apt and dpkg do for a machine that goes on after a power cut, or in every language.
 OF_DEBIAN_S_IMAGES = {"etc/dpkg/dpkg.cfg.d/docker-apt-speedup": "force-unsafe-io\n",
                       "etc/apt/apt.conf.d/docker-no-languages": 'Acquire::Languages "none";\n'}
