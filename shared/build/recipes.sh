@@ -182,8 +182,8 @@ build_mbedtls() {
 
     tls=(library/{debug,mps_reader,mps_trace,net_sockets}.c library/ssl_*.c)
     x509=(library/pkcs7.c library/x509*.c)
-    # What webhooks, digests of downloads and TLS records spend their time in.
-    hot=(library/{sha256,aes,aesni,aesce,gcm,chacha20,poly1305}.c)
+    # What webhooks, digests of downloads, TLS records and handshakes spend their time in.
+    hot=(library/{sha256,aes,aesni,aesce,gcm,chacha20,poly1305,bignum,bignum_core,constant_time,ecp,ecp_curves}.c)
     [ "$MACHINE" != x86_64 ] || hot+=(library/mbedtls_sha256_ni.c)
     mapfile -t crypto < <(
         find library -name '*.c' ! -name mbedtls_sha256_ni.c ! -name mbedtls_selfcheck.c |
