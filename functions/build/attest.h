@@ -1,11 +1,9 @@
-/* What is said of an image beside it, as the rule wants: `provenance`, `sbom`, `sign`. Said before a tag names the image, so that who sees
- * the tag finds it. */
+/* What a rule wants to be said of its images beside them: `provenance`, `sbom`, `sign`. */
 #ifndef PUSHWRIGHT_FUNCTIONS_BUILD_ATTEST_H
 #define PUSHWRIGHT_FUNCTIONS_BUILD_ATTEST_H
 
 #include "functions/build/order.h"
-#include "shared/base/ecdsa.h"
-#include "shared/builder/publish.h"
+#include "shared/builder/attestation.h"
 
 /* The rule's key; *out NULL when it signs nothing. */
 bool attest_key(const struct config_build *rule, struct ecdsa_key **out, struct error *err);
