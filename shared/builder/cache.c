@@ -9,24 +9,34 @@
 
 static const int64_t bytes_max_default = INT64_C(5) << 30;
 
+/* A manifest at a registry. */
+struct source {
+    struct cache_place place;
+    bool asked;
+    struct store *store;                /* NULL: not opened, or out of use */
+    struct registry_options registries; /* its */
+    struct cache_records known;
+};
+
 struct cache {
     const struct engine_options *options;
     char *directory; /* of cache_disk.h; NULL: none */
     char *place;     /* the layout that it is */
     bool complained;
-    struct store *store;                /* of the registry's; NULL: not opened, or out of use */
-    struct registry_options registries; /* its */
-    char tag[CACHE_REGISTRY_TAG_SIZE];
-    struct cache_records known;
-    bool asked; /* the registry */
+    char tag[CACHE_REGISTRY_TAG_SIZE]; /* for the rule's name */
+    struct source *sources;            /* the one that is written to first, if there is one */
+    size_t source_count;
 };
 
 void cache_free(struct cache *cache)
 {
     if (!cache)
         return;
-    store_free(cache->store);
-    cache_records_release(&cache->known);
+    for (size_t i = 0; i < cache->source_count; i++) {
+        store_free(cache->sources[i].store);
+        cache_records_release(&cache->sources[i].known);
+    }
+    free(cache->sources);
     free(cache->directory);
     free(cache->place);
     free(cache);
@@ -55,6 +65,20 @@ static bool choose_directory(struct cache *cache, const char *directory, struct 
     return (cache->directory && cache->place) || error_set(err, ERROR_INTERNAL, "out of memory");
 }
 
+static bool choose_sources(struct cache *cache, const struct cache_registry_options *options, struct error *err)
+{
+    size_t own = options->repository ? 1 : 0;
+
+    cache->sources = calloc(own + options->other_count + 1, sizeof(cache->sources[0]));
+    if (!cache->sources)
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    cache->source_count = own + options->other_count;
+    cache->sources[0].place = (struct cache_place){ options->repository, options->tag ? options->tag : cache->tag };
+    for (size_t i = 0; i < options->other_count; i++)
+        cache->sources[own + i].place = options->others[i];
+    return true;
+}
+
 struct cache *cache_new(const struct engine_options *options, struct error *err)
 {
     AUTO(cache_free) struct cache *cache = calloc(1, sizeof(*cache));
@@ -65,21 +89,23 @@ struct cache *cache_new(const struct engine_options *options, struct error *err)
     }
     cache->options = options;
     cache_registry_tag("", options->run.cache_scope, cache->tag);
-    return choose_directory(cache, options->cache_directory, err) ? TAKE(cache) : NULL;
+    bool good = choose_directory(cache, options->cache_directory, err) && choose_sources(cache, &options->cache, err);
+    return good ? TAKE(cache) : NULL;
 }
 
 /* Once; what fails leaves us without. */
-static bool ask_registry(struct cache *cache, struct error *err)
+static bool ask_registry(const struct cache *cache, struct source *source, struct error *err)
 {
-    const struct engine_options *options = cache->options;
+    const struct cache_registry_options *options = &cache->options->cache;
 
-    if (cache->asked)
-        return cache->store || error_set(err, ERROR_UNAVAILABLE, "it could not be read before");
-    cache->asked = true;
-    AUTO(store_free) struct store *store = cache_registry_open(&options->cache, false, &cache->registries, err);
-    if (!store || !cache_registry_read(store, &options->cache, cache->tag, &cache->known, err))
+    if (source->asked)
+        return source->store || error_set(err, ERROR_UNAVAILABLE, "it could not be read before");
+    source->asked = true;
+    AUTO(store_free)
+    struct store *store = cache_registry_open(options, source->place.repository, false, &source->registries, err);
+    if (!store || !cache_registry_read(store, options, source->place.tag, &source->known, err))
         return false;
-    cache->store = TAKE(store);
+    source->store = TAKE(store);
     return true;
 }
 
@@ -114,24 +140,34 @@ static bool find_on_disk(const struct cache *cache, const struct cache_wish *wis
 }
 
 /* Registries forget layers by rules of their own. */
-static bool find_at_registry(struct cache *cache, const struct cache_wish *wish, struct cache_hit *out)
+static bool find_at(const struct cache *cache, struct source *source, const struct cache_wish *wish,
+                    struct cache_hit *out)
 {
     struct error failed = { 0 };
     bool there = false;
 
-    if (!cache->options->cache.repository || !ask_registry(cache, &failed))
+    if (!ask_registry(cache, source, &failed))
         return false;
-    const struct cache_record *record = cache_records_find(&cache->known, wish->key);
+    const struct cache_record *record = cache_records_find(&source->known, wish->key);
     if (!record || !suits((void *)(uintptr_t)wish, record) ||
-        !store_has_blob(cache->store, record->layer.blob.digest, &there, &failed) || !there)
+        !store_has_blob(source->store, record->layer.blob.digest, &there, &failed) || !there)
         return false;
-    *out = (struct cache_hit){ .record = *record, .place = cache->options->cache.repository, .hold = -1 };
+    *out = (struct cache_hit){ .record = *record, .place = source->place.repository, .hold = -1 };
     return true;
+}
+
+static bool find_at_registries(const struct cache *cache, const struct cache_wish *wish, struct cache_hit *out)
+{
+    for (size_t i = 0; i < cache->source_count; i++) {
+        if (find_at(cache, &cache->sources[i], wish, out))
+            return true;
+    }
+    return false;
 }
 
 bool cache_find(struct cache *cache, const struct cache_wish *wish, struct cache_hit *out)
 {
-    return !cache->options->no_cache && (find_on_disk(cache, wish, out) || find_at_registry(cache, wish, out));
+    return !cache->options->no_cache && (find_on_disk(cache, wish, out) || find_at_registries(cache, wish, out));
 }
 
 static bool record_of(const struct built_layer *layer, size_t i, struct cache_record *out)
@@ -187,6 +223,7 @@ void cache_keep(struct cache *cache, const struct built_layer *layer, struct pro
 
 struct exporting {
     struct cache *cache;
+    struct source *to;
     struct store *store;
     struct registry_options registries; /* its */
     struct reference image;
@@ -201,10 +238,10 @@ static void exporting_release(struct exporting *exporting)
 }
 AUTO_RELEASE(struct exporting, exporting_release)
 
-static bool holds_all(const struct cache *cache, const struct cache_records *records)
+static bool holds_all(const struct source *source, const struct cache_records *records)
 {
     for (size_t i = 0; i < records->count; i++) {
-        const struct cache_record *known = cache_records_find(&cache->known, records->items[i].key);
+        const struct cache_record *known = cache_records_find(&source->known, records->items[i].key);
         if (!known || strcmp(known->layer.blob.digest, records->items[i].layer.blob.digest) != 0)
             return false;
     }
@@ -214,7 +251,7 @@ static bool holds_all(const struct cache *cache, const struct cache_records *rec
 /* From the image's repository; a stage's that the image does not hold from where it is. */
 static bool send(struct exporting *exporting, const struct built_layer *layer, struct error *err)
 {
-    const struct cache_records *known = &exporting->cache->known;
+    const struct cache_records *known = &exporting->to->known;
     bool done = false;
 
     for (size_t i = 0; i < CACHE_KEYS_MAX; i++) {
@@ -251,7 +288,8 @@ static bool add_records(struct cache_records *records, const struct built_layer 
 static bool write_all(struct exporting *exporting, struct error *err)
 {
     const struct engine_options *options = exporting->cache->options;
-    const struct cache_records *known = &exporting->cache->known;
+    const struct cache_records *known = &exporting->to->known;
+    const char *tag = exporting->to->place.tag;
     size_t own = exporting->records.count;
     struct error failed = { 0 };
 
@@ -259,28 +297,29 @@ static bool write_all(struct exporting *exporting, struct error *err)
         if (!cache_records_add(&exporting->records, &known->items[i], err))
             return false;
     }
-    if (cache_registry_write(exporting->store, &options->cache, exporting->cache->tag, &exporting->records, &failed))
+    if (cache_registry_write(exporting->store, &options->cache, tag, &exporting->records, &failed))
         return true;
     exporting->records.count = own;
-    return cache_registry_write(exporting->store, &options->cache, exporting->cache->tag, &exporting->records, err);
+    return cache_registry_write(exporting->store, &options->cache, tag, &exporting->records, err);
 }
 
 bool cache_export(struct cache *cache, const struct built_layer *const *layers, size_t count, const char *image,
                   struct error *err)
 {
-    AUTO(exporting_release) struct exporting exporting = { .cache = cache };
+    const struct cache_registry_options *options = &cache->options->cache;
+    AUTO(exporting_release) struct exporting exporting = { .cache = cache, .to = &cache->sources[0] };
 
-    if (!cache->options->cache.repository)
+    if (!options->repository)
         return true;
     for (size_t i = 0; i < count; i++) {
         if (!add_records(&exporting.records, layers[i], err))
             return false;
     }
-    if (exporting.records.count == 0 || !ask_registry(cache, err))
+    if (exporting.records.count == 0 || !ask_registry(cache, exporting.to, err))
         return exporting.records.count == 0;
-    if (holds_all(cache, &exporting.records))
+    if (holds_all(exporting.to, &exporting.records))
         return true;
-    exporting.store = cache_registry_open(&cache->options->cache, true, &exporting.registries, err);
+    exporting.store = cache_registry_open(options, options->repository, true, &exporting.registries, err);
     if (!exporting.store || !reference_parse(span_of(image), &exporting.image, err) ||
         !store_will_mount(exporting.store, &exporting.image, err))
         return false;

@@ -63,7 +63,8 @@ bool cache_mount_restore(const struct build *build, struct cache_mount *mount, c
 
     if (!is_wanted(&options->cache))
         return false;
-    AUTO(store_free) struct store *store = cache_registry_open(&options->cache, false, &registries, &failed);
+    AUTO(store_free)
+    struct store *store = cache_registry_open(&options->cache, options->cache.repository, false, &registries, &failed);
     if (!store || !find(store, &options->cache, mount->name, &layer, &failed))
         return false;
     if (layer_unpack(store, &layer, directory, &how, &failed)) {
@@ -166,7 +167,8 @@ bool cache_mounts_save(const struct built *built, size_t count, struct error *er
     const struct cache_registry_options *options = &built[0].owner->options->cache;
     struct registry_options registries;
     AUTO(store_free)
-    struct store *store = is_wanted(options) ? cache_registry_open(options, true, &registries, err) : NULL;
+    struct store *store =
+        is_wanted(options) ? cache_registry_open(options, options->repository, true, &registries, err) : NULL;
 
     if (!store)
         return !is_wanted(options);

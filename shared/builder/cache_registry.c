@@ -44,7 +44,7 @@ bool cache_records_add(struct cache_records *records, const struct cache_record 
 
 /* ---- reading ---- */
 
-struct store *cache_registry_open(const struct cache_registry_options *options, bool push,
+struct store *cache_registry_open(const struct cache_registry_options *options, const char *repository, bool push,
                                   struct registry_options *registries, struct error *err)
 {
     AUTO(reference_release) struct reference reference = { 0 };
@@ -52,8 +52,7 @@ struct store *cache_registry_open(const struct cache_registry_options *options, 
     *registries = options->registries ? *options->registries : (struct registry_options){ 0 };
     registries->push = push;
     registries->use_mirrors = false;
-    return reference_parse(span_of(options->repository), &reference, err) ? store_open(&reference, registries, err)
-                                                                          : NULL;
+    return reference_parse(span_of(repository), &reference, err) ? store_open(&reference, registries, err) : NULL;
 }
 
 void cache_registry_tag(const char *kind, const char *name, char out[static CACHE_REGISTRY_TAG_SIZE])

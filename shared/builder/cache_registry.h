@@ -14,11 +14,19 @@
 /* Of all builds of a rule; the longest unused are dropped. */
 enum { CACHE_REGISTRY_RECORDS_MAX = 1000 };
 
+struct cache_place {
+    const char *repository; /* reference without tag */
+    const char *tag;        /* of the manifest */
+};
+
 struct cache_registry_options {
-    const char *repository; /* reference without tag; NULL: none is kept at a registry */
-    bool all_stages;        /* else the layers of the image */
-    bool mounts;            /* what cache mounts hold, too */
-    bool trusted;           /* records count without our seal */
+    const char *repository;           /* reference without tag; NULL: none is kept at a registry */
+    const char *tag;                  /* of its manifest; NULL: the one for the rule's name */
+    const struct cache_place *others; /* which are asked after it, and never written to */
+    size_t other_count;
+    bool all_stages; /* else the layers of the image */
+    bool mounts;     /* what cache mounts hold, too */
+    bool trusted;    /* records count without our seal */
     struct seal seal;
     const struct registry_options *registries;
 };
@@ -32,8 +40,8 @@ AUTO_RELEASE(struct cache_records, cache_records_release)
 const struct cache_record *cache_records_find(const struct cache_records *records, const char *key);
 bool cache_records_add(struct cache_records *records, const struct cache_record *record, struct error *err);
 
-/* A store of the repository. *registries is what it is spoken to with, and lives as long as the store. */
-struct store *cache_registry_open(const struct cache_registry_options *options, bool push,
+/* A store of the options' repository, or of another one. *registries is what it is spoken to with, and lives as long as the store. */
+struct store *cache_registry_open(const struct cache_registry_options *options, const char *repository, bool push,
                                   struct registry_options *registries, struct error *err);
 
 /* The tag of a manifest: of the steps of a rule (kind "", the rule's name or NULL), of a cache mount ("mount-", its name). */
