@@ -5,6 +5,7 @@
 #include "runtime/cli/build_report.h"
 #include "runtime/cli/command.h"
 #include "runtime/cli/story.h"
+#include "shared/base/clock.h"
 #include "shared/builder/baseindex.h"
 #include "shared/dockerfile/platform.h"
 #include "shared/sandbox/sandbox.h"
@@ -71,11 +72,7 @@ static bool hide_secrets(const struct build_request *request, struct progress *p
 
 static void warn_of_nothing_kept(const struct build_request *request)
 {
-    bool kept = request->push || request->output_count > 0;
-
-    for (size_t i = 0; i < request->tags.count; i++)
-        kept = kept || strncmp(request->tags.items[i], "oci:", 4) == 0;
-    if (!kept && !request->quiet)
+    if (!build_request_kept(request) && request->output_count == 0 && !request->quiet)
         fprintf(stderr,
                 "WARNING: the image is kept nowhere: --push sends it to its registry, --output type=oci,dest=FILE or "
                 "--tag oci:DIRECTORY:TAG keep it here\n");
@@ -102,6 +99,25 @@ static void session_release(struct session *session)
 }
 AUTO_RELEASE(struct session, session_release)
 
+static bool export_cache(const struct session *session, struct engine *engine, const struct build_result *result,
+                         struct error *err)
+{
+    const struct build_request *request = session->request;
+    const struct cache_place *to = &request->caches.to;
+    struct progress_step step;
+
+    if (!to->repository)
+        return true;
+    const char *title = arena_printf(request->arena, "exporting cache to %s:%s", to->repository, to->tag);
+    const char *image = build_output_repository(request, err);
+    if (!image)
+        return false;
+    progress_begin(session->progress, &step, title ? title : "exporting cache");
+    bool good = engine_export_cache(engine, result->built, result->count, image, err) || error_wrap(err, "--cache-to");
+    progress_end(&step, good ? NULL : err);
+    return good || request->caches.ignore_error;
+}
+
 static bool build_all(struct session *session, struct engine *engine, const struct registry_options *registries,
                       struct ahead *ahead, struct error *err)
 {
@@ -111,14 +127,15 @@ static bool build_all(struct session *session, struct engine *engine, const stru
                                    .registries = registries,
                                    .progress = session->progress,
                                    .ahead = ahead,
+                                   .started_ms = clock_wall_ms(),
                                    .platforms = request->platforms.items,
                                    .count = request->platforms.count };
 
     result.built = arena_take(request->arena, result.count * sizeof(result.built[0]));
     if (!result.built)
         return error_set(err, ERROR_INTERNAL, "out of memory");
-    bool good =
-        engine_build(engine, result.platforms, result.count, result.built, err) && build_output_all(&result, err);
+    bool good = engine_build(engine, result.platforms, result.count, result.built, err) &&
+                build_output_all(&result, err) && export_cache(session, engine, &result, err);
     for (size_t i = 0; i < result.count; i++)
         built_release(&result.built[i]);
     display_finish(session->display);
@@ -146,6 +163,13 @@ static bool build(struct session *session, struct error *err)
         .cache_directory = cache,
         .no_cache = request->no_cache,
         .fresh = { request->fresh_stages.items, request->fresh_stages.count },
+        .cache = { .repository = request->caches.to.repository,
+                   .tag = request->caches.to.tag,
+                   .others = request->caches.from,
+                   .other_count = request->caches.from_count,
+                   .all_stages = request->caches.all_stages,
+                   .trusted = true, /* the person has named them */
+                   .registries = &registries },
         .allow_private = true, /* what the person could do with curl */
         .auth = sourceauth_by(request->secrets, request->secret_count),
         .cancelled = cancelled,

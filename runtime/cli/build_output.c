@@ -4,6 +4,7 @@
 #include "shared/base/digest.h"
 #include "shared/base/file.h"
 #include "shared/base/json.h"
+#include "shared/builder/attestation.h"
 #include "shared/builder/export.h"
 
 #include <errno.h>
@@ -19,8 +20,39 @@ static bool out_of_memory(struct error *err)
 
 /* ---- manifests ---- */
 
-static bool publish(struct build_result *result, const char *image, const char *const *tags, size_t count, bool send,
-                    struct ahead *ahead, struct error *err)
+/* Of a directory on this machine nothing is told but the names of arguments: its paths say nothing to anybody else. */
+static bool attest(struct build_result *result, struct publication *publication, struct error *err)
+{
+    const struct build_request *request = result->request;
+    const char *remote = result->source->remote, *commit = remote ? result->source->commit : NULL;
+    const char **arguments = arena_take(request->arena, (request->args.count + 1) * sizeof(arguments[0]));
+    struct attestation attestation = { .arena = request->arena,
+                                       .provenance = request->attest.provenance,
+                                       .sbom = request->attest.sbom,
+                                       .key = request->attest.key,
+                                       .built = result->built,
+                                       .platforms = result->platforms,
+                                       .count = result->count,
+                                       .facts = { .source = remote,
+                                                  .dockerfile = commit ? result->source->name : NULL,
+                                                  .target = request->target,
+                                                  .arguments = arguments,
+                                                  .argument_count = request->args.count,
+                                                  .started_ms = result->started_ms } };
+
+    if (!arguments)
+        return out_of_memory(err);
+    for (size_t i = 0; i < request->args.count; i++)
+        arguments[i] = request->args.items[i].key;
+    if (commit)
+        attestation.source = (struct dependency){ arena_printf(request->arena, "git+%s", remote), commit };
+    return attestation_publish(&attestation, publication, err);
+}
+
+enum publish_how { PUBLISH_NOTHING, PUBLISH_IMAGE, PUBLISH_ATTESTED };
+
+static bool publish(struct build_result *result, const char *image, const char *const *tags, size_t count,
+                    enum publish_how how, struct ahead *ahead, struct error *err)
 {
     const struct publish_options options = {
         .image = image,
@@ -41,13 +73,16 @@ static bool publish(struct build_result *result, const char *image, const char *
     if (!publication)
         return false;
     result->top = *publication_descriptor(publication);
-    return !send || (publication_upload(publication, err) && publication_tag(publication, err));
+    if (how == PUBLISH_NOTHING)
+        return true;
+    return publication_upload(publication, err) && (how == PUBLISH_IMAGE || attest(result, publication, err)) &&
+           publication_tag(publication, err);
 }
 
 /* Docker calls the configuration's digest the image's ID; of several platforms there is one for all only in the index. */
 static bool find_digests(struct build_result *result, struct error *err)
 {
-    if (!publish(result, "localhost/image", NULL, 0, false, NULL, err))
+    if (!publish(result, "localhost/image", NULL, 0, PUBLISH_NOTHING, NULL, err))
         return false;
     memcpy(result->id, result->top.digest, sizeof(result->id));
     if (result->count == 1)
@@ -99,7 +134,7 @@ static bool send_repository(struct build_result *result, struct named *names, si
     const char *title = arena_printf(result->request->arena, "exporting to %s", names[first].repository);
     progress_begin(result->progress, &step, title ? title : "exporting");
     struct ahead *ahead = first == 0 ? result->ahead : NULL;
-    bool good = publish(result, names[first].repository, tags, count, true, ahead, err);
+    bool good = publish(result, names[first].repository, tags, count, PUBLISH_ATTESTED, ahead, err);
     if (good)
         progress_say(&step, result->top.digest);
     progress_end(&step, good ? NULL : err);
@@ -156,7 +191,7 @@ static bool write_layout(struct build_result *result, const char *directory, str
 
     if (!tags || !image)
         return out_of_memory(err);
-    return layout_tags(result, tags, &count, err) && publish(result, image, tags, count, true, NULL, err);
+    return layout_tags(result, tags, &count, err) && publish(result, image, tags, count, PUBLISH_IMAGE, NULL, err);
 }
 
 static bool write_archive(struct build_result *result, const struct build_output *output, int fd, struct error *err)
@@ -262,6 +297,22 @@ static bool write_metadata(const struct build_result *result, struct error *err)
            file_write_atomic(result->request->metadata_file, bytes_span(&text), 0644, err);
 }
 
+const char *build_output_repository(const struct build_request *request, struct error *err)
+{
+    AUTO(reference_release) struct reference reference = { 0 };
+    AUTO(bytes_release) struct bytes name = BYTES(NAME_BYTES);
+    const char *kept = build_request_kept(request);
+
+    if (!kept)
+        return request->caches.to.repository;
+    if (!reference_parse(span_of(kept), &reference, err) || !reference_name(&name, &reference, err))
+        return NULL;
+    const char *repository = arena_dup(request->arena, bytes_span(&name));
+    if (!repository)
+        out_of_memory(err);
+    return repository;
+}
+
 bool build_output_ahead(const struct build_request *request, const struct registry_options *registries,
                         struct ahead **out, struct error *err)
 {
@@ -281,7 +332,7 @@ bool build_output_all(struct build_result *result, struct error *err)
 {
     const struct build_request *request = result->request;
 
-    for (size_t i = 0; request->output_count == 0 && i < result->count; i++)
+    for (size_t i = 0; request->output_count == 0 && !request->attest.sbom && i < result->count; i++)
         built_forget_files(&result->built[i]);
     if (!find_digests(result, err) || !send_all(result, err) || !write_outputs(result, err))
         return false;

@@ -15,6 +15,7 @@ struct build_result {
     struct built *built; /* one for each platform */
     const char *const *platforms;
     size_t count;
+    int64_t started_ms;    /* wall clock */
     struct descriptor top; /* of the manifest or index */
     char id[DIGEST_TEXT_SIZE];
 };
@@ -22,6 +23,9 @@ struct build_result {
 /* For the repository that will be sent to first. *out NULL: none will be. */
 bool build_output_ahead(const struct build_request *request, const struct registry_options *registries,
                         struct ahead **out, struct error *err);
+
+/* What the cache of a build is kept with: the repository of the image, or of the cache itself where there is none. */
+const char *build_output_repository(const struct build_request *request, struct error *err);
 
 /* A step for each place; then the files that the command line names. */
 bool build_output_all(struct build_result *result, struct error *err);

@@ -1,5 +1,6 @@
 #include "runtime/cli/build_request.h"
 
+#include "runtime/cli/build_fields.h"
 #include "shared/base/file.h"
 #include "shared/dockerfile/platform.h"
 #include "shared/oci/reference.h"
@@ -31,6 +32,12 @@ const char build_help[] =
     "      --isolation chroot     where no namespaces can be had RUN does without: it can then reach all that you can\n"
     "      --add-host NAME:IP     a line of /etc/hosts for RUN; --shm-size SIZE: of its /dev/shm\n"
     "      --no-cache             every step is made anew; --no-cache-filter STAGE,...: those of these stages\n"
+    "      --cache-from type=registry,ref=NAME:TAG (or NAME:TAG alone, also an image's), or type=local,src=DIRECTORY: "
+    "where\n"
+    "                             steps are looked for that this machine does not have\n"
+    "      --cache-to type=registry,ref=NAME:TAG, type=local,dest=DIRECTORY, or type=inline (with the image): where "
+    "they\n"
+    "                             are kept beside; mode=max with those of every stage\n"
     "      --pull                 bases are always asked for at their registry, so this changes nothing\n\n"
     "Where it goes:\n"
     "  -t, --tag IMAGE            its name, with --push or --output; oci:DIRECTORY:TAG is a layout on this machine\n"
@@ -38,6 +45,12 @@ const char build_help[] =
     "  -o, --output type=oci,dest=FILE (tar=false: a layout directory), type=docker,dest=FILE (for 'docker load' and\n"
     "                             'podman load'), type=local,dest=DIRECTORY or type=tar,dest=FILE (its files),\n"
     "                             type=registry; DIRECTORY alone is type=local, - is type=tar on standard output\n"
+    "      --provenance true      beside the image, with --push or --tag oci:...: what it was made of and how; --sbom "
+    "true:\n"
+    "                             its packages; --attest type=provenance or type=sbom is the same\n"
+    "      --sign KEY             signs the image and all of this with an ECDSA key on P-256, openssl's or cosign's, "
+    "the\n"
+    "                             latter's password in $COSIGN_PASSWORD\n"
     "      --iidfile FILE         receives the image's ID, --metadata-file FILE what was made, as JSON\n"
     "Without any of these the image is built, its digest printed, and nothing kept.\n\n"
     "What is shown:\n"
@@ -83,44 +96,6 @@ static bool add_pair(struct build_request *request, struct build_pairs *pairs, c
         return error_set(err, ERROR_INVALID, "'%s' has no name", text);
     pairs->items[pairs->count++] = (struct dockerfile_pair){ name, rest.data };
     return true;
-}
-
-/* "a=b,c=d" part by part. */
-static bool each_field(struct build_request *request, const char *text,
-                       bool (*on_field)(void *context, const char *key, const char *value, struct error *err),
-                       void *context, struct error *err)
-{
-    struct span rest = span_of(text);
-
-    while (rest.data) {
-        struct span value = span_cut(&rest, ','), key = span_cut(&value, '=');
-        const char *name = arena_dup(request->arena, span_trim(key));
-        const char *said = value.data ? arena_dup(request->arena, value) : NULL;
-
-        if (!name || (value.data && !said))
-            return out_of_memory(err);
-        if (!on_field(context, name, said, err))
-            return false;
-    }
-    return true;
-}
-
-static bool parse_bool(const char *text, bool *out)
-{
-    static const struct {
-        const char *text;
-        bool value;
-    } rows[] = { { "true", true }, { "1", true },    { "t", true },      { "T", true },
-                 { "TRUE", true }, { "True", true }, { "false", false }, { "0", false },
-                 { "f", false },   { "F", false },   { "FALSE", false }, { "False", false } };
-
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        if (strcmp(rows[i].text, text) == 0) {
-            *out = rows[i].value;
-            return true;
-        }
-    }
-    return false;
 }
 
 /* ---- the options ---- */
@@ -210,27 +185,6 @@ struct secret_fields {
     const char *id, *file, *environment, *type;
 };
 
-static bool secret_field(void *context, const char *key, const char *value, struct error *err)
-{
-    struct secret_fields *fields = context;
-    const struct {
-        const char *key;
-        const char **to;
-    } rows[] = { { "id", &fields->id },
-                 { "src", &fields->file },
-                 { "source", &fields->file },
-                 { "env", &fields->environment },
-                 { "type", &fields->type } };
-
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        if (strcmp(rows[i].key, key) == 0 && value) {
-            *rows[i].to = value;
-            return true;
-        }
-    }
-    return error_set(err, ERROR_INVALID, "'%s' is no field of it", key);
-}
-
 /* As docker: neither file nor variable said, the id names a variable, or else a file. */
 static void complete(struct secret_fields *fields)
 {
@@ -249,11 +203,16 @@ static void complete(struct secret_fields *fields)
 static bool on_secret(struct build_request *request, const char *value, struct error *err)
 {
     struct secret_fields fields = { 0 };
+    const struct field known[] = { { "id", &fields.id },
+                                   { "src", &fields.file },
+                                   { "source", &fields.file },
+                                   { "env", &fields.environment },
+                                   { "type", &fields.type } };
     struct engine_secret *secret = &request->secrets[request->secret_count];
 
     if (request->secret_count == BUILD_WORDS_MAX)
         return too_many(err);
-    if (!each_field(request, value, secret_field, &fields, err))
+    if (!fields_read(request->arena, value, known, sizeof(known) / sizeof(known[0]), err))
         return false;
     if (!fields.id)
         return error_set(err, ERROR_INVALID, "id=NAME is needed");
@@ -300,27 +259,6 @@ struct output_fields {
     const char *type, *dest, *name, *push, *tar;
 };
 
-static bool output_field(void *context, const char *key, const char *value, struct error *err)
-{
-    struct output_fields *fields = context;
-    const struct {
-        const char *key;
-        const char **to;
-    } rows[] = { { "type", &fields->type },
-                 { "dest", &fields->dest },
-                 { "name", &fields->name },
-                 { "push", &fields->push },
-                 { "tar", &fields->tar } };
-
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        if (strcmp(rows[i].key, key) == 0 && value) {
-            *rows[i].to = value;
-            return true;
-        }
-    }
-    return error_set(err, ERROR_UNSUPPORTED, "'%s' cannot be said of it", key);
-}
-
 static const struct output_type {
     const char *name;
     enum build_output_kind kind;
@@ -345,7 +283,7 @@ static bool add_output(struct build_request *request, const struct output_type *
 {
     bool archive = true, push = strcmp(type->name, "image") != 0;
 
-    if ((fields->tar && !parse_bool(fields->tar, &archive)) || (fields->push && !parse_bool(fields->push, &push)))
+    if ((fields->tar && !field_bool(fields->tar, &archive)) || (fields->push && !field_bool(fields->push, &push)))
         return error_set(err, ERROR_INVALID, "true or false is needed");
     if (type->wants_dest && !fields->dest && type->kind == BUILD_TO_DOCKER)
         return error_set(err, ERROR_UNSUPPORTED,
@@ -368,12 +306,17 @@ static bool add_output(struct build_request *request, const struct output_type *
 static bool on_output(struct build_request *request, const char *value, struct error *err)
 {
     struct output_fields fields = { 0 };
+    const struct field known[] = { { "type", &fields.type },
+                                   { "dest", &fields.dest },
+                                   { "name", &fields.name },
+                                   { "push", &fields.push },
+                                   { "tar", &fields.tar } };
 
     if (request->output_count == BUILD_OUTPUTS_MAX)
         return error_set(err, ERROR_TOO_LARGE, "more than %d of them", BUILD_OUTPUTS_MAX);
     if (!strchr(value, '=') && !strchr(value, ',')) {
         fields = (struct output_fields){ .type = strcmp(value, "-") == 0 ? "tar" : "local", .dest = value };
-    } else if (!each_field(request, value, output_field, &fields, err)) {
+    } else if (!fields_read(request->arena, value, known, sizeof(known) / sizeof(known[0]), err)) {
         return false;
     }
     const struct output_type *type = output_type(fields.type, err);
@@ -500,6 +443,36 @@ static bool on_isolation(struct build_request *request, const char *value, struc
            error_set(err, ERROR_UNSUPPORTED, "'%s' is neither default nor chroot", value);
 }
 
+static bool on_cache_from(struct build_request *request, const char *value, struct error *err)
+{
+    return build_cache_from(&request->caches, request->arena, value, err);
+}
+
+static bool on_cache_to(struct build_request *request, const char *value, struct error *err)
+{
+    return build_cache_to(&request->caches, request->arena, value, err);
+}
+
+static bool on_attest(struct build_request *request, const char *value, struct error *err)
+{
+    return build_attest_any(&request->attest, request->arena, value, err);
+}
+
+static bool on_provenance(struct build_request *request, const char *value, struct error *err)
+{
+    return build_attest_provenance(&request->attest, request->arena, value, err);
+}
+
+static bool on_sbom(struct build_request *request, const char *value, struct error *err)
+{
+    return build_attest_sbom(&request->attest, request->arena, value, err);
+}
+
+static bool on_sign(struct build_request *request, const char *value, struct error *err)
+{
+    return build_attest_sign(&request->attest, value, err);
+}
+
 static bool on_check(struct build_request *request, bool value)
 {
     if (value)
@@ -565,6 +538,12 @@ static const struct option {
     { .name = "add-host", .value = on_add_host },
     { .name = "no-cache-filter", .value = on_no_cache_filter },
     { .name = "shm-size", .value = on_shm_size },
+    { .name = "cache-from", .value = on_cache_from },
+    { .name = "cache-to", .value = on_cache_to },
+    { .name = "attest", .value = on_attest },
+    { .name = "provenance", .value = on_provenance },
+    { .name = "sbom", .value = on_sbom },
+    { .name = "sign", .value = on_sign },
     { .name = "check", .flag = on_check },
     { .name = "push", .flag = on_push },
     { .name = "no-cache", .flag = on_no_cache },
@@ -580,12 +559,7 @@ static const struct option {
     { .name = "squash", .flag = on_never, .refusal = "layers are kept as the instructions make them" },
     { .name = "compress", .flag = on_never, .refusal = "no context is sent anywhere" },
     { .name = "allow", .refusal = "nothing is allowed to a RUN beyond its sandbox" },
-    { .name = "attest", .refusal = "a build rule of the functions makes them: \"provenance\", \"sbom\", \"sign\"" },
-    { .name = "provenance", .refusal = "a build rule of the functions makes them: \"provenance\", \"sbom\", \"sign\"" },
-    { .name = "sbom", .refusal = "a build rule of the functions makes them: \"provenance\", \"sbom\", \"sign\"" },
     { .name = "builder", .refusal = "there is one builder, this program" },
-    { .name = "cache-from", .refusal = "what is kept between builds lies in $PUSHWRIGHT_CACHE_DIR" },
-    { .name = "cache-to", .refusal = "what is kept between builds lies in $PUSHWRIGHT_CACHE_DIR" },
     { .name = "cgroup-parent", .refusal = "no control groups are made" },
     { .name = "cpu-period", .refusal = "no control groups are made" },
     { .name = "cpu-quota", .refusal = "no control groups are made" },
@@ -634,18 +608,9 @@ static bool apply_flag(struct build_request *request, const struct option *optio
 {
     bool wanted = true;
 
-    if (value && !parse_bool(value, &wanted))
+    if (value && !field_bool(value, &wanted))
         return error_set(err, ERROR_INVALID, "--%s: '%s' is neither true nor false", option->name, value);
     return option->flag(request, wanted) || refuse(option, err);
-}
-
-/* "false" is the one value of an attestation that can be had. */
-static bool is_off(const struct option *option, const char *value)
-{
-    bool wanted = true;
-
-    return (strcmp(option->name, "provenance") == 0 || strcmp(option->name, "sbom") == 0) && value &&
-           parse_bool(value, &wanted) && !wanted;
 }
 
 static bool apply(struct build_request *request, const struct option *option, const char *value,
@@ -654,7 +619,7 @@ static bool apply(struct build_request *request, const struct option *option, co
     if (option->flag)
         return apply_flag(request, option, value, err);
     if (!option->value)
-        return is_off(option, value) || refuse(option, err);
+        return refuse(option, err);
     if (!value && arguments->at + 1 < arguments->count)
         value = arguments->items[++arguments->at];
     if (!value)
@@ -722,6 +687,20 @@ static bool parse_all(struct build_request *request, struct arguments *arguments
     return true;
 }
 
+const char *build_request_kept(const struct build_request *request)
+{
+    for (size_t i = 0; i < request->tags.count; i++) {
+        if (request->push || strncmp(request->tags.items[i], "oci:", 4) == 0)
+            return request->tags.items[i];
+    }
+    return NULL;
+}
+
+static bool says_something(const struct build_attest *attest)
+{
+    return attest->provenance || attest->sbom || attest->key;
+}
+
 /* What does not go together, said before anything is built. */
 static bool check(const struct build_request *request, struct error *err)
 {
@@ -731,6 +710,11 @@ static bool check(const struct build_request *request, struct error *err)
         return error_set(err, ERROR_INVALID, "invalid argument: can't use stdin for both build context and dockerfile");
     if (request->push && request->tags.count == 0)
         return error_set(err, ERROR_INVALID, "--push needs to know where to: --tag REGISTRY/NAME:TAG");
+    if (says_something(&request->attest) && !build_request_kept(request))
+        return error_set(
+            err, ERROR_INVALID,
+            "--provenance, --sbom and --sign say it beside the image, at a registry (--push) or in a layout "
+            "(--tag oci:DIRECTORY:TAG)");
     for (size_t i = 0; i < request->output_count; i++) {
         if (request->platforms.count > 1 && request->outputs[i].kind >= BUILD_TO_DOCKER)
             return error_set(err, ERROR_UNSUPPORTED, "--output: this type holds the image of one platform");
@@ -747,6 +731,7 @@ void build_request_free(struct build_request *request)
         if (value.len > 0)
             explicit_bzero((void *)(uintptr_t)value.data, value.len);
     }
+    ecdsa_key_free(request->attest.key);
     arena_free(request->arena);
 }
 
@@ -763,7 +748,8 @@ struct build_request *build_request_parse(int argc, char **argv, struct error *e
     }
     request->arena = arena;
     request->as_root = geteuid() == 0;
-    if (parse_all(request, &arguments, err) && check(request, err))
+    if (parse_all(request, &arguments, err) && check(request, err) &&
+        build_cache_settle(&request->caches, arena, build_request_kept(request), err))
         return request;
     build_request_free(request);
     return NULL;

@@ -2,6 +2,8 @@
 #ifndef PUSHWRIGHT_RUNTIME_CLI_BUILD_REQUEST_H
 #define PUSHWRIGHT_RUNTIME_CLI_BUILD_REQUEST_H
 
+#include "runtime/cli/build_attest.h"
+#include "runtime/cli/build_cache.h"
 #include "shared/builder/engine.h"
 
 enum {
@@ -50,6 +52,8 @@ struct build_request {
     size_t secret_count, agent_count;
     struct build_output outputs[BUILD_OUTPUTS_MAX];
     size_t output_count;
+    struct build_caches caches;
+    struct build_attest attest;
     struct bytes hosts; /* lines of /etc/hosts */
     int64_t shm_bytes;
     bool push, no_cache, no_network, quiet, chroot;
@@ -62,6 +66,9 @@ struct build_request {
 struct build_request *build_request_parse(int argc, char **argv, struct error *err);
 void build_request_free(struct build_request *request);
 AUTO_FREE(struct build_request, build_request_free)
+
+/* The first name under which the image will be kept, at a registry or in a layout; NULL: there is none. */
+const char *build_request_kept(const struct build_request *request);
 
 extern const char build_help[];
 

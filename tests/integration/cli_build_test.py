@@ -20,6 +20,7 @@ import tarfile
 import termios
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from attest_test import check_tag_signature, IN_TOTO, keys, referrers
 from build_test import BIN, Origin, world
 from containers import ordinary_container
 import git_http
@@ -103,6 +104,63 @@ def every_output_holds_the_same_image():
         again, said = run(w, "--no-cache", place)
         assert again.strip() == digest and "CACHED" not in said, said
         assert not list(w.directory.glob("*.new-*")), "no half files"
+
+
+def count_cached(said):
+    return len(re.findall(r"^#\d+ CACHED$", said, re.M))
+
+
+def the_cache_lies_where_it_is_told_to():
+    with world() as w:
+        place = context(w, f"FROM {w.base} AS made\nCOPY f /f\nFROM {w.base}\nCOPY --from=made /f /g\nCOPY h /h\n", {"f": "1", "h": "2"})
+        machines = iter(range(100))
+
+        def on_an_empty_machine(*arguments, code=0):
+            return run(w, *arguments, place, code=code, PUSHWRIGHT_CACHE_DIR=str(w.directory / f"machine{next(machines)}"))
+
+        digest, said = on_an_empty_machine("--cache-to", f"type=registry,ref={w.host}/cli/cache:all,mode=max,image-manifest=true")
+        assert f"exporting cache to {w.host}/cli/cache:all" in said and count_cached(said) == 0, said
+        assert on_an_empty_machine("-t", f"{w.host}/cli/it:1", "--push", "--cache-to", "type=inline")[0] == digest
+        assert on_an_empty_machine("--cache-to", f"type=local,dest={w.directory}/kept")[0] == digest
+        for number, place_of_it in ((3, f"{w.host}/cli/cache:all"), (3, f"type=registry,ref={w.host}/cli/cache:all"), (2, f"{w.host}/cli/it:1"),
+                                    (2, f"type=local,src={w.directory}/kept"), (0, f"{w.host}/cli/cache:other"), (0, "127.0.0.1:1/unreachable:x")):
+            again, said = on_an_empty_machine("--cache-from", place_of_it)
+            assert again == digest and count_cached(said) == number, (place_of_it, said)
+        again, said = on_an_empty_machine("--cache-from", f"{w.host}/cli/nothing:x", f"--cache-from=type=local,src={w.directory}/none", "--cache-from",
+                                          f"{w.host}/cli/it:1", "--cache-to", f"type=registry,ref={w.host}/cli/copy:1", "-t", f"{w.host}/cli/it:2", "--push")
+        assert again == digest and count_cached(said) == 2 and count_cached(on_an_empty_machine("--cache-from", f"{w.host}/cli/copy:1")[1]) == 2, said
+        assert skopeo("inspect", "--tls-verify=false", f"docker://{w.host}/cli/it:2")["Digest"] == digest.strip()
+        assert "--cache-to" in on_an_empty_machine("--cache-to=type=registry,ref=127.0.0.1:1/unreachable:x", code=1)[1]
+        on_an_empty_machine("--cache-to=type=registry,ref=127.0.0.1:1/unreachable:x,ignore-error=true")
+        assert "one place" in on_an_empty_machine("--cache-to=type=inline", "--cache-to=type=inline", code=2)[1]
+
+
+def what_is_said_of_an_image_stands_beside_it():
+    with world() as w:
+        private, public = keys(w.directory)
+        commit = w.repository("source", {"Dockerfile": f"FROM {w.base}\nARG WHO\nLABEL a=b\n"})
+        name = f"{w.host}/acme/said"
+        what = ("--build-arg", "WHO=hunter2", "--push", w.url("source"))
+        plain = run(w, "-t", f"{name}:0", *what)[0].strip()
+        assert referrers(w, "said", plain) == {}
+        digest = run(w, "-t", f"{name}:1", "--provenance=mode=max", "--attest", "type=sbom", *what)[0].strip()
+        found = referrers(w, "said", digest)
+        (text,) = found[IN_TOTO]
+        statement = json.loads(text)
+        source, base = statement["predicate"]["buildDefinition"]["resolvedDependencies"]
+        assert digest == plain and statement["subject"] == [{"name": name, "digest": {"sha256": digest[7:]}}], statement
+        assert source == {"uri": f"git+{w.url('source')}", "digest": {"gitCommit": commit}} and base["uri"].startswith("pkg:oci/base@"), statement
+        parameters = statement["predicate"]["buildDefinition"]["externalParameters"]
+        assert parameters["args"] == ["WHO"] and "rule" not in parameters and b"hunter2" not in text, statement
+        (packages,) = found["application/spdx+json"]
+        assert json.loads(packages)["spdxVersion"] == "SPDX-2.3"
+        run(w, "-t", f"{name}:2", "--sign", private, *what)
+        check_tag_signature(w, "said", digest, public)
+        place = context(w, f"FROM {w.base}\nLABEL c=d\n")
+        here = run(w, "-t", f"oci:{w.directory}/layout:1", "--attest=type=provenance", "--sbom=true", "--sbom=false", place)[0].strip()
+        names = [m["annotations"]["org.opencontainers.image.ref.name"] for m in json.loads((w.directory / "layout/index.json").read_text())["manifests"]]
+        assert sorted(names) == ["1", here.replace(":", "-")] and str(place) not in "".join(
+            blob.read_text(errors="replace") for blob in (w.directory / "layout/blobs/sha256").iterdir()), names
 
 
 def podman_loads_what_is_made_for_docker():
@@ -314,7 +372,9 @@ def warnings_are_told_as_buildx_tells_them():
 def what_cannot_be_honoured_is_refused_by_name():
     with world() as w:
         place = context(w, "FROM scratch\nLABEL a=b\n")
-        for argument in ("--add-host=a:host-gateway", "--add-host=a:1.2.3", "--shm-size=1x", "--ulimit=nofile=1", "--load", "--cache-to=type=inline", "--sbom=true", "--memory=1g",
+        for argument in ("--add-host=a:host-gateway", "--add-host=a:1.2.3", "--shm-size=1x", "--ulimit=nofile=1", "--load", "--cache-to=type=inline", "--cache-to=type=gha,scope=x",
+                         "--cache-from=type=s3,bucket=x", "--cache-to=x.example/y,compression=zstd", "--provenance=true", "--sbom=true", "--sbom=generator=x",
+                         "--attest=type=other", "--sign=/nosuch", "--memory=1g",
                          "--squash", "--cgroup-parent=x", "--network=bridge", "--pull=false"):
             _, said = run(w, argument, place, code=2)
             assert argument.split("=")[0] in said and "--help" in said, said
@@ -493,7 +553,8 @@ def root_of_a_podman_container_builds():
 
 
 if __name__ == "__main__":
-    run_tests([an_image_is_pushed_with_all_that_was_said_of_it, every_output_holds_the_same_image, podman_loads_what_is_made_for_docker,
+    run_tests([an_image_is_pushed_with_all_that_was_said_of_it, every_output_holds_the_same_image, the_cache_lies_where_it_is_told_to,
+               what_is_said_of_an_image_stands_beside_it, podman_loads_what_is_made_for_docker,
                a_git_repository_is_a_context, named_contexts_stand_for_what_they_say, a_dockerfile_may_come_from_standard_input, an_archive_is_a_context, passwords_of_docker_and_podman_are_used_and_never_shown, secrets_of_known_names_are_for_sources,
                a_failure_shows_output_and_place, warnings_are_told_as_buildx_tells_them, what_cannot_be_honoured_is_refused_by_name, what_a_command_is_given_can_be_said,
                a_foreign_machine_needs_an_emulator,
