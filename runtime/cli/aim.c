@@ -112,6 +112,13 @@ bool aim_examine(const struct config *config, const struct config_trigger *trigg
            error_set(err, ERROR_INVALID, "trigger '%s' does not take it: %s", trigger->name, bytes_text(&reason));
 }
 
+bool aim_is_there(const struct aim_image *image, const struct workload *now)
+{
+    bool comes = now->rollout == ROLLOUT_STARTING && !now->marks.reason;
+    return (now->rollout == ROLLOUT_RUNNING || comes) && !now->foreign && now->digest &&
+           strcmp(now->digest, image->digest) == 0;
+}
+
 /* ---- targets ---- */
 
 bool aim_wants(const struct aim *aim, const struct config_trigger *trigger, size_t index)
@@ -224,17 +231,16 @@ bool aim_wait(struct target *target, struct arena *arena, const char *subject, b
                      now->reason ? now->reason : "");
 }
 
-void aim_tell_chain(const struct aim *aim, const struct config_target *where)
+void aim_tell_chain(const struct aim *aim, const struct config_target *where, struct target *target,
+                    struct arena *arena, struct workload *now)
 {
-    AUTO(arena_free) struct arena *arena = arena_new(1024 * 1024);
     struct error ignored = { 0 };
     char id[UUID_SIZE];
     uint8_t raw[16];
     random_bytes(raw, sizeof raw);
     uuid_format(id, raw);
     const struct event tick = { .id = id, .source = "/pushwright/person", .type = TIMER_EVENT };
-    const char *to =
-        arena ? arena_printf(arena, "unix:%s/run/deploy.sock", aim->state ? aim->state : STATE_DEFAULT) : NULL;
-    if (to && strcmp(where->cluster, CLUSTER_LOCAL) == 0)
+    const char *to = arena_printf(arena, "unix:%s/run/deploy.sock", aim->state ? aim->state : STATE_DEFAULT);
+    if (strcmp(where->cluster, CLUSTER_LOCAL) == 0 && to && target_wait(target, arena, now, SLICE_MS, &ignored))
         (void)post_event(to, &tick, false, &ignored);
 }

@@ -40,6 +40,9 @@ bool aim_resolve(struct arena *arena, const struct config *config, const char *n
 bool aim_examine(const struct config *config, const struct config_trigger *trigger, const struct aim_image *image,
                  struct error *err);
 
+/* Does it run there, or come up? */
+bool aim_is_there(const struct aim_image *image, const struct workload *now);
+
 bool aim_wants(const struct aim *aim, const struct config_trigger *trigger, size_t index);
 const char *aim_subject(struct arena *arena, const struct config_target *where); /* "cluster/namespace/workload" */
 struct target *aim_open(const struct aim *aim, const struct config_target *where, struct error *err);
@@ -55,7 +58,8 @@ bool aim_wait(struct target *target, struct arena *arena, const char *subject, b
 /* After a conflict: read again, a few times. */
 bool aim_again(struct target *target, struct arena *arena, int attempt, struct workload *now, struct error *err);
 
-/* Let the local chain tell at once what was done at a target of its own; it does later what it cannot do now. */
-void aim_tell_chain(const struct aim *aim, const struct config_target *where);
+/* Let the local chain tell at once what was done at a target of its own, when it has come up within a moment; else its timer does. */
+void aim_tell_chain(const struct aim *aim, const struct config_target *where, struct target *target,
+                    struct arena *arena, struct workload *now);
 
 #endif

@@ -71,9 +71,9 @@ static bool deploy_one(struct deploy *d, size_t index, bool wait, struct error *
                          "%s: %s looks after it and would undo the change (\"force\": true in the configuration would "
                          "make it)",
                          subject, now.owner);
-    if (now.rollout == ROLLOUT_RUNNING && !now.foreign && now.digest && strcmp(now.digest, d->image.digest) == 0) {
-        say(d, "%s runs it already", subject);
-        return true;
+    if (aim_is_there(&d->image, &now)) {
+        say(d, "%s %s it already", subject, now.rollout == ROLLOUT_RUNNING ? "runs" : "brings up");
+        return !wait || aim_wait(target, d->arena, subject, false, &now, err);
     }
     say_frozen(d, where, subject);
     if (!ask(d, target, index, &now, err))
@@ -82,7 +82,7 @@ static bool deploy_one(struct deploy *d, size_t index, bool wait, struct error *
     bool runs = !wait || aim_wait(target, d->arena, subject, false, &now, err);
     if (runs && wait)
         say(d, "%s runs it%s%s", subject, now.url ? ", it answers at " : "", now.url ? now.url : "");
-    aim_tell_chain(&d->aim, where);
+    aim_tell_chain(&d->aim, where, target, d->arena, &now);
     return runs;
 }
 

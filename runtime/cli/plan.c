@@ -101,7 +101,7 @@ static bool plan_target(struct plan *p, const struct config_trigger *trigger, si
         return false;
     say("  now:  %s%s%s", states[now.rollout], now.image ? ", " : "", now.image ? now.image : "");
     say_notes(p, trigger, where, &now);
-    if (now.rollout == ROLLOUT_RUNNING && !now.foreign && now.digest && strcmp(now.digest, p->image.digest) == 0) {
+    if (aim_is_there(&p->image, &now)) {
         say("  then: the same");
         return true;
     }

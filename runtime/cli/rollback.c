@@ -111,7 +111,7 @@ static bool rollback_one(const struct rollback *r, size_t index, struct error *e
     bool back = !r->aim.wait || aim_wait(target, r->arena, subject, true, &now, err);
     if (back)
         say(subject, r->aim.wait ? " is back at " : " goes back to ", now.marks.good ? now.marks.good : "?");
-    aim_tell_chain(&r->aim, where);
+    aim_tell_chain(&r->aim, where, target, r->arena, &now);
     return back;
 }
 

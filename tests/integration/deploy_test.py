@@ -355,7 +355,13 @@ def all_targets_or_none_keep_an_image(place):
     assert [event["svcname"] for event in undo] == ["shop", "late"], undo
     assert all("local/default/live" in event["data"]["customData"]["undo"] for event in undo), undo
 
-    back = place.handle(undo[0], 0)
+    refusing = Sink()
+    refusing.answers = [400] * 9
+    place.settings = {"PUSHWRIGHT_SINK": refusing.url}
+    place.handle(undo[0], 1)  # it is taken back, and nobody hears of it
+    place.settings = {}
+    assert place.page() == "page v1"
+    back = place.tick()
     assert kinds(back) == ["service.rolledback"] and place.page() == "page v1", back
     assert first.replace(":", "%3A") in back[0]["data"]["subject"]["content"]["artifactId"], back
     assert "all or none" in back[0]["data"]["customData"]["reason"] and "local/default/live" in back[0]["data"]["customData"]["reason"], back

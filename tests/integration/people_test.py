@@ -96,13 +96,16 @@ def what_a_person_asks_for_may_fail_as_well(place):
 @with_place
 def several_targets_go_in_their_order(place):
     (live,) = also(place, "ordered", "live")
-    place.image("v1")
-    place.image("v2")
+    for tag in ("v1", "v2", "v3"):
+        place.image(tag)
     said = person(place, "deploy", "shop", "localhost/shop:v1")
     assert "local/default/shop shall run" in said and "turn is when it runs there" in said and "live" not in said, said
     wait_until(lambda: place.page() == "page v1", 10, "the first to run")
     place.chain.stop()
     place.chain.start()  # with the configuration of two targets
+    person(place, "deploy", "shop", "localhost/shop:v3")
+    wait_until(lambda: place.page(live) == "page v3", 10, "the chain to go on with the order")
+    assert [event["data"]["customData"]["person"] for event in place.chain.events("deploy.requested")] == ["ann"]
     said = person(place, "deploy", "--wait", "shop", "localhost/shop:v2")
     assert said.count("runs it") == 2 and [place.page(port) for port in (None, live)] == ["page v2"] * 2, said
     person(place, "deploy", "--wait", "--target", "live", "shop", "localhost/shop:v1")
