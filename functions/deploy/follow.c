@@ -71,11 +71,10 @@ static bool tell(struct call *call, struct target *target, const struct request_
                  const struct workload *now, struct error *err)
 {
     bool runs = now->rollout == ROLLOUT_RUNNING, again = same_text(now->marks.told, request->event_id);
-    int64_t began_ms = now->marks.time && !again ? strtoll(now->marks.time, NULL, 10) : 0;
     struct marks more = { .told = request->event_id, .bad = judge(call, now) };
     struct error failed = { 0 };
     bool told = runs ? strategy_go_on(call, request, err) &&
-                           tell_success(call, request, now, began_ms > 0 ? clock_wall_ms() - began_ms : -1, err)
+                           tell_success(call, request, now, again ? -1 : mark_age_ms(now->marks.time), err)
                      : tell_failure(call, request, now, err);
     if (!told || !call_flush(call, err))
         return false;

@@ -1,5 +1,7 @@
 #include "shared/target/marks.h"
 
+#include "shared/base/clock.h"
+
 #include <string.h>
 
 /* Whoever may write to the workload may write there: events hold what is told of it. */
@@ -49,6 +51,16 @@ bool marks_read(struct arena *arena, const struct json *annotations, struct mark
     if (out->reason && strlen(out->reason) > REASON_MAX)
         out->reason = arena_dup(arena, (struct span){ out->reason, REASON_MAX });
     return true;
+}
+
+int64_t mark_age_ms(const char *time)
+{
+    char *end = NULL;
+    size_t len = time ? strlen(time) : 0;
+    if (len == 0 || len > 15 || time[0] < '0' || time[0] > '9')
+        return -1;
+    int64_t age = clock_wall_ms() - strtoll(time, &end, 10);
+    return *end ? -1 : age > 0 ? age : 0;
 }
 
 bool bad_has(const char *bad, const char *digest)

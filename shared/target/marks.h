@@ -5,6 +5,8 @@
 
 #include "shared/base/json.h"
 
+#include <stdint.h>
+
 enum { MARKS_BAD_MAX = 10 };
 
 /* pushwright.dev/NAME; NULL, which "" stands for where it is left: there is none. */
@@ -40,6 +42,9 @@ const char *mark_of(const struct marks *marks, const struct mark *mark);
 
 /* Copies in the arena. */
 bool marks_read(struct arena *arena, const struct json *annotations, struct marks *out, struct error *err);
+
+/* Milliseconds since such a time, 0 where a clock went back; -1: it is none. */
+int64_t mark_age_ms(const char *time);
 
 /* Has the list the digest; the list with it in front, or without it. NULL: no memory, or an empty list. */
 bool bad_has(const char *bad, const char *digest);

@@ -127,8 +127,8 @@ static const struct json *annotations_of(const struct kubernetes *k)
 /* How long ago its image was asked for by us. */
 static int64_t age_of(const struct kubernetes *k)
 {
-    const char *time = json_get_string(annotations_of(k), "pushwright.dev/time");
-    return time ? clock_wall_ms() - strtoll(time, NULL, 10) : KUBE_AGE_UNKNOWN;
+    int64_t age_ms = mark_age_ms(json_get_string(annotations_of(k), "pushwright.dev/time"));
+    return age_ms >= 0 ? age_ms : KUBE_AGE_UNKNOWN;
 }
 
 static const enum rollout rollouts[] = {
@@ -288,7 +288,8 @@ static int64_t time_left(const struct kubernetes *k, const struct workload *now,
         return INT64_MAX;
     if (*seconds == 0)
         *seconds = DEFAULT_DEADLINE_S;
-    return now->marks.time ? strtoll(now->marks.time, NULL, 10) + *seconds * 1000 - clock_wall_ms() : *seconds * 1000;
+    int64_t age_ms = mark_age_ms(now->marks.time);
+    return *seconds * 1000 - (age_ms > 0 ? age_ms : 0);
 }
 
 /* What a container said last stands behind the reason. */

@@ -106,9 +106,9 @@ TICK = json.dumps({"specversion": "1.0", "id": "tick", "source": "/clock", "type
 class Run:
     """The shipped deploy with one event."""
 
-    def __init__(self, config, event, **environment):
+    def __init__(self, config, event, prefix=(), **environment):
         settings = {"PUSHWRIGHT_CONFIG": str(config), "PUSHWRIGHT_CHAIN_KEY": CHAIN_KEY, "PATH": os.environ["PATH"], **environment}
-        self.child = subprocess.Popen([str(BIN / "deploy"), "--event", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        self.child = subprocess.Popen([*prefix, str(BIN / "deploy"), "--event", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                       stderr=subprocess.PIPE, text=True, env=settings)
         self.child.stdin.write(event)
         self.child.stdin.close()

@@ -83,8 +83,8 @@ class Place:
         subprocess.run([*kubectl, "apply", "-f", "-"], input=said, check=True, capture_output=True, text=True)
         (self.cluster.directory / "deploy.token").write_text(self.cluster.token(self.name))
 
-    def begin(self, identity, image, sequence=None, environment=None, **more):
-        return Run(self.config, requested(identity, image, self.name, sequence=sequence, **more), **(environment or {}))
+    def begin(self, identity, image, sequence=None, environment=None, prefix=(), **more):
+        return Run(self.config, requested(identity, image, self.name, sequence=sequence, **more), prefix, **(environment or {}))
 
     def deploy(self, identity, image, sequence=None, code=0, **more):
         return self.begin(identity, image, sequence, **more).end(code)

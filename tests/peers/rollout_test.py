@@ -2,12 +2,17 @@
 """The shipped deploy against a real control plane: kube-apiserver, etcd and the controllers of workloads, as the service account whose permissions
 `pushwright rbac` prints. What a kubelet would say of pods, a thread of the test does."""
 import json
+import os
 import pathlib
+import shutil
+import subprocess
 import sys
+import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from kube import MERGE, workload
-from pushwright import run_tests, wait_until
+from kubelet import CHAIN_KEY, requested
+from pushwright import BIN, Skip, free_port, http, port_open, process, run_tests, wait_until
 from rollouts import Place, changed, kinds, only_ours, reason, shared, the_world
 
 
@@ -254,6 +259,71 @@ def what_is_not_there_yet_is_tried_again():
     assert "404" in said and "not found" in said, said
 
 
+def a_pod_deploys_as_its_service_account():
+    place = Place()
+    if os.getuid() != 0:
+        raise Skip("a place for the service account's files wants root")
+    place.settled()
+    account = place.cluster.directory / "account"
+    account.mkdir()
+    (account / "token").write_text(place.cluster.token(place.name))
+    (account / "namespace").write_text("default")
+    shutil.copy(place.cluster.ca, account / "ca.crt")
+    place.target["cluster"] = "in-cluster"
+    place.write()
+    files = "mount -t tmpfs none /run && d=/run/secrets/kubernetes.io/serviceaccount && mkdir -p $d && cp \"$0\"/* $d && exec \"$@\""
+    image = place.world.image("v1")
+    events = place.deploy("e1", image, 100, prefix=["unshare", "--mount", "sh", "-c", files, str(account)],
+                          environment={"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(place.cluster.port)})
+    assert kinds(events) == ["service.upgraded"] and place.stands() == image
+    assert "inside a pod only" in place.deploy("e2", place.world.image("v2"), 200, code=1)
+
+
+# ---- at work ----
+
+def who_is_told_to_stop_leaves_the_rollout_to_the_next():
+    place = Place().settled()
+    place.fates(slow=None)
+    image = place.world.image("slow")
+    run = place.begin("e1", image, 100)
+    wait_until(lambda: place.stands() == image, 30, "the patch")
+    run.child.terminate()
+    run.end(code=1)
+    place.fates()
+    assert kinds(place.deploy("e1", image, 100)) == ["service.upgraded"]
+
+
+def a_server_follows_several_rollouts_at_once():
+    places = [Place().settled() for _ in range(3)]
+    for place in places:  # each may what it needs, and one config has them all
+        place.cluster.allow(places[0].name, [{"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["*"]}], name=f"also-{place.name}")
+    (places[0].cluster.directory / "deploy.token").write_text(places[0].cluster.token(places[0].name))
+    config = json.loads(places[0].config.read_text())
+    config["triggers"] = [json.loads(place.config.read_text())["triggers"][0] for place in places]
+    places[0].config.write_text(json.dumps(config))
+    images = [place.world.image(tag) for place, tag in zip(places, ("slow", "slower", "v1"))]
+    places[0].fates(slow=None, slower=None)
+    answers = {}
+
+    def post(number):
+        event = requested(f"e{number}", images[number], places[number].name, sequence=100)
+        answers[number] = http("POST", f"http://127.0.0.1:{port}/", event.encode(), {"Content-Type": "application/cloudevents+json"}, seconds=60)
+    port = free_port()
+    environment = {"PUSHWRIGHT_CONFIG": str(places[0].config), "PUSHWRIGHT_CHAIN_KEY": CHAIN_KEY, "PATH": os.environ["PATH"],
+                   "PUSHWRIGHT_LISTEN": f"127.0.0.1:{port}"}
+    with process([BIN / "deploy"], ready=lambda: port_open(port), env=environment, stdout=subprocess.DEVNULL):
+        threads = [threading.Thread(target=post, args=(number,)) for number in range(3)]
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: list(answers) == [2], 60, "the one that is not slow to be told")
+        places[0].fates()
+        for thread in threads:
+            thread.join()
+    for number, answer in answers.items():
+        assert answer.status == 200 and answer.headers["ce-type"].endswith("service.upgraded.0.3.0"), (number, answer.status, answer.text)
+        assert places[number].stands() == images[number]
+
+
 # ---- how it is written ----
 
 def an_image_is_written_as_the_target_wants_it():
@@ -277,4 +347,6 @@ with shared:
                what_does_not_come_up_is_rolled_back_and_stays_away, a_person_brings_back_what_failed,
                without_a_good_one_the_failure_stays_and_is_told, a_deadline_counts_from_the_change, the_workloads_own_deadline_counts,
                what_others_look_after_is_left_alone, without_permission_it_is_said_what_is_missing, what_is_not_there_yet_is_tried_again,
+               a_pod_deploys_as_its_service_account, who_is_told_to_stop_leaves_the_rollout_to_the_next,
+               a_server_follows_several_rollouts_at_once,
                an_image_is_written_as_the_target_wants_it] if not only or t.__name__ in only])

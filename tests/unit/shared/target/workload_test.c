@@ -216,6 +216,16 @@ static void a_workload_is_seen_as_what_was_asked_for(void **state)
     }
 }
 
+static void a_time_that_is_none_has_no_age(void **state)
+{
+    (void)state;
+    static const char *const none[] = { NULL, "", "-1", "12x", " 12", "9223372036854775807", "0x10" };
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
+        assert_int_equal(mark_age_ms(none[i]), -1);
+    assert_true(mark_age_ms("0") > 0);
+    assert_int_equal(mark_age_ms("999999999999999"), 0);
+}
+
 static void marks_are_read_by_their_names(void **state)
 {
     (void)state;
@@ -242,6 +252,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(images_are_written_as_the_target_wants, begin, end),
         cmocka_unit_test_setup_teardown(what_was_given_up_is_remembered_up_to_a_bound, begin, end),
         cmocka_unit_test_setup_teardown(a_workload_is_seen_as_what_was_asked_for, begin, end),
+        cmocka_unit_test(a_time_that_is_none_has_no_age),
         cmocka_unit_test_setup_teardown(marks_are_read_by_their_names, begin, end),
     };
     return cmocka_run_group_tests_name("shared/target/workload", tests, NULL, NULL);
