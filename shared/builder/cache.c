@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { TITLE_MAX = 1024 };
+
 static const int64_t bytes_max_default = INT64_C(5) << 30;
 
 /* A manifest at a registry. */
@@ -93,20 +95,42 @@ struct cache *cache_new(const struct engine_options *options, struct error *err)
     return good ? TAKE(cache) : NULL;
 }
 
-/* Once; what fails leaves us without. */
-static bool ask_registry(const struct cache *cache, struct source *source, struct error *err)
+static bool read_source(const struct cache *cache, struct source *source, struct error *err)
 {
     const struct cache_registry_options *options = &cache->options->cache;
-
-    if (source->asked)
-        return source->store || error_set(err, ERROR_UNAVAILABLE, "it could not be read before");
-    source->asked = true;
     AUTO(store_free)
     struct store *store = cache_registry_open(options, source->place.repository, false, &source->registries, err);
+
     if (!store || !cache_registry_read(store, options, source->place.tag, &source->known, err))
         return false;
     source->store = TAKE(store);
     return true;
+}
+
+/* Of what somebody has named it is told how it went; no build fails for it. */
+static bool read_named(const struct cache *cache, struct source *source, struct error *err)
+{
+    AUTO(bytes_release) struct bytes title = BYTES(TITLE_MAX), counted = BYTES(TITLE_MAX);
+    struct progress_step step;
+
+    if (!bytes_printf(&title, err, "importing cache from %s:%s", source->place.repository, source->place.tag))
+        return false;
+    progress_begin(cache->options->progress, &step, title.data);
+    bool read = read_source(cache, source, err) && bytes_printf(&counted, err, "steps: %zu", source->known.count);
+    progress_say(&step, read ? counted.data : err->message);
+    progress_end(&step, NULL);
+    return read;
+}
+
+/* Once; what fails leaves us without. */
+static bool ask_registry(const struct cache *cache, struct source *source, struct error *err)
+{
+    bool is_own = cache->options->cache.repository && source == cache->sources;
+
+    if (source->asked)
+        return source->store || error_set(err, ERROR_UNAVAILABLE, "it could not be read before");
+    source->asked = true;
+    return is_own ? read_source(cache, source, err) : read_named(cache, source, err);
 }
 
 static bool suits(void *context, const struct cache_record *record)

@@ -126,6 +126,7 @@ def the_cache_lies_where_it_is_told_to():
                                     (2, f"type=local,src={w.directory}/kept"), (0, f"{w.host}/cli/cache:other"), (0, "127.0.0.1:1/unreachable:x")):
             again, said = on_an_empty_machine("--cache-from", place_of_it)
             assert again == digest and count_cached(said) == number, (place_of_it, said)
+            assert ("steps: " in said) == ("unreachable" not in place_of_it) and "importing cache from " in said, (place_of_it, said)
         again, said = on_an_empty_machine("--cache-from", f"{w.host}/cli/nothing:x", f"--cache-from=type=local,src={w.directory}/none", "--cache-from",
                                           f"{w.host}/cli/it:1", "--cache-to", f"type=registry,ref={w.host}/cli/copy:1", "-t", f"{w.host}/cli/it:2", "--push")
         assert again == digest and count_cached(said) == 2 and count_cached(on_an_empty_machine("--cache-from", f"{w.host}/cli/copy:1")[1]) == 2, said
