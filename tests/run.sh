@@ -88,7 +88,7 @@ show() {
     cat "$logs/$1.report"
     read -r ok bad skip <"$logs/$1.counts"
     passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + skip))
-    rm "$logs/$1".*
+    rm -f "$logs/$1.report" "$logs/$1.log"
 }
 
 # run_program NUMBER: what is to be shown and what is to be counted, the latter when all is done
@@ -96,8 +96,8 @@ run_program() {
     local name=${names[$1]} log=$logs/$1.log counts=$logs/$1.counts ok bad skip status=0 began=$EPOCHREALTIME
     trap 'kill $!; wait $!; exit 1' TERM
     # A shell without a terminal keeps interrupts from what it runs beside itself, some of which tests just them.
-    eval "exec timeout -k 10 ${PUSHWRIGHT_TEST_TIMEOUT:-900} env --default-signal=INT,QUIT ${commands[$1]}" >"$log" 2>&1 </dev/null &
-    wait $! || status=$?
+    eval "exec timeout -k 60 ${PUSHWRIGHT_TEST_TIMEOUT:-1800} env --default-signal=INT,QUIT ${commands[$1]}" >"$log" 2>&1 </dev/null &
+    { wait $! || status=$?; } 2>/dev/null # where the shell would tell of a signal
     skip=$(grep -cE '^(not )?ok .*# SKIP' "$log")
     bad=$(grep -E '^not ok' "$log" | grep -vc '# SKIP')
     ok=$(grep -E '^ok' "$log" | grep -vc '# SKIP')

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The shipped build function against real git over smart HTTP and a real registry; images judged by skopeo and umoci."""
 import contextlib
+import copy
 import gzip
 import hashlib
 import http.server
@@ -22,6 +23,8 @@ import loopback
 from pushwright import BIN, SKOPEO, free_port, git, http as http_call, need, port_open, process, registry, run_tests, temporary_directory
 
 TIME = 1700000000  # of commits
+MANIFESTS = ["application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.index.v1+json",
+             "application/vnd.docker.distribution.manifest.v2+json", "application/vnd.docker.distribution.manifest.list.v2+json"]
 
 
 def digest(data):
@@ -106,6 +109,7 @@ class World:
                             f"docker://{host}/fx/base:1"], check=True, capture_output=True)
         self.base = f"{host}/fx/base:1" if host else f"oci:{directory}/base:base"
         self.rules, self.token, self.registries = {}, {}, []
+        self.pulled = {}  # what built() has seen of an image, by its repository and digest
         self.wrap = []  # what the function is run by
 
     def url(self, name, prefix=""):
@@ -180,14 +184,24 @@ class World:
         assert code == 0 and "artifact.published" in events, (code, events, log)
         purl = events["artifact.published"]["subject"]["id"]
         tag = events["artifact.published"]["customData"]["tag"]
+        told = purl.split("@")[1].split("?")[0].replace("%3A", ":")
+        if self.host and (name, told) in self.pulled and self.digest_at(name, tag) == told:
+            config, tree, layers = self.pulled[name, told]
+            return told, copy.deepcopy(config), dict(tree), list(layers)
         layout = self.directory / f"pulled-{name}-{self.sequence}"
         source = f"docker://{self.host}/acme/{name}:{tag}" if self.host else f"oci:{self.directory}/out-{name}:{tag}"
         subprocess.run([*SKOPEO, "copy", "-q", "--src-tls-verify=false", source, f"oci:{layout}:x"], check=True, capture_output=True)
         index = json.loads((layout / "index.json").read_text())
         manifest = self.blob(layout, index["manifests"][0]["digest"])
         config = self.blob(layout, manifest["config"]["digest"])
-        assert purl.split("@")[1].split("?")[0].replace("%3A", ":") == index["manifests"][0]["digest"], purl
-        return index["manifests"][0]["digest"], config, self.unpack(layout), [self.entries(layout, l) for l in manifest["layers"]]
+        assert told == index["manifests"][0]["digest"], purl
+        tree, layers = self.unpack(layout), [self.entries(layout, layer) for layer in manifest["layers"]]
+        self.pulled[name, told] = copy.deepcopy(config), dict(tree), list(layers)
+        return told, config, tree, layers
+
+    def digest_at(self, name, tag):
+        answer = http_call("HEAD", f"http://{self.host}/v2/acme/{name}/manifests/{tag}", headers={"Accept": ", ".join(MANIFESTS)})
+        return answer.headers.get("Docker-Content-Digest")
 
     @staticmethod
     def blob(layout, name):
