@@ -74,7 +74,8 @@ bool decisions_add(struct call *call, struct decisions *decisions, const char *r
         group->names[group->count] = rule;
     if (group)
         group->count++;
-    if (decisions->count < DECISIONS_APART_MAX)
+    if (group &&
+        decisions->count < DECISIONS_APART_MAX) /* there is one: as few have no more reasons than there is room for */
         decisions->reasons->apart[decisions->count] = (struct decision){ rule, about, group->reason };
     decisions->count++;
     return true;
