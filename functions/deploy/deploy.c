@@ -172,6 +172,14 @@ static bool tell_refusal(struct call *call, const struct request_facts *request,
     return tell_failure(call, request, &nothing, err);
 }
 
+/* Where it is this request that waits, it has had its turn. */
+static bool forget_own(struct call *call, struct target *target, const struct request_facts *request,
+                       const struct workload *now, struct error *err)
+{
+    struct workload waiting;
+    return !freeze_waiting(call, now, &waiting) || !is_ours(request, &waiting) || freeze_forget(call, target, now, err);
+}
+
 /* Why nothing is to be done stays; what waited is over with it where it is this request, or came before it. */
 static bool settle(struct call *call, struct target *target, const struct request_facts *request,
                    const struct workload *now, const char *why, struct error *err)
@@ -182,9 +190,10 @@ static bool settle(struct call *call, struct target *target, const struct reques
     if (comes && request->trigger->strategy == STRATEGY_ORDERED && rule && now->marks.rule &&
         strcmp(rule, now->marks.rule) != 0)
         return error_set(err, ERROR_CONFLICT, "%s, and the next target's turn is when it has come up", why);
-    bool waits = freeze_waiting(call, now, &waiting) && (runs || is_ours(request, &waiting));
-    return (!waits || freeze_forget(call, target, now, err)) && (!runs || strategy_go_on(call, request, err)) &&
-           skip(call, request, why, err);
+    if (!(runs && freeze_waiting(call, now, &waiting) ? freeze_forget(call, target, now, err)
+                                                      : forget_own(call, target, request, now, err)))
+        return false;
+    return (!runs || strategy_go_on(call, request, err)) && skip(call, request, why, err);
 }
 
 /* *why is filled where there is nothing to do, *until_ms where it is not to be done yet. */
@@ -209,7 +218,8 @@ static bool put_into_service(struct call *call, struct target *target, const str
         bool ours = is_ours(request, &now);
         if (ours && now.foreign)
             return skip(call, request, "somebody else has set another image since", err);
-        if (!check_waiting(call, request, &now, &why, err))
+        why = NULL;
+        if (!ours && !check_waiting(call, request, &now, &why, err))
             return false;
         if (why)
             return skip(call, request, why, err);
@@ -226,7 +236,7 @@ static bool put_into_service(struct call *call, struct target *target, const str
             return follow(call, target, request, &now, wait_ms, err);
         if (err->kind == ERROR_INVALID) {
             const struct error refusal = *err;
-            return tell_refusal(call, request, &refusal, err);
+            return forget_own(call, target, request, &now, err) && tell_refusal(call, request, &refusal, err);
         }
         if (!follow_again(call, target, attempt, &now, err))
             return error_wrap(err, "%s", request->subject);

@@ -389,6 +389,7 @@ def what_is_asked_for_in_a_freeze_comes_after_it(place):
     held = place.deploy("e3", "v3", digests["v3"], "103")
     assert "frozen until 20" in reason(held) and "v3" in reason(held), held
     assert place.tick() == [] and place.page() == "page v1"
+    assert kinds(place.deploy("e1", "v1", digests["v1"], "100")) == ["service.deployed"], "what was begun is gone on with"
     assert "waits for the end of a freeze" in reason(place.deploy("e2", "v2", digests["v2"], "102"))
     assert "frozen until" in reason(place.deploy("e4", "v4", digests["v4"], "104")), "the newest is what waits"
     rules(place, freeze=[])
