@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { BLOCK_MIN = 16 * 1024 };
+enum { BLOCK_MIN = 16 * 1024, BLOCK_SMALL = 1024 };
 
 struct block {
     struct block *before;
@@ -19,6 +19,7 @@ struct block {
 struct arena {
     struct block *last;
     size_t total, max; /* bytes in blocks */
+    size_t first;      /* of a block */
     bool refused;      /* by the machine, not by the ceiling */
 };
 
@@ -32,12 +33,22 @@ enum { KEEP_SPARE = 0 };
 enum { KEEP_SPARE = 1 };
 #endif
 
-struct arena *arena_new(size_t max)
+static struct arena *begin(size_t max, size_t first)
 {
     struct arena *arena = calloc(1, sizeof *arena);
     if (arena)
-        arena->max = max;
+        *arena = (struct arena){ .max = max, .first = first };
     return arena;
+}
+
+struct arena *arena_new(size_t max)
+{
+    return begin(max, BLOCK_MIN);
+}
+
+struct arena *arena_new_small(size_t max)
+{
+    return begin(max, BLOCK_SMALL);
 }
 
 static void free_blocks(struct block *block, const struct block *keep)
@@ -80,7 +91,7 @@ void arena_reset(struct arena *arena)
 
 static struct block *add_block(struct arena *arena, size_t need)
 {
-    size_t size = arena->last ? arena->last->size * 2 : BLOCK_MIN;
+    size_t size = arena->last ? arena->last->size * 2 : arena->first;
     if (size > arena->max - arena->total)
         size = arena->max - arena->total;
     if (size < need)

@@ -107,17 +107,12 @@ struct http_client *http_client_new(const struct http_client_options *options, s
     return TAKE(client);
 }
 
-void http_client_rest(struct http_client *client)
-{
-    if (client->easy)
-        curl_easy_cleanup(TAKE(client->easy));
-}
-
 void http_client_free(struct http_client *client)
 {
     if (!client)
         return;
-    http_client_rest(client);
+    if (client->easy)
+        curl_easy_cleanup(client->easy);
     bytes_release(&client->trust);
     bytes_release(&client->certificate);
     bytes_wipe(&client->key);

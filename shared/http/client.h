@@ -33,9 +33,6 @@ struct http_client *http_client_new(const struct http_client_options *options,
 void http_client_free(struct http_client *client);
 AUTO_FREE(struct http_client, http_client_free)
 
-/* Close the connections and give back what a call needs, until the next one. */
-void http_client_rest(struct http_client *client);
-
 struct http_header {
     const char *name;
     const char *value; /* CR, LF and NUL are refused as ERROR_INVALID */

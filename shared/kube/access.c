@@ -46,7 +46,7 @@ static bool find_server(struct kube_access *out, struct error *err)
 
 bool kube_access_in_cluster(struct kube_access *out, const char *folder, struct error *err)
 {
-    AUTO(kube_access_release) struct kube_access access = { .arena = arena_new(ARENA_MAX) };
+    AUTO(kube_access_release) struct kube_access access = { .arena = arena_new_small(ARENA_MAX) };
     struct error ignored = { 0 };
     folder = folder ? folder : mounted;
     if (!access.arena)

@@ -282,7 +282,7 @@ static bool read_all(struct reading *r, struct span text, const char *context, s
 bool kubeconfig_read(struct kube_access *out, struct span text, const char *folder, const char *context, bool insecure,
                      struct error *err)
 {
-    AUTO(kube_access_release) struct kube_access access = { .arena = arena_new(ARENA_MAX) };
+    AUTO(kube_access_release) struct kube_access access = { .arena = arena_new_small(ARENA_MAX) };
     AUTO(arena_free) struct arena *tree = arena_new(ARENA_MAX);
     struct reading r = { .out = &access, .tree = tree, .folder = folder, .insecure = insecure };
     if (!access.arena || !tree)

@@ -5,6 +5,7 @@
 #include "shared/base/file.h"
 #include "shared/kube/status.h"
 
+#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 
@@ -14,6 +15,8 @@ enum {
     LATER_MS = 1000, /* when a server says "later" and not when */
     PAUSE_PIECE_MS = 200,
     URL_MAX = 32 * 1024,
+    PLACE_MS_MAX = 30 * 1000,
+    PIECE_MS = 50,
     READ_BYTES = 4096, /* objects are small, and those who watch are many */
 };
 
@@ -35,6 +38,43 @@ struct kube *kube_open(const struct kube_access *access, const struct kube_optio
         kube->options.patience_ms = PATIENCE_MS;
     if (!kube->options.field_manager)
         kube->options.field_manager = "pushwright";
+    return TAKE(kube);
+}
+
+void kube_close(struct kube *kube)
+{
+    if (!kube)
+        return;
+    kube_rest(kube);
+    free(kube);
+}
+
+const struct kube_refusal *kube_refusal(const struct kube *kube)
+{
+    return &kube->refusal;
+}
+
+/* ---- places ---- */
+
+static atomic_ulong drawn, done; /* tickets that were drawn, and that are done with */
+
+bool kube_is_crowded(void)
+{
+    return drawn - done > KUBE_PLACES;
+}
+
+void kube_rest(struct kube *kube)
+{
+    if (!kube->placed)
+        return;
+    http_client_free(TAKE(kube->client));
+    kube->placed = false;
+    done++;
+}
+
+static bool connect_anew(struct kube *kube, struct error *err)
+{
+    const struct kube_access *access = kube->access;
     const struct http_client_options http = {
         .ca_pem = access->ca_pem,
         .server_name = access->tls_server_name,
@@ -45,20 +85,22 @@ struct kube *kube_open(const struct kube_access *access, const struct kube_optio
         .key = access->key_pem ? secret_reveal(access->key_pem) : span_of(NULL),
     };
     kube->client = http_client_new(&http, err);
-    return kube->client ? TAKE(kube) : NULL;
+    return kube->client;
 }
 
-void kube_close(struct kube *kube)
+/* Not for ever: who has a place may want another one. */
+static bool take_place(struct kube *kube, struct error *err)
 {
-    if (!kube)
-        return;
-    http_client_free(kube->client);
-    free(kube);
-}
-
-const struct kube_refusal *kube_refusal(const struct kube *kube)
-{
-    return &kube->refusal;
+    if (kube->client)
+        return true;
+    kube_rest(kube);
+    unsigned long ticket = drawn++;
+    int64_t until_ms = clock_monotonic_ms() + PLACE_MS_MAX;
+    bool go_on = true;
+    kube->placed = true;
+    while (go_on && (long)(ticket - done) >= KUBE_PLACES && clock_monotonic_ms() < until_ms)
+        go_on = kube_pause(kube, PIECE_MS, err);
+    return go_on && connect_anew(kube, err);
 }
 
 /* ---- who asks ---- */
@@ -102,11 +144,6 @@ bool kube_pause(const struct kube *kube, long ms, struct error *err)
         nanosleep(&(struct timespec){ .tv_nsec = (long)piece * 1000 * 1000 }, NULL);
     }
     return true;
-}
-
-void kube_rest(struct kube *kube)
-{
-    http_client_rest(kube->client);
 }
 
 static bool send_once(struct kube *kube, const struct kube_request *request, struct http_response *response,
@@ -156,7 +193,7 @@ bool kube_ask(struct kube *kube, const struct kube_request *request, struct http
     struct error said = { 0 };
     for (;;) {
         kube->refusal = (struct kube_refusal){ 0 };
-        if (!send_once(kube, request, response, &said))
+        if (!take_place(kube, &said) || !send_once(kube, request, response, &said))
             break;
         if (response->status >= 200 && response->status < 300)
             return true;

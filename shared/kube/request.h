@@ -9,8 +9,9 @@
 struct kube {
     const struct kube_access *access;
     struct kube_options options; /* with the defaults filled in */
-    struct http_client *client;
+    struct http_client *client;  /* NULL: it rests */
     struct kube_refusal refusal;
+    bool placed;
 };
 
 struct kube_request {
@@ -32,7 +33,10 @@ bool kube_ask(struct kube *kube, const struct kube_request *request, struct http
 /* False, with *err, when that long was not waited because of options.cancelled. */
 bool kube_pause(const struct kube *kube, long ms, struct error *err);
 
-/* Close the connection, until the next request. */
+/* A process has so many connections to API servers at once, each of which takes 70 KB: a request of a client that has none waits for a place,
+ * in the order of coming. The client keeps it until it rests or is closed. */
+enum { KUBE_PLACES = 16 };
+bool kube_is_crowded(void); /* somebody waits */
 void kube_rest(struct kube *kube);
 
 /* "?name=value" or "&name=value", the value escaped; NULL value: nothing. */

@@ -5,15 +5,12 @@
 
 #include "shared/base/clock.h"
 
-#include <stdatomic.h>
 #include <string.h>
 
 enum {
-    PLACES = 64, /* connections at once of all who watch in this process */
-    QUEUE_MS = 200,
     PIECE_MS_FIRST = 2000, /* of the workload's watch, before the pods are looked at; the longer it takes, the longer */
     PIECE_MS_MAX = 15 * 1000,
-    PIECE_MS_CROWDED = 4000, /* of a turn */
+    PIECE_MS_CROWDED = 1000, /* of a turn */
     PODS_MS = 1000,          /* of the pods' watch: what has changed since the last one comes at once */
     PODS_PAGE = 4,           /* pods in memory at once */
     SETTLE_MS = 2000,    /* a failure must last that long: Knative's services are "not ready" for a moment in between */
@@ -34,7 +31,6 @@ struct follow {
     bool reached;                 /* the server has answered */
     int64_t began_ms;
     int64_t broken_ms; /* since when it has failed; 0: it has not */
-    bool placed;
 };
 
 static void release_texts(char **texts, size_t count)
@@ -43,41 +39,8 @@ static void release_texts(char **texts, size_t count)
         free(TAKE(texts[count]));
 }
 
-/* ---- turns ---- */
-
-/* A connection takes 70 KB, waiting for one none. Where there are more rollouts than places, each has one for a piece of its watch, in the
- * order in which they came; nothing is lost in between, since a watch goes on where it was. */
-static atomic_ulong drawn, left; /* tickets that were drawn, and that are done with */
-
-static bool is_crowded(void)
-{
-    return drawn - left > PLACES;
-}
-
-static void leave_place(struct follow *f)
-{
-    if (!f->placed)
-        return;
-    f->placed = false;
-    left++;
-}
-
-/* False, with *err: broken off. Without a place when the time is over first. */
-static bool take_place(struct follow *f, int64_t until_ms, struct error *err)
-{
-    if (f->placed)
-        return true;
-    unsigned long ticket = drawn++;
-    bool go_on = true;
-    f->placed = true;
-    while (go_on && (long)(ticket - left) >= PLACES && clock_monotonic_ms() < until_ms)
-        go_on = kube_pause(f->kube, QUEUE_MS, err);
-    return go_on;
-}
-
 static void follow_release(struct follow *f)
 {
-    leave_place(f);
     release_texts(f->told, sizeof f->told / sizeof f->told[0]);
     release_texts(f->pods, sizeof f->pods / sizeof f->pods[0]);
     bytes_release(&f->selector);
@@ -228,15 +191,16 @@ static int64_t piece_left(const struct follow *f, int64_t piece_ms, int64_t unti
     return (end_ms < until_ms ? end_ms : until_ms) - now_ms;
 }
 
-/* Others' turn, where they wait; else the longer it takes, the longer the pieces. */
+/* Others' turn, where they wait: nothing is lost in between, since a watch goes on where it was. Else the longer it takes, the longer the
+ * pieces. */
 static int64_t next_piece(struct follow *f, int64_t piece_ms)
 {
-    if (is_crowded()) {
-        leave_place(f);
+    if (kube_is_crowded()) {
         kube_rest(f->kube);
         return PIECE_MS_CROWDED;
     }
-    return piece_ms * 3 / 2 < PIECE_MS_MAX ? piece_ms * 3 / 2 : PIECE_MS_MAX;
+    piece_ms = piece_ms * 3 / 2;
+    return piece_ms < PIECE_MS_FIRST ? PIECE_MS_FIRST : piece_ms < PIECE_MS_MAX ? piece_ms : PIECE_MS_MAX;
 }
 
 static bool follow(struct follow *f, struct error *err)
@@ -246,9 +210,9 @@ static bool follow(struct follow *f, struct error *err)
                                              .namespace = object->namespace,
                                              .name = object->name };
     struct kube_cursor cursor = { 0 }, pods = { 0 };
-    int64_t until_ms = f->began_ms + f->what->timeout_ms, piece_ms = PIECE_MS_FIRST;
+    int64_t until_ms = f->began_ms + f->what->timeout_ms, piece_ms = next_piece(f, 0);
     for (;;) {
-        if (!take_place(f, until_ms, err) || !kube_pause(f->kube, 1, err))
+        if (!kube_pause(f->kube, 1, err))
             return false;
         if (f->reached && clock_monotonic_ms() >= until_ms)
             return true;

@@ -305,24 +305,42 @@ static bool explain(struct kube_outcome *outcome, struct arena *arena, long late
     return progress->reason || progress->phase == KUBE_COMPLETE || arena_no_room(arena, "a rollout's reason", err);
 }
 
+/* The tree goes meanwhile, which is most of the memory that a wait would take. */
+static bool let_go(struct kubernetes *k, struct arena *texts, struct kube_place *place, struct error *err)
+{
+    *place = (struct kube_place){ 0 };
+    bool kept = keep_text(texts, k->place.image, &place->image, err) &&
+                keep_text(texts, k->place.pointer, &place->pointer, err) &&
+                keep_text(texts, k->place.container, &place->container, err);
+    k->place = (struct kube_place){ 0 };
+    k->tree = NULL;
+    arena_free(TAKE(k->arena));
+    return kept;
+}
+
 static bool kubernetes_wait(void *self, struct arena *arena, struct workload *now, int64_t timeout_ms,
                             struct error *err)
 {
     struct kubernetes *k = self;
-    AUTO(arena_free) struct arena *texts = arena_new(OBJECT_MEMORY_MAX);
+    AUTO(arena_free) struct arena *texts = arena_new_small(OBJECT_MEMORY_MAX);
     struct kube_outcome outcome;
+    struct kube_place place;
     long seconds;
-    int64_t left_ms = time_left(k, now, &seconds);
-    bool last = left_ms <= timeout_ms;
     if (!texts)
         return error_set(err, ERROR_INTERNAL, "out of memory");
     if (now->rollout != ROLLOUT_STARTING)
         return true;
+    if (!k->tree && !fetch(k, err))
+        return false;
+    int64_t left_ms = time_left(k, now, &seconds), age_ms = age_of(k);
+    bool last = left_ms <= timeout_ms;
+    if (!let_go(k, texts, &place, err))
+        return false;
     const struct kube_expectation what = {
         .object = &k->object,
-        .place = &k->place,
-        .image = k->place.image,
-        .age_ms = age_of(k),
+        .place = &place,
+        .image = place.image,
+        .age_ms = age_ms,
         .timeout_ms = (long)(!last         ? timeout_ms
                              : left_ms > 0 ? left_ms
                                            : 0),
