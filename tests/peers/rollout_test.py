@@ -285,7 +285,7 @@ def who_is_told_to_stop_leaves_the_rollout_to_the_next():
     place = Place().settled()
     place.fates(slow=None)
     image = place.world.image("slow")
-    run = place.begin("e1", image, 100)
+    run = place.begin("e1", image, 100, environment={"PUSHWRIGHT_DRAIN_SECONDS": "1"})
     wait_until(lambda: place.stands() == image, 30, "the patch")
     run.child.terminate()
     run.end(code=1)
