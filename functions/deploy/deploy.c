@@ -12,6 +12,7 @@
 #include "shared/config/configured.h"
 #include "shared/target/wish.h"
 
+#include <pthread.h>
 #include <string.h>
 
 enum { ANSWER_RESERVE_MS = 2000 };
@@ -22,25 +23,57 @@ static bool skip(struct call *call, const struct request_facts *request, const c
     return call_skip(call, request->trigger->name, about, err, "%s: %s", request->subject, why);
 }
 
-/* NULL in *why: the digest is what the tag says. */
-static bool check_registry(struct call *call, const struct request_facts *request, const char **why, struct error *err)
+/* What stands behind the tag. A registry and a cluster are asked at the same time: neither waits for the other. */
+struct question {
+    const struct request_facts *request;
+    struct registry_options options;
+    bool answered;
+    struct descriptor now;
+    struct error err;
+};
+
+static void *ask_registry(void *context)
+{
+    struct question *question = context;
+    AUTO(store_free)
+    struct store *store = store_open(&question->request->reference, &question->options, &question->err);
+    question->answered = store && store_resolve(store, question->request->tag, &question->now, &question->err);
+    return NULL;
+}
+
+/* NULL in *moved: the digest is what the tag says. */
+static bool read_answer(struct call *call, const struct question *question, const char **moved, struct error *err)
+{
+    const struct request_facts *request = question->request;
+    *moved = NULL;
+    if (!question->answered && question->err.kind != ERROR_NOT_FOUND) {
+        *err = question->err;
+        return error_wrap(err, "check '%s'", request->image);
+    }
+    if (!question->answered)
+        *moved = "the registry no longer has the tag";
+    else if (strcmp(question->now.digest, request->digest) != 0)
+        *moved = arena_printf(call_arena(call), "the tag '%s' has moved on to %s", request->tag, question->now.digest);
+    return true;
+}
+
+static bool look(struct call *call, struct target *target, const struct request_facts *request, const char **moved,
+                 struct workload *now, struct error *err)
 {
     const struct configured *state = call_state(call);
-    struct registry_options options = registry_logins_options(state->logins);
-    struct descriptor now;
-    AUTO(store_free) struct store *store = store_open(&request->reference, &options, err);
-    *why = NULL;
-    if (!store)
-        return false;
-    if (!store_resolve(store, request->tag, &now, err)) {
-        if (err->kind != ERROR_NOT_FOUND)
-            return error_wrap(err, "check '%s'", request->image);
-        *why = "the registry no longer has the tag";
-        return true;
-    }
-    if (strcmp(now.digest, request->digest) != 0)
-        *why = arena_printf(call_arena(call), "the tag '%s' has moved on to %s", request->tag, now.digest);
-    return true;
+    struct question question = { .request = request, .options = registry_logins_options(state->logins) };
+    struct error refused;
+    pthread_t thread;
+    bool apart = pthread_create(&thread, NULL, ask_registry, &question) == 0;
+    if (!apart)
+        ask_registry(&question);
+    bool seen = target_read(target, call_arena(call), now, err);
+    if (apart)
+        pthread_join(thread, NULL);
+    if (read_answer(call, &question, moved, &refused))
+        return seen;
+    *err = refused;
+    return false;
 }
 
 /* A redelivery of the event that brought the workload to where it is. */
@@ -212,7 +245,7 @@ static bool put_into_service(struct call *call, struct target *target, const str
     struct workload now;
     const char *why, *moved;
     int64_t until_ms = FROZEN_NOT;
-    if (!check_registry(call, request, &moved, err) || !target_read(target, call_arena(call), &now, err))
+    if (!look(call, target, request, &moved, &now, err))
         return false;
     for (int attempt = 1;; attempt++) {
         bool ours = is_ours(request, &now);
