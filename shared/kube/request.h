@@ -35,7 +35,7 @@ bool kube_pause(const struct kube *kube, long ms, struct error *err);
 
 /* A process has so many connections to API servers at once, each of which takes 70 KB: a request of a client that has none waits for a place,
  * in the order of coming. The client keeps it until it rests or is closed. */
-enum { KUBE_PLACES = 16 };
+enum { KUBE_PLACES = 12 };
 bool kube_is_crowded(void); /* somebody waits */
 void kube_rest(struct kube *kube);
 
