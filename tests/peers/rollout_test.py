@@ -10,9 +10,9 @@ import sys
 import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from kube import MERGE, workload
+from kube import MERGE, Cluster, workload
 from kubelet import CHAIN_KEY, requested
-from pushwright import BIN, Skip, free_port, http, port_open, process, run_tests, wait_until
+from pushwright import BIN, Skip, free_port, http, port_open, process, run_tests, temporary_directory, wait_until
 from rollouts import Place, changed, kinds, only_ours, reason, shared, the_world
 
 
@@ -324,6 +324,30 @@ def a_server_follows_several_rollouts_at_once():
         assert places[number].stands() == images[number]
 
 
+def clusters_stand_side_by_side():
+    place = Place()  # of the first; a second one, with an authority and credentials of its own, has a workload of the same name
+    with temporary_directory() as directory:
+        second = Cluster(directory)
+        try:
+            second.start()
+            paused = {**place.body, "spec": {**place.body["spec"], "paused": True}}
+            second.create(place.path, json.loads(json.dumps(paused)))
+            config = json.loads(place.config.read_text())
+            config["clusters"].append({"name": "second", "kubeconfig": {"file": str(second.kubeconfig("second", **second.certificate(
+                "second", organization="system:masters")))}})
+            config["triggers"][0]["deploy"].append({**place.target, "cluster": "second"})
+            place.config.write_text(json.dumps(config))
+            image = place.world.image("v1")
+            before = second.get(f"{place.path}/{place.name}")
+            assert kinds(place.deploy("e1", image, 100)) == ["service.upgraded"]
+            assert second.get(f"{place.path}/{place.name}")["spec"] == before["spec"] and place.stands() == image
+            events = place.deploy("e2", image, 100, target=1)
+            assert kinds(events) == ["service.upgraded"] and events[0]["data"]["subject"]["id"] == f"second/default/{place.name}", events
+            assert second.get(f"{place.path}/{place.name}")["spec"]["template"]["spec"]["containers"][0]["image"] == image
+        finally:
+            second.stop()
+
+
 # ---- how it is written ----
 
 def an_image_is_written_as_the_target_wants_it():
@@ -348,5 +372,5 @@ with shared:
                without_a_good_one_the_failure_stays_and_is_told, a_deadline_counts_from_the_change, the_workloads_own_deadline_counts,
                what_others_look_after_is_left_alone, without_permission_it_is_said_what_is_missing, what_is_not_there_yet_is_tried_again,
                a_pod_deploys_as_its_service_account, who_is_told_to_stop_leaves_the_rollout_to_the_next,
-               a_server_follows_several_rollouts_at_once,
+               a_server_follows_several_rollouts_at_once, clusters_stand_side_by_side,
                an_image_is_written_as_the_target_wants_it] if not only or t.__name__ in only])
