@@ -10,7 +10,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from deliveries import Sink
-from pushwright import BIN, Chain, free_port, port_open, process, run_tests, signed_push, temporary_directory
+from pushwright import BIN, Chain, free_port, port_open, process, run_tests, signed_push, temporary_directory, wait_until
 from raw_http import Connection
 
 FUNCTIONS = ("webhook", "build", "trigger", "deploy")
@@ -256,8 +256,8 @@ def each_function_of_the_local_chain_gets_the_secrets_that_it_reads_and_no_other
         chain.environment = {**os.environ, **secrets, **others, **needed}
         try:
             chain.start()
+            wait_until(lambda: set(chain.children()) == set(mine), 20, "every function to be started")
             children = chain.children()
-            assert set(children) == set(mine), children
             for function, number in children.items():
                 lines = pathlib.Path(f"/proc/{number}/environ").read_text().split("\0")
                 has = dict(line.split("=", 1) for line in lines if line)
