@@ -92,10 +92,12 @@ build_kubernetes() { # FOLDER
     local names=k8s.io/component-base/version set
     set="-s -w -X $names.gitVersion=$KUBERNETES_VERSION -X k8s.io/client-go/pkg/version.gitVersion=$KUBERNETES_VERSION"
     set+=" -X $names.gitMajor=1 -X $names.gitMinor=$(cut -d. -f2 <<<"$KUBERNETES_VERSION")"
-    cd "$1"
+    # What is downloaded lies beside the module: inside, "go mod tidy" would take it for packages of its own.
+    mkdir "$1/bin" "$1/module"
+    cd "$1/module"
     export GOPATH=$1/go GOMODCACHE=${GOMODCACHE:-$1/modules} GOCACHE=${GOCACHE:-$1/objects} CGO_ENABLED=0 GOFLAGS='-modcacherw -buildvcs=false'
-    mkdir bin
-    write_module "$1" && go mod tidy && nice go build -v -trimpath -p "$(nproc)" -ldflags "$set" -o bin/ "${KUBERNETES_PACKAGES[@]}" && mv bin/server bin/etcd
+    write_module "$1/module" && go mod tidy && nice go build -v -trimpath -p "$(nproc)" -ldflags "$set" -o ../bin/ "${KUBERNETES_PACKAGES[@]}" &&
+        mv ../bin/server ../bin/etcd
 }
 
 # Some 6 minutes and 4 GB for a while on two cores; who comes meanwhile waits for it.
