@@ -35,7 +35,8 @@ struct lane {
 struct ahead {
     struct reference reference;
     struct registry_options registries;
-    bool remote, begun;
+    struct destination *destination; /* NULL: nothing goes ahead */
+    bool begun;
     struct lane lanes[LANES];
     pthread_mutex_t lock; /* for the lanes' lists */
     pthread_cond_t changed;
@@ -67,8 +68,10 @@ struct ahead *ahead_new(const char *image, const struct registry_options *regist
     ahead->lanes[0].store = store_open(&ahead->reference, &ahead->registries, err);
     if (!ahead->lanes[0].store)
         return NULL;
-    ahead->remote = ahead->registries.session && store_is_remote(ahead->lanes[0].store);
-    return TAKE(ahead);
+    if (!ahead->registries.session || !store_is_remote(ahead->lanes[0].store))
+        return TAKE(ahead);
+    ahead->destination = destination_new(&ahead->reference, &ahead->registries, err);
+    return ahead->destination ? TAKE(ahead) : NULL;
 }
 
 static void parcel_free(struct parcel *parcel)
@@ -100,6 +103,7 @@ void ahead_free(struct ahead *ahead)
     pthread_mutex_unlock(&ahead->lock);
     for (size_t i = 0; i < LANES; i++)
         lane_release(&ahead->lanes[i]);
+    destination_free(ahead->destination);
     reference_release(&ahead->reference);
     pthread_cond_destroy(&ahead->changed);
     pthread_mutex_destroy(&ahead->lock);
@@ -249,24 +253,15 @@ static bool open_lanes(struct ahead *ahead, const struct built_layer *below, siz
     return true;
 }
 
-/* The base may be gone before the parcel is. */
-static bool copy_place(const struct reference *from, struct reference *to)
-{
-    to->registry = from->registry ? strdup(from->registry) : NULL;
-    to->repository = strdup(from->repository);
-    if (to->repository && (to->registry || !from->registry))
-        return true;
-    reference_release(to);
-    return false;
-}
-
 static void mount(struct ahead *ahead, const struct built_layer *layer)
 {
     struct parcel parcel = { .kind = KIND_MOUNT, .blob = layer->blob, .fd = -1 };
 
     if (!retiming_is_none(layer->base->times))
         return; /* the image will have another in its place */
-    if (copy_place(&layer->base->reference, &parcel.from))
+
+    /* The base may be gone before the parcel is. */
+    if (reference_copy_place(&layer->base->reference, &parcel.from))
         send(ahead, &parcel, KIND_NONE);
 }
 
@@ -277,7 +272,8 @@ static void made(void *context, const struct built_layer *layer)
     if (!ahead->begun)
         return;
     if (!layer->layer) {
-        mount(ahead, layer);
+        if (!destination_expects(ahead->destination, layer->blob.digest))
+            mount(ahead, layer);
         return;
     }
     struct parcel parcel = { .kind = KIND_LAYER,
@@ -302,7 +298,7 @@ static void making(void *context, const struct built_layer *below, size_t count)
     struct ahead *ahead = context;
     bool first = !ahead->begun;
 
-    if (first && (!ahead->remote || !open_lanes(ahead, below, count)))
+    if (first && (!ahead->destination || !open_lanes(ahead, below, count)))
         return;
     ahead->begun = true;
     if (!has_begun_for(ahead, KIND_LAYER))
@@ -316,7 +312,7 @@ static void making(void *context, const struct built_layer *below, size_t count)
 
 struct engine_watch ahead_watch(struct ahead *ahead)
 {
-    return (struct engine_watch){ making, made, ahead };
+    return (struct engine_watch){ making, made, ahead, ahead->destination };
 }
 
 /* ---- the end ---- */
@@ -326,6 +322,13 @@ void ahead_send(struct ahead *ahead, const struct descriptor *blob, struct span 
     const struct parcel parcel = { .kind = KIND_CONFIG, .blob = *blob, .fd = -1, .data = data };
 
     send(ahead, &parcel, KIND_NONE);
+}
+
+void ahead_send_expected(struct ahead *ahead, const struct built_layer *layer)
+{
+    if (destination_expects(ahead->destination, layer->blob.digest) &&
+        !destination_has(ahead->destination, layer->blob.digest))
+        mount(ahead, layer);
 }
 
 void ahead_wait(struct ahead *ahead)
@@ -349,5 +352,5 @@ bool ahead_has_sent(const struct ahead *ahead, const char *digest)
                 return true;
         }
     }
-    return false;
+    return destination_has(ahead->destination, digest);
 }

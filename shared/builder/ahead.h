@@ -20,11 +20,14 @@ struct engine_watch ahead_watch(struct ahead *ahead);
 /* Is there anything new? */
 bool ahead_has_begun(const struct ahead *ahead);
 
+/* A layer of a base that was waited for until now, because it might be read from where it goes. */
+void ahead_send_expected(struct ahead *ahead, const struct built_layer *layer);
 /* A configuration; the bytes are borrowed until ahead_wait(). */
 void ahead_send(struct ahead *ahead, const struct descriptor *blob, struct span data);
 /* Until everything has arrived or has failed. */
 void ahead_wait(struct ahead *ahead);
-bool ahead_has_sent(const struct ahead *ahead, const char *digest); /* after ahead_wait() */
+/* After ahead_wait(), or when nothing has begun. */
+bool ahead_has_sent(const struct ahead *ahead, const char *digest);
 
 /* A store of the repository, with its connection; for the thread that tells, before the beginning or after ahead_wait(). */
 struct store *ahead_store(struct ahead *ahead);

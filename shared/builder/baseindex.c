@@ -251,6 +251,13 @@ bool baseindex_get(struct store *store, const struct image_layer *layer, const c
     return true;
 }
 
+bool baseindex_is_kept(const struct image_layer *layer, const char *cache_directory)
+{
+    AUTO(bytes_release) struct bytes path = BYTES(TAR_PATH_MAX);
+
+    return cache_directory && cache_path(&path, cache_directory, layer->blob.digest) && access(path.data, F_OK) == 0;
+}
+
 bool baseindex_look(const struct image_layer *layer, const char *cache_directory, struct bytes *out)
 {
     AUTO(bytes_release) struct bytes path = BYTES(TAR_PATH_MAX);
@@ -292,9 +299,7 @@ static void watching_done(void *context, bool whole)
 
 bool baseindex_watch(void *cache_directory, const struct image_layer *layer, struct unpack_watch *out)
 {
-    AUTO(bytes_release) struct bytes path = BYTES(TAR_PATH_MAX);
-
-    if (!cache_path(&path, cache_directory, layer->blob.digest) || access(path.data, F_OK) == 0)
+    if (baseindex_is_kept(layer, cache_directory))
         return false;
     struct watching *watching = calloc(1, sizeof(*watching));
     if (!watching)

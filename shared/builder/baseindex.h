@@ -18,7 +18,8 @@ bool baseindex_get(struct store *store, const struct image_layer *layer, const c
 /* Make the index beside, while the layer is unpacked, unless it is in the cache directory (a const char *) already: layers_options.watch. */
 bool baseindex_watch(void *cache_directory, const struct image_layer *layer, struct unpack_watch *out);
 
-/* The same of the cache alone: what it holds, and keeping what was had elsewhere. */
+/* The same of the cache alone: whether it seems to hold it, what it holds, and keeping what was had elsewhere. */
+bool baseindex_is_kept(const struct image_layer *layer, const char *cache_directory);
 bool baseindex_look(const struct image_layer *layer, const char *cache_directory, struct bytes *out);
 void baseindex_keep(const struct image_layer *layer, const char *cache_directory, struct span entries);
 

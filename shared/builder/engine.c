@@ -2,6 +2,7 @@
 
 #include "shared/base/machine.h"
 #include "shared/builder/addgit.h"
+#include "shared/builder/baseindex.h"
 #include "shared/builder/cache.h"
 #include "shared/builder/cache_key.h"
 #include "shared/builder/checks.h"
@@ -20,7 +21,8 @@ enum { BUILD_MEMORY_MAX = 256 * 1024 * 1024 };
 static const int64_t spool_bytes_max = INT64_C(16) << 30;
 
 struct engine {
-    struct engine_options options; /* with stop_asked() as `cancelled`, which asks: */
+    struct registry_options registries;
+    struct engine_options options; /* with these registries, and stop_asked() as `cancelled`, which asks: */
     bool (*cancelled)(void *context);
     void *cancelled_context;
     pthread_mutex_t asking;
@@ -67,6 +69,10 @@ struct engine *engine_new(const struct engine_options *options, struct error *er
         return NULL;
     }
     engine->options = *options;
+    if (options->registries)
+        engine->registries = *options->registries;
+    engine->registries.destination = options->watch.destination;
+    engine->options.registries = &engine->registries;
     engine->cancelled = options->cancelled;
     engine->cancelled_context = options->cancelled_context;
     engine->options.cancelled = stop_asked;
@@ -286,6 +292,27 @@ static bool find_bases(struct build *build, struct error *err)
 
 /* ---- one stage ---- */
 
+/* Does the image stand on it? */
+static bool is_of_image(const struct stage *stage)
+{
+    const struct build *build = stage->build;
+    const struct stage *at = &build->stages[dockerfile_plan_target(build->plan)];
+
+    while (at && at != stage)
+        at = at->parent;
+    return at != NULL;
+}
+
+/* What nothing is known of will be read; with indexes at a registry mostly it will not. */
+static bool expect_layer(const struct stage *stage, const struct image_layer *layer, struct error *err)
+{
+    const struct engine_options *options = stage->build->options;
+
+    return !is_of_image(stage) || !store_is_remote(stage->base->store) || options->indexes.image ||
+           baseindex_is_kept(layer, options->cache_directory) ||
+           destination_expect(options->watch.destination, &stage->base->reference, layer->blob.digest, err);
+}
+
 static bool start_on_image(struct stage *stage, struct error *err)
 {
     struct dockerfile_base base = { .workdir = imageconfig_text(stage->config, "WorkingDir") };
@@ -297,6 +324,8 @@ static bool start_on_image(struct stage *stage, struct error *err)
         const struct image_layer *layer = &stage->base->image.layers[i];
         struct built_layer *copy = &stage->layers[stage->layer_count++];
 
+        if (!expect_layer(stage, layer, err))
+            return false;
         copy->blob = layer->blob;
         copy->base = stage->base;
         memcpy(copy->diff_id, layer->diff_id, sizeof(copy->diff_id));
@@ -317,17 +346,6 @@ static bool start_on_stage(struct stage *stage, struct error *err)
     stage->layer_count = parent->layer_count;
     stage->scope = dockerfile_scope_on_stage(parent->scope, err);
     return stage->scope != NULL;
-}
-
-/* Does the image stand on it? */
-static bool is_of_image(const struct stage *stage)
-{
-    const struct build *build = stage->build;
-    const struct stage *at = &build->stages[dockerfile_plan_target(build->plan)];
-
-    while (at && at != stage)
-        at = at->parent;
-    return at != NULL;
 }
 
 static void tell_making(const struct stage *stage)

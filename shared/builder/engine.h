@@ -14,6 +14,7 @@
 #include "shared/builder/sourceauth.h"
 #include "shared/dockerfile/lint.h"
 #include "shared/dockerfile/scope.h"
+#include "shared/oci/destination.h"
 #include "shared/sandbox/sandbox.h"
 
 struct engine_agent {        /* what RUN --mount=type=ssh may be given */
@@ -50,6 +51,7 @@ struct engine_watch {
     void (*making)(void *context, const struct built_layer *below, size_t count);
     void (*made)(void *context, const struct built_layer *layer);
     void *context;
+    struct destination *destination; /* the image's layers that must be read come from there, if they can */
 };
 
 struct engine_options {

@@ -402,21 +402,31 @@ static bool was_sent(const struct ahead *ahead, const struct shipment *shipment)
     return ahead_has_sent(ahead, shipment->layer ? shipment->layer->blob.digest : config.digest);
 }
 
-/* The configurations follow the layers that went ahead; what has arrived of all is struck off the list. */
-static void go_ahead(const struct publication *publication, struct shipping *shipping)
+/* The configurations follow the layers that went ahead, and the last of the base's. */
+static void go_ahead(const struct publication *publication, const struct shipping *shipping)
 {
     struct ahead *ahead = publication->options.ahead;
-    size_t left = 0;
 
-    if (!ahead || !ahead_has_begun(ahead))
-        return;
     for (size_t i = 0; i < publication->options.count; i++) {
         const struct built *built = &publication->options.built[i];
         struct descriptor config = config_of(built);
 
         ahead_send(ahead, &config, bytes_span(&built->config));
     }
+    for (size_t i = 0; i < shipping->count; i++) {
+        const struct built_layer *layer = shipping->shipments[i].layer;
+
+        if (layer && !layer->layer)
+            ahead_send_expected(ahead, layer);
+    }
     ahead_wait(ahead);
+}
+
+/* What is there already is struck off the list. */
+static void strike_off(const struct ahead *ahead, struct shipping *shipping)
+{
+    size_t left = 0;
+
     for (size_t i = 0; i < shipping->count; i++) {
         if (!was_sent(ahead, &shipping->shipments[i]))
             shipping->shipments[left++] = shipping->shipments[i];
@@ -428,10 +438,14 @@ static bool send_blobs(struct publication *publication, struct error *err)
 {
     AUTO(shipping_release)
     struct shipping shipping = { .publication = publication, .stores = { publication->store } };
+    struct ahead *ahead = publication->options.ahead;
 
     if (!list_shipments(&shipping, err))
         return false;
-    go_ahead(publication, &shipping);
+    if (ahead && ahead_has_begun(ahead))
+        go_ahead(publication, &shipping);
+    if (ahead)
+        strike_off(ahead, &shipping);
     return parallel_run(shipping.count, WORKERS, ship, &shipping, err);
 }
 

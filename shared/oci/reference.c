@@ -301,6 +301,16 @@ void reference_release(struct reference *reference)
     *reference = (struct reference){ .registry = NULL };
 }
 
+bool reference_copy_place(const struct reference *reference, struct reference *out)
+{
+    *out = (struct reference){ .registry = reference->registry ? strdup(reference->registry) : NULL,
+                               .repository = strdup(reference->repository) };
+    if (out->repository && (out->registry || !reference->registry))
+        return true;
+    reference_release(out);
+    return false;
+}
+
 bool reference_is_layout(const struct reference *reference)
 {
     return !reference->registry;

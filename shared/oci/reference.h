@@ -24,6 +24,9 @@ bool reference_parse(struct span text, struct reference *reference, struct error
 void reference_release(struct reference *reference);
 AUTO_RELEASE(struct reference, reference_release)
 
+/* Registry and repository alone. False: out of memory. */
+bool reference_copy_place(const struct reference *reference, struct reference *out);
+
 bool reference_is_layout(const struct reference *reference);
 
 /* "registry/repository" or "oci:directory": what triggers and build rules are compared by. */

@@ -4,6 +4,7 @@
 #include "shared/base/encode.h"
 #include "shared/base/file.h"
 #include "shared/base/json.h"
+#include "shared/oci/destination.h"
 #include "shared/oci/store_backend.h"
 
 #include <string.h>
@@ -110,6 +111,7 @@ struct store *store_open(const struct reference *reference, const struct registr
         return NULL;
     store->backend = directory ? &layout_backend : &registry_backend;
     store->self = self;
+    store->destination = !directory && options ? options->destination : NULL;
     return open_mirrors(store, reference, options, err) ? TAKE(store) : NULL;
 }
 
@@ -122,6 +124,7 @@ void store_free(struct store *store)
     for (size_t i = 0; i < store->mirror_count; i++)
         store_free(store->mirrors[i].store);
     free(store->mirrors);
+    store_free(store->at_destination);
     free(store->cache_directory);
     free(store->name);
     free(store);
@@ -342,7 +345,17 @@ static bool verify_end(struct verifier *v, struct error *err)
     return strcmp(have, v->blob->digest) == 0 || lies(v->store, err, "blob", v->blob->digest, have);
 }
 
-/* All of it from a mirror, or a part that the next place goes on from; false when the reader does not want more. */
+/* All of it from another place, or a part that the next place goes on from. */
+static bool blob_at(struct store *place, struct verifier *v, http_body_fn *on_data, struct error *why)
+{
+    v->position = 0;
+    bool whole = place->backend->get_blob(place->self, v->blob, on_data, v, why) && v->received == v->blob->size;
+    if (whole)
+        v->store = place;
+    return whole;
+}
+
+/* False when the reader does not want more. */
 static bool blob_by_mirror(struct store *store, struct verifier *v, bool *whole, struct error *err)
 {
     for (size_t i = 0; i < store->mirror_count && !*whole; i++) {
@@ -350,17 +363,37 @@ static bool blob_by_mirror(struct store *store, struct verifier *v, bool *whole,
         struct error why = { .kind = ERROR_NONE };
         if (mirror->out_of_use)
             continue;
-        v->position = 0;
-        bool got = mirror->store->backend->get_blob(mirror->store->self, v->blob, verify_piece, v, &why);
-        *whole = got && v->received == v->blob->size;
+        *whole = blob_at(mirror->store, v, verify_piece, &why);
         mirror->out_of_use = !*whole && why.kind != ERROR_NOT_FOUND;
-        v->store = *whole ? mirror->store : store;
         if (v->refused) {
             *err = why;
             return false;
         }
     }
     return true;
+}
+
+static bool verify_at_destination(void *context, const void *data, size_t len, struct error *err)
+{
+    struct verifier *v = context;
+    if (v->position == 0)
+        destination_opens(v->store->destination);
+    return verify_piece(v, data, len, err);
+}
+
+/* The same of where the blob is wanted later. Whatever it answers instead of the blob, the blob is had elsewhere. */
+static bool blob_at_destination(struct store *store, struct verifier *v, bool *whole, struct error *err)
+{
+    struct error why = { .kind = ERROR_NONE };
+    if (*whole || !destination_ask(store->destination, v->blob->digest))
+        return true;
+    if (!store->at_destination)
+        store->at_destination = destination_open(store->destination, &why);
+    *whole = store->at_destination && blob_at(store->at_destination, v, verify_at_destination, &why);
+    destination_tell(store->destination, v->blob->digest, *whole);
+    if (v->refused)
+        *err = why;
+    return !v->refused;
 }
 
 bool store_get_blob(struct store *store, const struct descriptor *blob, http_body_fn *on_data, void *context,
@@ -370,7 +403,8 @@ bool store_get_blob(struct store *store, const struct descriptor *blob, http_bod
     if (!check_blob(blob, err))
         return false;
     sha256_init(&verifier.sha);
-    bool whole = false, wanted = blob_by_mirror(store, &verifier, &whole, err);
+    bool whole = false,
+         wanted = blob_by_mirror(store, &verifier, &whole, err) && blob_at_destination(store, &verifier, &whole, err);
     verifier.position = 0;
     if (!wanted || (!whole && !store->backend->get_blob(store->self, blob, verify_piece, &verifier, err)))
         return error_wrap(err, "%s: blob '%s'", store->name, blob->digest);
@@ -379,6 +413,8 @@ bool store_get_blob(struct store *store, const struct descriptor *blob, http_bod
     /* Which of several places sent the wrong bytes is not known. */
     for (size_t i = 0; i < store->mirror_count; i++)
         store->mirrors[i].out_of_use = true;
+    if (store->destination)
+        destination_tell(store->destination, blob->digest, false);
     return false;
 }
 

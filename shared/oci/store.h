@@ -41,6 +41,8 @@ struct registry_login {
     const char *layout; /* a directory stands for the registry: its repositories are OCI layouts below it; NULL: not */
 };
 
+struct destination;
+
 struct registry_options {
     const struct registry_login *logins;
     size_t login_count;
@@ -53,6 +55,8 @@ struct registry_options {
     bool (*cancelled)(void *context); /* asked while a blob is sent; NULL: never */
     void *cancelled_context;
     const char *cache_directory; /* small blobs are kept here, by digest; NULL: nowhere */
+    struct destination
+        *destination; /* what is expected there is read from there, unless it lies in a layout; NULL: nothing is */
 };
 
 struct store; /* one thread at a time */

@@ -58,8 +58,10 @@ struct store {
     void *self;
     struct mirror *mirrors; /* asked before; NULL: none */
     size_t mirror_count;
-    char *cache_directory; /* NULL: none */
-    char *name;            /* "registry 'host'" or "layout 'directory'", for messages */
+    struct destination *destination; /* asked after the mirrors; NULL: none is */
+    struct store *at_destination;    /* NULL: it was not asked yet */
+    char *cache_directory;           /* NULL: none */
+    char *name;                      /* "registry 'host'" or "layout 'directory'", for messages */
 };
 
 /* NULL with *err filled. The options are borrowed until the store is freed. */

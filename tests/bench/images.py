@@ -8,11 +8,12 @@ import tarfile
 
 from builders import Checkout, Function, Ours, peers
 from debian_base import debian_base
-from pushwright import SKOPEO, registry
+from pushwright import BIN, SKOPEO, registry, wait_until
 from table import median
 from tools import seconds_of
 
 COLD, WARM, FILES = 3, 15, 100_000
+LAYERS = 5
 LARGE_BYTES = 1_000_000_000
 REQUEST = re.compile(r'"(?:GET|HEAD|POST|PUT|PATCH|DELETE) /v2/([^ ]*) HTTP/1.1" \d+')
 
@@ -43,6 +44,15 @@ def push_large_base(directory, host):
     shutil.rmtree(directory / "bundle")
     seconds_of([*SKOPEO, "copy", "-q", "--dest-tls-verify=false", f"oci:{layout}:base", f"docker://{host}/large:1"])
     shutil.rmtree(layout)
+
+
+def push_layers(checkout):
+    """The base with so many more layers on it that there are five."""
+    folder = checkout.directory / "layers"
+    folder.mkdir()
+    copies = "".join(f"COPY Dockerfile /{number}\n" for number in range(1, LAYERS))
+    (folder / "Dockerfile").write_text(f"FROM {checkout.host}/base:1\n{copies}")
+    seconds_of([BIN / "pushwright", "build", "-q", "--push", "-t", f"{checkout.host}/layers:1", folder])
 
 
 def version(package):
@@ -142,15 +152,21 @@ def many_files(table, checkout, builders):
 
 def requests(table, checkout, log):
     """From the registry's log; builds that are remembered there for the comparison on a timer stand apart."""
-    def seen(builder):
+    def seen(builder, base="base"):
         before = log.stat().st_size
-        builder.build(hello(checkout.host))
-        asked = REQUEST.findall(log.read_text()[before:])[:-1]  # the last one is the bench's own look
-        return len(asked)
+        builder.build(hello(checkout.host, base))
+        own = f'"GET /v2/function/manifests/{checkout.git("rev-parse", "HEAD")[:12]} '  # the bench's look at what was built
+        wait_until(lambda: own in log.read_text()[before:], 5, "the registry's log")
+        return len(REQUEST.findall(log.read_text()[before:])) - 1
     ours, remembering = Function(checkout), Function(checkout, remember=True)
     ours.forget()
     table.at_most("hello, nothing known, one base layer: requests", seen(ours), 9, "requests")
-    table.at_most("hello, the base known: requests", seen(ours), 9, "requests")
+    push_layers(checkout)
+    ours.build(hello(checkout.host, "layers"))  # from here on the repository holds these, too
+    ours.forget()
+    table.at_most(f"the same, {LAYERS} base layers: requests", seen(ours, "layers"), 8 + LAYERS, "requests")
+    ours.build(hello(checkout.host))
+    table.at_most("hello, one base layer, the base known: requests", seen(ours), 9, "requests")
     seen(remembering)
     table.add("the same, and the record of builds for the timer: requests", f"{seen(remembering)} requests")
 

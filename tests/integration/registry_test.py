@@ -153,12 +153,13 @@ def a_registry_that_lies_and_breaks():
         key, certificate = make_certificate(directory, "registry")
         with faulty_registry((key, certificate)) as secure:
             assert run_program("faults_peer_test", PUSHWRIGHT_TEST_FAKE=fake.address,
-                               PUSHWRIGHT_TEST_FAKE_TLS=secure.address, PUSHWRIGHT_TEST_CA=str(certificate)) == 2
+                               PUSHWRIGHT_TEST_FAKE_TLS=secure.address, PUSHWRIGHT_TEST_CA=str(certificate)) == 3
             assert not secure.other.seen, secure.other.seen
         check_no_partial_tag(fake)
         check_credentials_stayed_home(fake)
         check_tokens(fake)
         check_mirrors(fake)
+        check_destinations(fake)
 
 
 def check_no_partial_tag(fake):
@@ -179,6 +180,15 @@ def check_mirrors(fake):
         assert asked(f"{mood}/blob-behind-{mood}/") and asked(f"blob-behind-{mood}/"), mood
     # One that is down is not asked again and again.
     assert len(asked("down/blob-behind-down/")) == 2, asked("down/blob-behind-down/")
+
+
+def check_destinations(fake):
+    """How often each was asked, and what it goes to."""
+    def asked(prefix):
+        return len([path for method, path, _ in fake.seen if method == "GET" and path.startswith(f"/v2/{prefix}/blobs/")])
+    counts = {mood: (asked(f"{mood}/destination/web"), asked(f"blob-good/goes-to-{mood}/web"))
+              for mood in ("mirror-fine", "mirror-empty", "denied", "basic", "down", "blob-broken")}
+    assert counts == {"mirror-fine": (2, 0), "mirror-empty": (1, 2), "denied": (1, 2), "basic": (1, 2), "down": (2, 2), "blob-broken": (2, 2)}, counts
 
 
 def check_credentials_stayed_home(fake):

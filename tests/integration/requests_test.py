@@ -1,17 +1,21 @@
 #!/usr/bin/env python3
 """What a build asks of a registry: as few requests as there can be, and nothing sent twice."""
 import contextlib
+import gzip
+import hashlib
 import http.server
 import json
 import pathlib
 import random
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from build_test import world  # noqa: E402
+from build_test import BASE, d, f, make_layer, world, write_layout  # noqa: E402
+from run_test import image  # noqa: E402
 import loopback  # noqa: E402
 from pushwright import SKOPEO, registry, run_tests, temporary_directory, wait_until  # noqa: E402
 
@@ -42,21 +46,110 @@ def prepared(w, name, files=None, **members):
     return commit
 
 
-def hello_takes_seven_requests_and_two_a_base_layer_or_six_and_one():
+def base_of(w, count, name):
+    """A base of so many layers; how FROM names it."""
+    layers = [[d(f"of-{name}-{number}"), f(f"of-{name}-{number}/file", "text")] for number in range(count)]
+    write_layout(w.directory / name, "x", layers, {"architecture": "amd64", "os": "linux", "config": {}, "history": [{}] * count})
+    subprocess.run([*SKOPEO, "copy", "-q", "--dest-tls-verify=false", f"oci:{w.directory / name}:x", f"docker://{w.host}/fx/{name}:1"], check=True,
+                   capture_output=True)
+    return f"{w.host}/fx/{name}:1"
+
+
+def forget(w):
+    shutil.rmtree(w.directory / "cache", ignore_errors=True)
+
+
+def seen_of(w, requests, name, files):
+    """What a build asks the registry for; its own image is pushed whole."""
+    commit = prepared(w, name, files)
+    code, events, log = w.build(name, commit)
+    assert code == 0 and "artifact.published" in events, log
+    return requests.take(rf"PUT /v2/acme/{name}/manifests/main-{commit[:7]}")
+
+
+def count(seen, *of):
+    return sum(request in of for request in seen)
+
+
+def hello_takes_seven_requests_and_one_a_base_layer():
+    """The base's manifest, its configuration, which is kept from now on, two uploads of two requests, the tag; and each layer of the base."""
+    with world() as w:
+        requests = Requests(w)
+        for layers in (1, 3, 5):
+            name = f"hello-{layers}"
+            files = {"Dockerfile": f"FROM {base_of(w, layers, name + '-base')}\nADD ./ /usr/share/nginx/html\n", "index.html": "new"}
+            requests.take(f"PUT /v2/fx/{name}-base/manifests/1")
+            read_there, read_of_base, mounted = f"GET acme/{name}/blobs 200", f"GET fx/{name}-base/blobs 200", f"POST acme/{name}/blobs/uploads/ 201"
+            # A new repository says that it has none of them: each is read at the base's and mounted.
+            seen = seen_of(w, requests, name, files)
+            assert len(seen) == 7 + 2 * layers + 1 and count(seen, f"GET acme/{name}/blobs 404") == 1, seen
+            assert count(seen, read_of_base) == layers + 1 and count(seen, mounted) == layers, seen
+            # Nothing known, but the repository has them: that is where they are read, and nothing is mounted.
+            forget(w)
+            seen = seen_of(w, requests, name, {**files, "index.html": "another"})
+            assert len(seen) == 7 + layers <= 8 + layers and count(seen, read_there) == layers, seen
+            assert count(seen, read_of_base) == 1 and count(seen, mounted) == 0, seen
+            # Their indexes are kept: they are mounted at once, in case somebody has cleaned up there.
+            seen = seen_of(w, requests, name, {**files, "index.html": "a third"})
+            assert len(seen) == 6 + layers and count(seen, mounted) == layers and count(seen, read_there, read_of_base) == 0, seen
+
+
+def more_tags_take_a_request_each():
     with world() as w:
         requests = Requests(w)
         commit = prepared(w, "first")
         w.build("first", commit)
-        cold = requests.take(rf"PUT /v2/acme/first/manifests/main-{commit[:7]}")
-        # The base's manifest, its configuration, which is kept from now on, and two layers, each read for its headers and mounted; two uploads
-        # of two requests; the tag.
-        assert len(cold) == 7 + 2 * 2, cold
+        requests.take(rf"PUT /v2/acme/first/manifests/main-{commit[:7]}")
         commit = prepared(w, "again", also=["latest"])
         w.build("again", commit)
         warm = requests.take("PUT /v2/acme/again/manifests/latest")
         also = 1
         assert [r.split()[0] for r in warm].count("POST") == 4 and len(warm) == 6 + 2 + also, warm
         assert "GET fx/base/manifests/1 200" in warm and not [r for r in warm if r.startswith("HEAD")], warm
+
+
+def with_run_no_layer_is_mounted_that_was_unpacked_from_where_it_goes():
+    with world() as w:
+        requests, name = Requests(w), "ran"
+        files = {"Dockerfile": f"FROM {image(w, name)}\nCOPY a /\nRUN cp /a /b\n", "a": "first"}
+        requests.take(f"PUT /v2/fx/{name}/manifests/1")
+        seen = seen_of(w, requests, name, files)
+        assert count(seen, f"GET acme/{name}/blobs 404") == 1 == count(seen, f"POST acme/{name}/blobs/uploads/ 201"), seen
+        forget(w)
+        seen = seen_of(w, requests, name, {**files, "a": "second"})
+        assert count(seen, f"GET acme/{name}/blobs 200") == 1 == count(seen, f"GET fx/{name}/blobs 200"), seen
+        assert count(seen, f"POST acme/{name}/blobs/uploads/ 201") == 0, seen
+
+
+def a_base_of_another_registry_is_read_where_it_was_sent_to():
+    with world() as w, temporary_directory() as directory, registry(directory) as other:
+        requests = Requests(w)
+        files = {"Dockerfile": f"FROM {w.base}\nCOPY a /\n", "a": "first"}
+        for text in ("first", "second"):
+            commit = prepared(w, "far", {**files, "a": text}, image=f"{other}/acme/far")
+            code, events, log = w.build("far", commit)
+            assert code == 0 and "artifact.published" in events, log
+            forget(w)
+        asked = requests.take("GET /v2/fx/base/manifests/1(?s:.*)GET /v2/fx/base/manifests/1")
+        # The manifest and the configuration twice, the layers once, and once more to be copied.
+        assert count(asked, "GET fx/base/blobs 200") == 2 + 2 + 2, asked
+        there = [(method, status) for method, path, _, status in REQUEST.findall((directory / "registry.log").read_text())
+                 if re.fullmatch("/v2/acme/far/blobs/sha256:[0-9a-f]*", path)]
+        # One in vain; two questions before the copies; then the layers.
+        assert there.count(("GET", "404")) == 1 and there.count(("GET", "200")) == 2 and ("HEAD", "200") not in there, there
+
+
+def a_layer_that_is_damaged_where_it_goes_is_not_published():
+    with world() as w, temporary_directory() as directory, registry(directory) as other:
+        files = {"Dockerfile": f"FROM {w.base}\nCOPY a /\n", "a": "first"}
+        code, events, log = w.build("damaged", prepared(w, "damaged", files, image=f"{other}/acme/damaged"))
+        assert code == 0 and "artifact.published" in events, log
+        layer = gzip.compress(make_layer(BASE[0]), mtime=0)
+        name = hashlib.sha256(layer).hexdigest()
+        (directory / f"data/docker/registry/v2/blobs/sha256/{name[:2]}/{name}/data").write_bytes(layer[::-1])
+        forget(w)
+        code, events, log = w.build("damaged", prepared(w, "damaged", {**files, "a": "second"}, image=f"{other}/acme/damaged"))
+        assert "artifact.published" not in events and f"'{other}'" in log and name in log, (code, events, log)
 
 
 def an_unchanged_image_pushes_nothing_but_its_tag():
@@ -189,7 +282,9 @@ def bases_come_from_a_mirror_and_nothing_else_does():
 
 
 if __name__ == "__main__":
-    run_tests([hello_takes_seven_requests_and_two_a_base_layer_or_six_and_one, a_layer_is_sent_while_the_next_is_made,
+    run_tests([hello_takes_seven_requests_and_one_a_base_layer, more_tags_take_a_request_each,
+               with_run_no_layer_is_mounted_that_was_unpacked_from_where_it_goes, a_base_of_another_registry_is_read_where_it_was_sent_to,
+               a_layer_that_is_damaged_where_it_goes_is_not_published, a_layer_is_sent_while_the_next_is_made,
                what_a_failed_build_began_at_the_registry_is_taken_back, an_unchanged_image_pushes_nothing_but_its_tag,
                an_unchanged_layer_of_another_commit_is_not_sent_again, what_is_remembered_of_a_build_takes_three_requests,
                what_is_said_about_an_image_is_sent_once_and_listed_at_once,

@@ -3,6 +3,8 @@
  * seen. */
 #include "images.h"
 
+#include "shared/oci/destination.h"
+
 #include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -242,6 +244,42 @@ static void mirrors_are_asked_first_and_replaced(void **state)
     }
 }
 
+/* Read twice from a registry that is fine, while the repository that it goes to does what its path says. */
+static void a_destination_is_asked_first_and_done_without(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *mood;
+        bool has;
+    } cases[] = { { "mirror-fine", true }, { "mirror-empty", false }, { "down", false },
+                  { "denied", false },     { "basic", false },        { "blob-broken", false } };
+    const char *fake = getenv("PUSHWRIGHT_TEST_FAKE");
+    if (!fake)
+        skip();
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct error err = { 0 };
+        char name[200];
+        const struct registry_options sending = { .push = true, .hasty = true };
+        AUTO(reference_release) struct reference to = { 0 }, from = { 0 };
+        AUTO(bytes_release) struct bytes body = BYTES(CONTENT_SIZE);
+        snprintf(name, sizeof name, "%s/%s/destination/web", fake, cases[i].mood);
+        assert_true(reference_parse(span_of(name), &to, &err));
+        snprintf(name, sizeof name, "%s/blob-good/goes-to-%s/web", fake, cases[i].mood);
+        assert_true(reference_parse(span_of(name), &from, &err));
+        AUTO(destination_free) struct destination *destination = destination_new(&to, &sending, &err);
+        const struct registry_options options = { .destination = destination };
+        AUTO(store_free) struct store *store = open_named(name, &options, &err);
+        const struct descriptor blob = content_blob(&body, &err);
+        assert_true(store && destination_expect(destination, &from, blob.digest, &err));
+        for (int reading = 0; reading < 2; reading++) {
+            bytes_clear(&body);
+            if (!store_read_blob(store, &blob, &body, &err))
+                fail_msg("%s: %s", name, err.message);
+            assert_int_equal(destination_has(destination, blob.digest), cases[i].has);
+        }
+    }
+}
+
 static void every_fault_is_named_or_overcome(void **state)
 {
     (void)state;
@@ -270,6 +308,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_fault_is_named_or_overcome),
         cmocka_unit_test(mirrors_are_asked_first_and_replaced),
+        cmocka_unit_test(a_destination_is_asked_first_and_done_without),
     };
     return cmocka_run_group_tests_name("shared/oci/registry_faults", tests, NULL, NULL);
 }
