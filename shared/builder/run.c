@@ -387,6 +387,19 @@ static bool start_failed(struct stage *stage, struct dockerfile_words words, con
     return error_set(err, starts_with(text, cannot_stack) ? ERROR_UNSUPPORTED : ERROR_INVALID, "sandbox: %s", text);
 }
 
+/* The first time, and only where one user stands for all. */
+static void tell_unwatched(struct stage *stage, const char *why)
+{
+    AUTO(bytes_release) struct bytes line = BYTES(2 * SANDBOX_TEXT_MAX);
+    struct runner *runner = stage->build->runner;
+    struct error ignored;
+
+    if (why[0] && !runner->unwatched &&
+        bytes_printf(&line, &ignored, "whom commands give files to is not recorded here: %s", why))
+        progress_say(&stage->step, bytes_text(&line));
+    runner->unwatched = runner->unwatched || why[0];
+}
+
 static bool attend(struct stage *stage, struct sandbox *sandbox, struct run_output *output,
                    struct dockerfile_words words, struct error *err)
 {
@@ -408,6 +421,8 @@ static bool attend(struct stage *stage, struct sandbox *sandbox, struct run_outp
             started = false;
             memcpy(text, event.text, sizeof(text));
         }
+        if (event.kind == SANDBOX_STARTED)
+            tell_unwatched(stage, event.text);
         if (event.kind == SANDBOX_EXITED)
             status = event.status;
         if (event.kind == SANDBOX_EXITED && sandbox_reached(sandbox))
@@ -461,7 +476,8 @@ static bool add_proxies(struct stage *stage, const char **env, size_t *count, st
 }
 
 static bool execute(struct stage *stage, const struct dockerfile_run *run, struct dockerfile_words words,
-                    const struct run_mounts *mounts, const char *scratch, const char *whole, struct error *err)
+                    const struct run_mounts *mounts, const struct sandbox_owners *owners, const char *scratch,
+                    const char *whole, struct error *err)
 {
     struct dockerfile_words scope = dockerfile_scope_env(stage->scope);
     const char *env[ENVIRONMENT_MAX];
@@ -470,7 +486,8 @@ static bool execute(struct stage *stage, const struct dockerfile_run *run, struc
     const char *hostname = build_argument(stage->build, "BUILDKIT_SANDBOX_HOSTNAME");
     struct sandbox_step step = { .network = strcmp(run->network, "none") != 0 && !stage->build->options->run.no_network,
                                  .mounts = mounts->items,
-                                 .mount_count = mounts->count };
+                                 .mount_count = mounts->count,
+                                 .owners = owners->notes ? owners : NULL };
 
     if (scope.count + mounts->env_count + PROXIES_MAX > ENVIRONMENT_MAX)
         return error_set(err, ERROR_TOO_LARGE, "more than %d variables", ENVIRONMENT_MAX);
@@ -524,22 +541,47 @@ static bool read_from_tree(const struct tree *tree, const char *path, struct byt
            content_read(place.node->is.content, append, out, err);
 }
 
-/* Whose the new files are where the disk does not say. */
-static bool command_owner(const struct stage *stage, const struct tree *tree, struct diff *diff, struct error *err)
+/* Who runs a command, and what becomes of owners where the disk does not say whose files are. */
+struct command_owners {
+    struct account account;
+    struct sandbox_owners told;
+};
+
+static void command_owners_release(struct command_owners *owners)
+{
+    owners_free(owners->told.notes);
+}
+AUTO_RELEASE(struct command_owners, command_owners_release)
+
+static bool find_owners(const struct stage *stage, struct tree *tree, struct command_owners *out, struct error *err)
 {
     AUTO(bytes_release) struct bytes passwd = BYTES(ACCOUNTS_MAX);
     AUTO(bytes_release) struct bytes group = BYTES(ACCOUNTS_MAX);
-    struct account account;
+    struct error ignored; /* no such user: the command will not be started */
 
-    if (sandbox_has_ids(diff->mode))
+    if (sandbox_has_ids(stage->build->runner->mode))
         return true;
-    if (!read_from_tree(tree, "/etc/passwd", &passwd, err) || !read_from_tree(tree, "/etc/group", &group, err) ||
-        !account_resolve(imageconfig_text(stage->config, "User"), bytes_span(&passwd), bytes_span(&group), &account,
-                         err))
+    if (!read_from_tree(tree, "/etc/passwd", &passwd, err) || !read_from_tree(tree, "/etc/group", &group, err))
         return false;
-    diff->uid = account.uid;
-    diff->gid = account.gid;
-    return true;
+    account_resolve(imageconfig_text(stage->config, "User"), bytes_span(&passwd), bytes_span(&group), &out->account,
+                    &ignored);
+    out->told = (struct sandbox_owners){ .notes = owners_new(OWNERS_MAX, err),
+                                         .own = { out->account.uid, out->account.gid },
+                                         .groups = out->account.groups,
+                                         .group_count = out->account.group_count,
+                                         .below = diff_owner_below,
+                                         .context = tree };
+    return out->told.notes != NULL;
+}
+
+static bool all_noted(const struct command_owners *owners, struct error *err)
+{
+    if (!owners->told.notes || !owners_full(owners->told.notes))
+        return true;
+    return error_set(err, ERROR_TOO_LARGE,
+                     "the command gives more than %d files to others, which is as many as can be recorded here; with "
+                     "ids in /etc/subuid and /etc/subgid (and package uidmap) there is no such bound",
+                     OWNERS_MAX);
 }
 
 static int64_t file_clock_ns(void)
@@ -551,16 +593,20 @@ static int64_t file_clock_ns(void)
 }
 
 /* A copy of everything, to be changed in place. */
-static const char *place_whole(struct stage *stage, struct runner *runner, const struct tree *tree, struct error *err)
+static const char *place_whole(struct stage *stage, struct runner *runner, const struct tree *tree,
+                               struct sandbox_owners *owners, struct error *err)
 {
     const struct engine_options *options = stage->build->options;
     const struct place_how how = { .owners = sandbox_has_ids(runner->mode),
+                                   .notes = owners->notes,
+                                   .own = owners->own,
                                    .all = true,
                                    .separate = true,
                                    .cancelled = options->cancelled,
                                    .context = options->cancelled_context };
     const char *path = runner_directory(runner, "whole", err);
 
+    owners->below = NULL; /* with everything noted that is there */
     if (!path || !place_below(tree_root(tree), path, &how, err))
         return NULL;
     stage->root.copied_ns = file_clock_ns();
@@ -576,7 +622,8 @@ static bool prepare_mounts(struct stage *stage, const struct dockerfile_run *run
 
 /* On layers; where the file system does not let changes be stacked on them, which is found out by trying, on a copy. */
 static bool execute_somehow(struct stage *stage, const struct dockerfile_run *run, struct dockerfile_words words,
-                            struct run_mounts *mounts, const char *scratch, const char **whole, struct error *err)
+                            struct run_mounts *mounts, struct sandbox_owners *owners, const char *scratch,
+                            const char **whole, struct error *err)
 {
     struct runner *runner = stage->build->runner;
     const struct tree *tree = stage_tree(stage, err);
@@ -584,7 +631,7 @@ static bool execute_somehow(struct stage *stage, const struct dockerfile_run *ru
     *whole = NULL;
     if (!runner->whole) {
         struct error failed = { 0 };
-        if (execute(stage, run, words, mounts, scratch, NULL, &failed))
+        if (execute(stage, run, words, mounts, owners, scratch, NULL, &failed))
             return true;
         if (failed.kind != ERROR_UNSUPPORTED) {
             *err = failed;
@@ -597,8 +644,8 @@ static bool execute_somehow(struct stage *stage, const struct dockerfile_run *ru
         if (!prepare_mounts(stage, run, mounts, err))
             return false;
     }
-    *whole = tree ? place_whole(stage, runner, tree, err) : NULL;
-    return *whole && execute(stage, run, words, mounts, scratch, *whole, err);
+    *whole = tree ? place_whole(stage, runner, tree, owners, err) : NULL;
+    return *whole && execute(stage, run, words, mounts, owners, scratch, *whole, err);
 }
 
 /* Of layers that lie there as another build has made them. */
@@ -614,35 +661,38 @@ static size_t times_below(const struct stage *stage, struct retiming out[static 
     return count;
 }
 
-static bool keep_changes(struct stage *stage, struct tree *tree, const struct run_mounts *mounts, const char *scratch,
-                         const char *whole, int64_t started_s, struct error *err)
+static bool keep_changes(struct stage *stage, struct tree *tree, const struct run_mounts *mounts,
+                         const struct sandbox_owners *owners, const char *scratch, const char *whole, int64_t started_s,
+                         struct error *err)
 {
     struct build *build = stage->build;
     uint32_t number = ++build->layer_number;
     const char *upper = whole ? whole : arena_printf(build->arena, "%s/upper", scratch);
     struct retiming lower_times[STAGE_LAYERS_MAX];
-    struct diff diff = { .tree = tree,
-                         .upper = upper,
-                         .whole = whole != NULL,
-                         .placed_ns = stage->root.copied_ns,
-                         .lowers = stage->root.lowers,
-                         .lower_count = stage->root.lower_count,
-                         .stubs = mounts->stubs,
-                         .stub_count = mounts->stub_count,
-                         .layer = number,
-                         .file_number = &build->file_number,
-                         .time_s = build->time_s,
-                         .started_s = started_s,
-                         .lower_times = lower_times,
-                         .lower_time_count = times_below(stage, lower_times),
-                         .until_s = &stage->until_s,
-                         .mode = build->runner->mode,
-                         .cancelled = build->options->cancelled,
-                         .context = build->options->cancelled_context };
+    const struct diff diff = { .tree = tree,
+                               .upper = upper,
+                               .whole = whole != NULL,
+                               .placed_ns = stage->root.copied_ns,
+                               .lowers = stage->root.lowers,
+                               .lower_count = stage->root.lower_count,
+                               .stubs = mounts->stubs,
+                               .stub_count = mounts->stub_count,
+                               .layer = number,
+                               .file_number = &build->file_number,
+                               .time_s = build->time_s,
+                               .started_s = started_s,
+                               .lower_times = lower_times,
+                               .lower_time_count = times_below(stage, lower_times),
+                               .until_s = &stage->until_s,
+                               .mode = build->runner->mode,
+                               .notes = build->runner->unwatched ? NULL : owners->notes,
+                               .own = owners->own,
+                               .cancelled = build->options->cancelled,
+                               .context = build->options->cancelled_context };
 
     if (!upper)
         return error_set(err, ERROR_TOO_LARGE, "the Dockerfile is too large");
-    if (!command_owner(stage, tree, &diff, err) || !diff_read(&diff, err) || !stage_add_layer(stage, tree, number, err))
+    if (!diff_read(&diff, err) || !stage_add_layer(stage, tree, number, err))
         return false;
     diff_forget_whiteouts(tree);
     if (whole)
@@ -699,17 +749,18 @@ bool stage_run_begin(struct stage *stage, struct error *err)
 bool stage_run(struct stage *stage, const struct dockerfile_run *run, struct dockerfile_words words, struct error *err)
 {
     AUTO(run_mounts_release) struct run_mounts mounts = { 0 };
+    AUTO(command_owners_release) struct command_owners owners = { 0 };
 
     if (!check_allowed(run, err))
         return false;
     struct runner *runner = build_runner(stage->build, err);
     struct tree *tree = stage_tree(stage, err);
     if (!runner || !tree || (!runner->whole && !place_new(stage, runner, tree, err)) ||
-        !prepare_mounts(stage, run, &mounts, err))
+        !prepare_mounts(stage, run, &mounts, err) || !find_owners(stage, tree, &owners, err))
         return false;
     const char *scratch = runner_directory(runner, "run", err);
     int64_t started_s = file_clock_ns() / INT64_C(1000000000);
     const char *whole;
-    return scratch && execute_somehow(stage, run, words, &mounts, scratch, &whole, err) &&
-           keep_changes(stage, tree, &mounts, scratch, whole, started_s, err);
+    return scratch && execute_somehow(stage, run, words, &mounts, &owners.told, scratch, &whole, err) &&
+           all_noted(&owners, err) && keep_changes(stage, tree, &mounts, &owners.told, scratch, whole, started_s, err);
 }

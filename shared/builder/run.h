@@ -17,6 +17,7 @@ struct runner {
     char work[RUN_PATH_MAX];      /* of this build, removed at its end */
     bool whole;                   /* no changes can be stacked on that file system: each RUN has a copy of everything */
     char *temporary;              /* the cache, when there is none to keep */
+    bool unwatched;               /* owners cannot be noted here */
     char groups[SANDBOX_GROUPS_MAX]; /* where control groups are made; "": nowhere */
     unsigned count;                  /* of directories made in work */
     int64_t mounts_max;              /* bytes of cache mounts that are kept */

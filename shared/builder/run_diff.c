@@ -161,6 +161,56 @@ static bool read_content(struct reading *reading, const struct stat *is, struct 
     return (content && content->disk.path) || error_set(err, ERROR_TOO_LARGE, "more files than fit into memory");
 }
 
+bool diff_owner_below(void *context, const char *path, mode_t type, bool marked, struct owner *out)
+{
+    const struct tree *tree = context;
+    const struct tree_node *node = tree_root(tree);
+    struct span rest = span_of(path);
+    for (struct span name = span_cut(&rest, '/'); node && name.len > 0; name = span_cut(&rest, '/'))
+        node = tree_child(tree, node, name);
+    if (!node || node->is.type != type_of(type) || (!marked && !node->is.file))
+        return false;
+    *out = (struct owner){ node->is.uid, node->is.gid };
+    return true;
+}
+
+/* Is it what the layers below have there, or its copy? Only files and directories can be marked as copies, and of files only those that had one
+ * name. */
+static bool is_of_tree(const struct diff *diff, int directory, const char *name, const struct tree_node *node,
+                       const struct stat *is)
+{
+    if (!node || node->is.type != type_of(is->st_mode))
+        return false;
+    if (!diff->notes || node->is.file || (!S_ISREG(is->st_mode) && !S_ISDIR(is->st_mode)))
+        return true;
+    return !diff->whole && attribute(directory, name, SANDBOX_COPIED_ATTRIBUTE, NULL, 0) >= 0;
+}
+
+/* Of one whose only user stands for all. A file of the tree has no capabilities on the disk there: it has lost them when it was written or given
+ * away. Those of a user namespace (version 3 of linux/capability.h) name its root, which is everybody's. */
+static void read_owner(const struct diff *diff, int directory, const char *name, const struct tree_node *node,
+                       const struct stat *is, struct attributes *out)
+{
+    struct owner owner = diff->own;
+    bool noted = diff->notes && owners_find(diff->notes, directory, name, &owner);
+    if (!noted && is_of_tree(diff, directory, name, node, is)) {
+        owner = (struct owner){ node->is.uid, node->is.gid };
+        if (node->is.mtime_s == below(diff, is->st_mtim.tv_sec) && is->st_mtim.tv_nsec == 0)
+            out->capability = node->is.capability;
+    }
+    out->uid = owner.uid;
+    out->gid = owner.gid;
+}
+
+static size_t capability_of_all(char *capability, size_t len)
+{
+    enum { REVISION = 3, OF_ROOT = 3, OF_ALL = 2, SIZE_OF_ROOT = 24, SIZE_OF_ALL = 20 };
+    if (len != SIZE_OF_ROOT || capability[REVISION] != OF_ROOT)
+        return len;
+    capability[REVISION] = OF_ALL;
+    return SIZE_OF_ALL;
+}
+
 /* node: what was there by that name; NULL: nothing. */
 static bool read_attributes(struct reading *reading, int directory, const char *name, const struct tree_node *node,
                             const struct stat *is, struct attributes *out, struct error *err)
@@ -172,11 +222,8 @@ static bool read_attributes(struct reading *reading, int directory, const char *
                                 .uid = is->st_uid,
                                 .gid = is->st_gid,
                                 .mtime_s = clamp(diff, is->st_mtim.tv_sec) };
-    if (!sandbox_has_ids(diff->mode)) {
-        bool known = node && node->is.type == out->type;
-        out->uid = known ? node->is.uid : diff->uid;
-        out->gid = known ? node->is.gid : diff->gid;
-    }
+    if (!sandbox_has_ids(diff->mode))
+        read_owner(diff, directory, name, node, is, out);
     if (S_ISCHR(is->st_mode) || S_ISBLK(is->st_mode)) {
         out->device_major = major(is->st_rdev);
         out->device_minor = minor(is->st_rdev);
@@ -186,7 +233,8 @@ static bool read_attributes(struct reading *reading, int directory, const char *
     ssize_t n = attribute(directory, name, "security.capability", capability, sizeof(capability));
     if (n > 0) {
         struct arena *arena = tree_arena(diff->tree);
-        out->capability = (struct span){ arena_dup(arena, (struct span){ capability, (size_t)n }), (size_t)n };
+        size_t len = sandbox_has_ids(diff->mode) ? (size_t)n : capability_of_all(capability, (size_t)n);
+        out->capability = (struct span){ arena_dup(arena, (struct span){ capability, len }), len };
         if (!out->capability.data)
             return error_set(err, ERROR_TOO_LARGE, "more files than fit into memory");
     }

@@ -31,12 +31,17 @@ struct diff {
     size_t lower_time_count;
     int64_t *
         until_s; /* the least of the times that became time_s without being from the clock or from below; left alone: none. NULL: nobody asks */
-    /* Where one user stands for all, owners are those of the tree, and of what is new the command's: */
+    /* Where one user stands for all, owners are those that were noted, of the tree where files of it are only changed, and of what is new
+     * the command's. Without notes what has the path and type of a file of the tree has its owner. */
     enum sandbox_mode mode;
-    uint32_t uid, gid;
+    const struct owners *notes; /* NULL: none */
+    struct owner own;
     bool (*cancelled)(void *context);
     void *context;
 };
+
+/* Whose a file of the tree is, as struct sandbox_owners wants it told; the context is the tree. */
+bool diff_owner_below(void *context, const char *path, mode_t type, bool marked, struct owner *out);
 
 /* ERROR_INVALID names a path that no layer can hold. */
 bool diff_read(const struct diff *diff, struct error *err);

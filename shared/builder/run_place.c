@@ -97,6 +97,10 @@ static bool finish(const struct placing *placing, int directory, const char *nam
                    struct error *err)
 {
     const struct timespec times[2] = { { .tv_sec = is->mtime_s }, { .tv_sec = is->mtime_s } };
+    const struct owner owner = { is->uid, is->gid };
+    if (placing->how->notes && !owner_is(owner, placing->how->own) &&
+        !owners_note(placing->how->notes, directory, name, owner))
+        return error_set_errno(err, errno, "note whose '%s' is", name);
     if (placing->how->owners && fchownat(directory, name, is->uid, is->gid, AT_SYMLINK_NOFOLLOW) < 0)
         return error_set_errno(err, errno, "give '%s' to user %u", name, is->uid);
     if (is->type != TAR_SYMLINK && fchmodat(directory, name, is->mode & 07777, 0) < 0)

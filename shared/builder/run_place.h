@@ -4,9 +4,12 @@
 #define PUSHWRIGHT_SHARED_BUILDER_RUN_PLACE_H
 
 #include "shared/builder/tree.h"
+#include "shared/sandbox/owners.h"
 
 struct place_how {
-    bool owners;    /* give files to their users; otherwise everything is ours */
+    bool owners;          /* give files to their users; otherwise everything is ours */
+    struct owners *notes; /* where it is noted whose they are, if not `own`; NULL: nowhere */
+    struct owner own;
     uint32_t after; /* only what layers with a greater number touched; with all set everything */
     bool all;
     bool

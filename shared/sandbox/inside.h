@@ -12,6 +12,8 @@
 
 /* Messages over the channel, a sequenced-packet socket. Events have the numbers of sandbox_event_kind. */
 enum order { ORDER_GO = 100, ORDER_CONNECT, ORDER_CHECK, ORDER_DRAIN, ORDER_STOP };
+/* What a child says to its supervisor before exec closes the socket. */
+enum { MESSAGE_LISTENER = 200, MESSAGE_FAILED };
 
 struct message {
     uint32_t kind;
@@ -58,17 +60,19 @@ bool root_mount_proc(struct error *err);
 bool root_write_names(const char *hostname, struct error *err);
 bool root_make_directory(const char *path, struct error *err);
 
-/* Become the image's user with its limits, then exec; returns only on failure. */
-void program_run(const struct plan *plan, const char *const *argv, int output, struct error *err);
+/* Become the image's user with its limits, then exec; returns only on failure. With `watched`, what is noted of owners goes through the
+ * supervisor: MESSAGE_LISTENER goes to `report`, with its descriptor or with why there is none. */
+void program_run(const struct plan *plan, const char *const *argv, int output, bool watched, int report,
+                 struct error *err);
 /* The first process: lays out what only it can, then as above. */
-void program_first(const struct plan *plan, int machine, int output, struct error *err);
+void program_first(const struct plan *plan, int machine, int output, bool watched, int report, struct error *err);
 
 /* Every signal unblocked and with its default effect: handlers of the process we were cloned from mean nothing here. */
 void signals_reset(void);
 
 struct relays; /* connections being carried; see relay.c */
 struct source {
-    enum { SOURCE_CHANNEL, SOURCE_PROGRAM, SOURCE_CHILDREN, SOURCE_CLIENT, SOURCE_SERVER } kind;
+    enum { SOURCE_CHANNEL, SOURCE_PROGRAM, SOURCE_CHILDREN, SOURCE_CLIENT, SOURCE_SERVER, SOURCE_CALLS } kind;
 };
 struct relays *relays_new(int epoll, unsigned port);
 /* Takes the client's socket. False: no memory; it is closed. */

@@ -4,6 +4,7 @@
 #include "shared/sandbox/inside.h"
 #include "shared/sandbox/kernel.h"
 #include "shared/sandbox/privilege.h"
+#include "shared/sandbox/watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +27,8 @@ enum { PROBES_FAST = 200, PROBE_FAST_MS = 1, PROBE_SLOW_MS = 20, CHECK_DEFAULT_M
 
 struct monitor {
     const struct plan *plan;
-    int epoll, signals;
+    int epoll, signals, calls; /* calls: -1, or where those that are watched come in */
+    struct error unwatched;    /* why they do not, though they should */
     pid_t program, check;
     struct relays *relays;
     unsigned probes;
@@ -115,8 +117,15 @@ static void await_go(const struct sandbox_spec *spec)
         _exit(1);
 }
 
-static bool lay_out(const struct plan *plan, struct error *err)
+static bool is_watched(const struct monitor *monitor)
 {
+    const struct sandbox_step *step = monitor->plan->spec->step;
+    return step && step->owners && monitor->unwatched.kind == ERROR_NONE;
+}
+
+static bool lay_out(struct monitor *monitor, struct error *err)
+{
+    const struct plan *plan = monitor->plan;
     const char *name = plan->spec->hostname;
     if (plan->spec->mode == SANDBOX_IN_CHROOT)
         return (alone = alone_enter(plan, MACHINE, err)) != NULL;
@@ -130,6 +139,8 @@ static bool lay_out(const struct plan *plan, struct error *err)
     if ((!(step && step->network) && !loopback_up(err)) || !root_enter(plan, err))
         return false;
     close_all(FIRST_OTHER, ROOT_GIVEN - 1); /* what was opened on the way shows the outside */
+    if (is_watched(monitor))
+        watch_prepare(plan, MACHINE, &monitor->unwatched);
     return unshare(CLONE_NEWPID) == 0 || error_set_errno(err, errno, "make a process namespace");
 }
 
@@ -139,47 +150,52 @@ static pid_t split(void)
     return (pid_t)syscall(SYS_clone, (unsigned long)SIGCHLD, 0UL, 0UL, 0UL, 0UL);
 }
 
-/* In the child: run, and on failure write the reason for the parent, who reads until exec has closed the pipe. */
-static _Noreturn void child_main(const struct plan *plan, bool first, int report)
+/* In the child: run, and on failure tell the reason to the parent, who reads until exec has closed the socket. */
+static _Noreturn void child_main(const struct monitor *monitor, bool first, int report)
 {
     struct error err = { 0 };
+    struct message message = { .kind = MESSAGE_FAILED };
+    const struct plan *plan = monitor->plan;
     if (first)
-        program_first(plan, MACHINE, OUTPUT, &err);
+        program_first(plan, MACHINE, OUTPUT, is_watched(monitor), report, &err);
     else
-        program_run(plan, plan->check, OUTPUT, &err);
-    ssize_t ignored = write(report, err.message, strlen(err.message) + 1);
-    (void)ignored;
+        program_run(plan, plan->check, OUTPUT, false, report, &err);
+    snprintf(message.text, sizeof message.text, "%.*s", SANDBOX_TEXT_MAX - 1, err.message);
+    message_send(report, &message, -1);
     _exit(127);
 }
 
-static bool read_report(int fd, struct error *err)
+static bool read_report(struct monitor *monitor, int report, struct error *err)
 {
-    char text[SANDBOX_TEXT_MAX];
-    ssize_t n;
-    do
-        n = read(fd, text, sizeof text - 1);
-    while (n < 0 && errno == EINTR);
-    if (n == 0)
+    struct message message;
+    int fd, got;
+    while ((got = message_receive(report, &message, &fd, 0)) == 1 && message.kind == MESSAGE_LISTENER) {
+        monitor->calls = fd;
+        if (fd < 0)
+            error_set_errno(&monitor->unwatched, message.value, "watch system calls");
+    }
+    if (got == 0)
         return true;
-    text[n > 0 ? n : 0] = '\0';
-    return error_set(err, ERROR_INVALID, "%s", n > 0 ? text : "the program could not be started");
+    return error_set(err, ERROR_INVALID, "%s", got == 1 ? message.text : "the program could not be started");
 }
 
-static pid_t start_child(const struct plan *plan, bool first, struct error *err)
+static pid_t start_child(struct monitor *monitor, bool first, struct error *err)
 {
     int report[2];
-    if (pipe2(report, O_CLOEXEC) < 0) {
-        error_set_errno(err, errno, "make a pipe");
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, report) < 0) {
+        error_set_errno(err, errno, "make a socket pair");
         return -1;
     }
     pid_t pid = split();
-    if (pid == 0)
-        child_main(plan, first, report[1]);
+    if (pid == 0) {
+        close(report[0]);
+        child_main(monitor, first, report[1]);
+    }
     int saved = errno;
     if (first)
         close_from(ROOT_GIVEN); /* the child has it */
     close(report[1]);
-    bool started = pid > 0 ? read_report(report[0], err) : error_set_errno(err, saved, "start a process");
+    bool started = pid > 0 ? read_report(monitor, report[0], err) : error_set_errno(err, saved, "start a process");
     close(report[0]);
     if (!started && pid > 0)
         waitpid(pid, NULL, 0);
@@ -188,16 +204,18 @@ static pid_t start_child(const struct plan *plan, bool first, struct error *err)
 
 /* What is left to do needs no more than the program itself has. The filter would forbid checks of another user their user
  * namespace; as an ordinary user there is little to give up anyway. */
-static bool give_up_privileges(const struct plan *plan, struct error *err)
+static bool give_up_privileges(const struct monitor *monitor, struct error *err)
 {
-    if (!privilege_bound(plan->spec->mode == SANDBOX_IN_CHROOT ? 0 : PRIVILEGE_ROOTS, err) ||
-        !privilege_hold(true, err))
+    enum sandbox_mode mode = monitor->plan->spec->mode;
+    unsigned more = (mode == SANDBOX_IN_CHROOT ? 0 : PRIVILEGE_ROOTS) | (monitor->calls >= 0 ? PRIVILEGE_LOOKS : 0);
+    if (!privilege_bound(more, err) || !privilege_hold(true, err))
         return false;
-    return plan->spec->mode == SANDBOX_AS_USER ||
-           privilege_filter(&(struct privilege_filter){ .in_chroot = alone != NULL }, err);
+    return mode == SANDBOX_AS_USER ||
+           privilege_filter(&(struct privilege_filter){ .in_chroot = alone != NULL }, NULL, err);
 }
 
-static const struct source channel_source = { SOURCE_CHANNEL }, signal_source = { SOURCE_CHILDREN };
+static const struct source channel_source = { SOURCE_CHANNEL }, signal_source = { SOURCE_CHILDREN },
+                           calls_source = { SOURCE_CALLS };
 
 static bool watch_sources(struct monitor *monitor, struct error *err)
 {
@@ -216,13 +234,30 @@ static bool watch_sources(struct monitor *monitor, struct error *err)
     return monitor->relays || error_set(err, ERROR_INTERNAL, "out of memory");
 }
 
+static bool watch_calls_come(struct monitor *monitor, struct error *err)
+{
+    struct epoll_event calls = { .events = EPOLLIN, .data.ptr = (void *)(uintptr_t)&calls_source };
+    if (monitor->calls < 0)
+        return true;
+    return watch_begin(monitor->calls, err) && (epoll_ctl(monitor->epoll, EPOLL_CTL_ADD, monitor->calls, &calls) == 0 ||
+                                                error_set_errno(err, errno, "watch system calls"));
+}
+
+static void answer_calls(struct monitor *monitor, uint32_t events)
+{
+    if (events & EPOLLIN)
+        watch_answer(monitor->calls);
+    else
+        epoll_ctl(monitor->epoll, EPOLL_CTL_DEL, monitor->calls, NULL); /* nobody is left who could call */
+}
+
 static void check_begin(struct monitor *monitor)
 {
     struct error err = { 0 };
     const struct sandbox_spec *spec = monitor->plan->spec;
     if (monitor->check > 0 || spec->check_count == 0)
         return;
-    pid_t pid = start_child(monitor->plan, false, &err);
+    pid_t pid = start_child(monitor, false, &err);
     if (pid < 0) {
         tell(SANDBOX_CHECKED, 127 << 8, err.message, -1);
         return;
@@ -396,9 +431,11 @@ static int next_timer(const struct monitor *monitor, int wait, int64_t now)
     return wait;
 }
 
-static void handle_source(struct monitor *monitor, struct source *source)
+static void handle_source(struct monitor *monitor, struct source *source, uint32_t events)
 {
-    if (source->kind == SOURCE_CHANNEL)
+    if (source->kind == SOURCE_CALLS)
+        answer_calls(monitor, events);
+    else if (source->kind == SOURCE_CHANNEL)
         read_orders(monitor);
     else if (source->kind == SOURCE_CHILDREN)
         reap(monitor);
@@ -415,7 +452,7 @@ static _Noreturn void supervise(struct monitor *monitor)
         run_timers(monitor, now);
         int count = epoll_wait(monitor->epoll, events, 64, next_timer(monitor, wait, now));
         for (int i = 0; i < count; i++)
-            handle_source(monitor, events[i].data.ptr);
+            handle_source(monitor, events[i].data.ptr, events[i].events);
         return_clients(monitor);
     }
 }
@@ -423,7 +460,7 @@ static _Noreturn void supervise(struct monitor *monitor)
 _Noreturn void monitor_main(const struct plan *plan, int channel)
 {
     struct error err = { 0 };
-    struct monitor monitor = { .plan = plan };
+    struct monitor monitor = { .plan = plan, .calls = -1 };
     if (plan->spec->mode != SANDBOX_IN_CHROOT) /* there we have to tidy up first, and hear of it by the channel's end */
         prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     prctl(PR_SET_NAME, "pushwright-box", 0, 0, 0);
@@ -433,15 +470,15 @@ _Noreturn void monitor_main(const struct plan *plan, int channel)
     if (!keep_descriptors(channel, plan->spec->output, &err))
         _exit(1);
     await_go(plan->spec);
-    if (!lay_out(plan, &err) || !watch_sources(&monitor, &err))
+    if (!lay_out(&monitor, &err) || !watch_sources(&monitor, &err))
         fail(&err);
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* this memory is a copy of our starter's: no program inside may look into it */
-    monitor.program = start_child(plan, true, &err);
+    monitor.program = start_child(&monitor, true, &err);
     if (!alone)
         close(MACHINE);
-    if (monitor.program < 0 || !give_up_privileges(plan, &err))
+    if (monitor.program < 0 || !give_up_privileges(&monitor, &err) || !watch_calls_come(&monitor, &err))
         fail(&err);
-    tell(SANDBOX_STARTED, 0, "", -1);
+    tell(SANDBOX_STARTED, 0, monitor.unwatched.message, -1);
     monitor.probing = plan->spec->port != 0;
     supervise(&monitor);
 }

@@ -23,6 +23,7 @@ static const struct {
     { 10, 0, NULL }, /* NET_BIND_SERVICE */
     { 13, 0, NULL }, /* NET_RAW */
     { 18, PRIVILEGE_ROOTS, "CAP_SYS_CHROOT" },
+    { 19, PRIVILEGE_LOOKS, NULL }, /* SYS_PTRACE */
     { 27, PRIVILEGE_DEVICES, "CAP_MKNOD" },
     { 29, 0, NULL }, /* AUDIT_WRITE */
     { 31, 0, NULL }, /* SETFCAP */
@@ -74,7 +75,7 @@ bool privilege_hold(bool keep, struct error *err)
 {
     struct capability_header header = { CAPABILITY_VERSION_3, 0 };
     struct capability_data data[2] = { { 0, 0, 0 }, { 0, 0, 0 } };
-    uint64_t kept = kept_mask(PRIVILEGE_DEVICES | PRIVILEGE_ROOTS);
+    uint64_t kept = kept_mask(PRIVILEGE_DEVICES | PRIVILEGE_ROOTS | PRIVILEGE_LOOKS);
     for (unsigned long i = 0; i < KEPT_CAPABILITIES; i++)
         if (prctl(PR_CAPBSET_READ, (unsigned long)kept_capabilities[i].number, 0, 0, 0) != 1)
             kept &= ~(UINT64_C(1) << kept_capabilities[i].number);

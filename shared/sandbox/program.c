@@ -3,6 +3,7 @@
 #include "shared/sandbox/inside.h"
 #include "shared/sandbox/kernel.h"
 #include "shared/sandbox/privilege.h"
+#include "shared/sandbox/watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -80,21 +81,37 @@ static bool become(const struct account *account, struct error *err)
     return true;
 }
 
-static bool take_identity(const struct sandbox_spec *spec, const struct account *account, struct error *err)
+/* The last thing before exec: whoever calls what is watched from here on waits for the supervisor. */
+static bool filter_calls(struct privilege_filter *filter, bool watched, int report, struct error *err)
+{
+    struct privilege_watched calls[PRIVILEGE_WATCHED_MAX];
+    struct message message = { .kind = MESSAGE_LISTENER };
+    int listener = -1;
+    filter->watched = calls;
+    filter->watched_count = watched ? watch_calls(calls) : 0;
+    if (!privilege_filter(filter, &listener, err))
+        return false;
+    message.value = errno;
+    return !watched || message_send(report, &message, listener) ||
+           error_set_errno(err, errno, "hand over the system calls");
+}
+
+static bool take_identity(const struct sandbox_spec *spec, const struct account *account, bool watched, int report,
+                          struct error *err)
 {
     bool as_user = spec->mode == SANDBOX_AS_USER, in_chroot = spec->mode == SANDBOX_IN_CHROOT;
     /* A step as root may use set-user-id programs, as it may with BuildKit: the filter then has to come before the change of user. */
-    const struct privilege_filter filter = { .pretend = as_user,
-                                             .in_chroot = in_chroot,
-                                             .set_user = spec->step && !as_user && !in_chroot };
+    struct privilege_filter filter = { .pretend = as_user,
+                                       .in_chroot = in_chroot,
+                                       .set_user = spec->step && !as_user && !in_chroot };
     unsigned more = (filter.set_user ? PRIVILEGE_DEVICES : 0) | (in_chroot ? 0 : PRIVILEGE_ROOTS);
-    if (!privilege_bound(more, err) || (filter.set_user && !privilege_filter(&filter, err)))
+    if (!privilege_bound(more, err) || (filter.set_user && !privilege_filter(&filter, NULL, err)))
         return false;
     if (!(as_user ? appear_as(account, err) : become(account, err)))
         return false;
     const struct sandbox_limits limits = spec->groups ? (struct sandbox_limits){ 0 } : spec->limits;
     return privilege_hold(account->uid == 0, err) && privilege_limits(limits.memory, limits.pids, err) &&
-           (filter.set_user || privilege_filter(&filter, err));
+           (filter.set_user || filter_calls(&filter, watched, report, err));
 }
 
 static bool enter_directory(const char *cwd, struct error *err)
@@ -168,7 +185,8 @@ void signals_reset(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-void program_run(const struct plan *plan, const char *const *argv, int output, struct error *err)
+void program_run(const struct plan *plan, const char *const *argv, int output, bool watched, int report,
+                 struct error *err)
 {
     const struct sandbox_spec *spec = plan->spec;
     struct account account;
@@ -187,20 +205,21 @@ void program_run(const struct plan *plan, const char *const *argv, int output, s
     if (fchown(output, account.uid, account.gid) < 0)
         errno = 0; /* not ours to give away as an ordinary user, and not needed there */
     setsid();
-    if (!set_streams(output, err) || !enter_directory(spec->cwd, err) || !take_identity(spec, &account, err))
+    if (!set_streams(output, err) || !enter_directory(spec->cwd, err) ||
+        !take_identity(spec, &account, watched, report, err))
         return;
     signals_reset();
     exec_along_path(argv, plan->env, count, err);
 }
 
-void program_first(const struct plan *plan, int machine, int output, struct error *err)
+void program_first(const struct plan *plan, int machine, int output, bool watched, int report, struct error *err)
 {
     bool named = plan->spec->step != NULL; /* it is given the files of its builder */
     if (plan->spec->mode == SANDBOX_IN_CHROOT) {
-        program_run(plan, plan->argv, output, err);
+        program_run(plan, plan->argv, output, watched, report, err);
         return;
     }
     if (root_mount_proc(err) && root_forget_machine(machine, err) && root_give(plan, err) &&
         (named || root_write_names(plan->spec->hostname, err)))
-        program_run(plan, plan->argv, output, err);
+        program_run(plan, plan->argv, output, watched, report, err);
 }

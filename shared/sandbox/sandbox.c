@@ -267,9 +267,7 @@ const char *sandbox_mode_text(enum sandbox_mode mode)
     static const char *const texts[] = {
         [SANDBOX_AS_ROOT] = "programs run in namespaces of their own, with the users of their images",
         [SANDBOX_WITH_IDS] = "programs run in user namespaces, with the users of their images",
-        [SANDBOX_AS_USER] =
-            "programs run in user namespaces: every user of an image is this user outside, and the owners "
-            "that it gives to files are not kept",
+        [SANDBOX_AS_USER] = "programs run in user namespaces: every user of an image is this user outside",
         [SANDBOX_IN_CHROOT] = "programs run in a chroot: nothing but files is kept from them",
     };
     return texts[mode];

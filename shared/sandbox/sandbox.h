@@ -4,7 +4,8 @@
  *
  * Three modes, told apart once by sandbox_probe(): as root; as a root that may not mount, such as a container's, in a user namespace
  * with the same ids (an ordinary user with subordinate ids becomes such a root); and as an ordinary user in a user namespace in which that one user is mapped and changes of identity are answered
- * with success without effect, so that images which start as root and hand on to a service user run unchanged. Needs Linux 5.12.
+ * with success without effect, so that images which start as root and hand on to a service user run unchanged; of a step of a build it is
+ * noted whom it gives its files to, and shown to it. Needs Linux 5.12.
  *
  * Inside, a small supervisor of ours is the init of an outer process namespace, and the program is process 1 of an inner
  * one, as it would be in a container elsewhere. When the thread that started the sandbox ends, or its process is killed, the
@@ -18,6 +19,7 @@
 
 #include "shared/base/auto.h"
 #include "shared/base/error.h"
+#include "shared/sandbox/owners.h"
 
 #include <stdint.h>
 #include <sys/types.h>
@@ -57,6 +59,10 @@ static inline const char *sandbox_opaque_attribute(enum sandbox_mode mode)
     return mode == SANDBOX_AS_ROOT ? "trusted.overlay.opaque" : "user.overlay.opaque";
 }
 
+/* What overlayfs puts, in a user namespace, on files and directories that it has copied up, and on no others; a file with several names has it
+ * not. */
+#define SANDBOX_COPIED_ATTRIBUTE "user.overlay.origin"
+
 /* Something laid into the root directory of a build's step. */
 struct sandbox_mount {
     const char *target; /* path inside, links followed there; made when it is missing: a directory, or an empty file */
@@ -76,6 +82,20 @@ struct sandbox_step {
     bool network;                       /* the machine's; else loopback only */
     const struct sandbox_mount *mounts; /* in this order */
     size_t mount_count;
+    const struct sandbox_owners *owners; /* of SANDBOX_AS_USER; NULL: they are not noted */
+};
+
+/* Owners where there is one user: system calls that give files away, or ask whose they are, are answered by the supervisor. */
+struct sandbox_owners {
+    struct owners *notes; /* of files in the upper directory; what is there and not noted is `own`, or as below */
+    struct owner own;     /* who runs the command */
+    const uint32_t *groups;
+    size_t group_count;
+    /* Whose the file of the layers is, by its path from the root ("etc/shadow"); false: there is none, or none of that type (S_IFMT).
+     * marked: what is there now is that file or its copy; otherwise it is only if that one had several names. NULL: all that is not `own` is
+     * noted. Called in another process, which has a copy of this one's memory and may not allocate. */
+    bool (*below)(void *context, const char *path, mode_t type, bool marked, struct owner *out);
+    void *context;
 };
 
 /* For everything inside together, where there are control groups; 0: none. Else the memory is that of each process. */
@@ -129,7 +149,7 @@ AUTO_FREE(struct sandbox, sandbox_free)
 
 enum sandbox_event_kind {
     SANDBOX_NOTHING,   /* no event yet */
-    SANDBOX_STARTED,   /* the program runs */
+    SANDBOX_STARTED,   /* the program runs; text: why owners are not noted though they should be, or "" */
     SANDBOX_FAILED,    /* it could not be started; text says why. SANDBOX_ENDED follows */
     SANDBOX_LISTENING, /* its port accepts connections */
     SANDBOX_CHECKED,   /* the check has ended, status as waitpid() says; -1: it took too long */

@@ -127,7 +127,10 @@ static const struct rule refused_in_chroot[] = {
 
 #define COUNT(rules) (sizeof(rules) / sizeof(rules)[0])
 enum { STEPS_BEFORE = 8, STEPS_A_RULE = 5 };
-enum { STEPS_MAX = STEPS_BEFORE + STEPS_A_RULE * (COUNT(refused) + COUNT(pretended) + COUNT(refused_in_chroot)) };
+enum {
+    STEPS_MAX = STEPS_BEFORE +
+                STEPS_A_RULE * (COUNT(refused) + COUNT(pretended) + COUNT(refused_in_chroot) + PRIVILEGE_WATCHED_MAX)
+};
 
 struct filter {
     struct bpf_step steps[STEPS_MAX];
@@ -141,10 +144,9 @@ static void step(struct filter *filter, uint16_t code, uint32_t k, uint8_t if_tr
 }
 
 /* The system call's number is in the accumulator before and after. */
-static void rule_append(struct filter *filter, const struct rule *rule)
+static void rule_append(struct filter *filter, const struct rule *rule, uint32_t answer)
 {
     static const uint16_t tests[] = { [ANY_BIT] = BPF_JUMP_ANY_BIT, [EQUAL] = BPF_JUMP_EQUAL };
-    uint32_t answer = SECCOMP_ERRNO | rule->answer;
     if (rule->match == ALWAYS) {
         step(filter, BPF_JUMP_EQUAL, (uint32_t)rule->number, 0, 1);
         step(filter, BPF_RETURN, answer, 0, 0);
@@ -157,28 +159,66 @@ static void rule_append(struct filter *filter, const struct rule *rule)
     step(filter, BPF_LOAD_WORD, SECCOMP_OFFSET_NUMBER, 0, 0);
 }
 
-bool privilege_filter(const struct privilege_filter *how, struct error *err)
+static void rules_append(struct filter *filter, const struct rule *rules, size_t count)
 {
-    struct filter filter = { .count = 0 };
-    step(&filter, BPF_LOAD_WORD, SECCOMP_OFFSET_ARCH, 0, 0);
-    step(&filter, BPF_JUMP_EQUAL, NATIVE_ARCH, 1,
-         0); /* other ABIs have other numbers: they would walk around the table */
-    step(&filter, BPF_RETURN, SECCOMP_ERRNO | ENOSYS, 0, 0);
-    step(&filter, BPF_LOAD_WORD, SECCOMP_OFFSET_NUMBER, 0, 0);
-    step(&filter, BPF_JUMP_GREATER, NEWEST_KNOWN, 0, 1); /* x32 of x86-64 too: bit 30 */
-    step(&filter, BPF_RETURN, SECCOMP_ERRNO | ENOSYS, 0, 0);
-    for (size_t i = 0; i < COUNT(refused); i++)
-        rule_append(&filter, &refused[i]);
-    for (size_t i = 0; how->pretend && i < COUNT(pretended); i++)
-        rule_append(&filter, &pretended[i]);
-    for (size_t i = 0; how->in_chroot && i < COUNT(refused_in_chroot); i++)
-        rule_append(&filter, &refused_in_chroot[i]);
-    step(&filter, BPF_RETURN, SECCOMP_ALLOW, 0, 0);
+    for (size_t i = 0; i < count; i++)
+        rule_append(filter, &rules[i], SECCOMP_ERRNO | rules[i].answer);
+}
 
-    struct bpf_program program = { filter.count, filter.steps };
+static void watched_append(struct filter *filter, const struct privilege_watched *watched, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct rule rule = { .number = watched[i].number,
+                                   .match = watched[i].bits ? ANY_BIT : ALWAYS,
+                                   .argument = watched[i].argument,
+                                   .value = watched[i].bits };
+        rule_append(filter, &rule, SECCOMP_NOTIFY);
+    }
+}
+
+static void filter_make(struct filter *filter, const struct privilege_filter *how, bool watching)
+{
+    filter->count = 0;
+    step(filter, BPF_LOAD_WORD, SECCOMP_OFFSET_ARCH, 0, 0);
+    step(filter, BPF_JUMP_EQUAL, NATIVE_ARCH, 1,
+         0); /* other ABIs have other numbers: they would walk around the table */
+    step(filter, BPF_RETURN, SECCOMP_ERRNO | ENOSYS, 0, 0);
+    step(filter, BPF_LOAD_WORD, SECCOMP_OFFSET_NUMBER, 0, 0);
+    step(filter, BPF_JUMP_GREATER, NEWEST_KNOWN, 0, 1); /* x32 of x86-64 too: bit 30 */
+    step(filter, BPF_RETURN, SECCOMP_ERRNO | ENOSYS, 0, 0);
+    rules_append(filter, refused, COUNT(refused));
+    watched_append(filter, how->watched, watching ? how->watched_count : 0);
+    rules_append(filter, pretended, how->pretend ? COUNT(pretended) : 0);
+    rules_append(filter, refused_in_chroot, how->in_chroot ? COUNT(refused_in_chroot) : 0);
+    step(filter, BPF_RETURN, SECCOMP_ALLOW, 0, 0);
+}
+
+/* Once a call is being answered only the process's end interrupts it (5.19): what was done is not done again. */
+static int install_watched(const struct filter *filter)
+{
+    const struct bpf_program program = { filter->count, filter->steps };
+    long fd = syscall(SYS_seccomp, SECCOMP_INSTALL, SECCOMP_NEW_LISTENER | SECCOMP_WAIT_KILLABLE, &program);
+    if (fd < 0 && errno == EINVAL)
+        fd = syscall(SYS_seccomp, SECCOMP_INSTALL, SECCOMP_NEW_LISTENER, &program);
+    return (int)fd;
+}
+
+bool privilege_filter(const struct privilege_filter *how, int *listener, struct error *err)
+{
+    struct filter filter;
     if (!how->set_user && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return error_set_errno(err, errno, "give up new privileges");
+    if (how->watched_count > 0) {
+        filter_make(&filter, how, true);
+        *listener = install_watched(&filter);
+        if (*listener >= 0)
+            return true;
+    }
+    int refusal = errno;
+    filter_make(&filter, how, false);
+    struct bpf_program program = { filter.count, filter.steps };
     if (prctl(PR_SET_SECCOMP, 2 /* SECCOMP_MODE_FILTER */, &program, 0, 0) < 0)
         return error_set_errno(err, errno, "install the system call filter");
+    errno = refusal;
     return true;
 }

@@ -2,6 +2,7 @@
 """RUN in the shipped build function: what a command sees, what it cannot reach, what is left when it is killed. Bases are busybox images in a real
 registry; what BuildKit makes of hundreds of Dockerfiles with RUN is in tests/conformance/dockerfile_builds_test.py."""
 import concurrent.futures
+import io
 import json
 import os
 import pathlib
@@ -9,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
@@ -18,7 +20,7 @@ from pushwright import SKOPEO, need, run_tests, wait_until
 
 BUSYBOX = pathlib.Path("/bin/busybox")
 APPLETS = ("sh cat chmod chown chroot cp dd echo env find grep head id ip kill ln ls mkdir mknod mount mv pwd readlink rm sleep sort stat "
-           "touch true umount unshare wc setsid seq nsenter").split()
+           "touch true umount unshare wc setsid seq nsenter chgrp install su tar").split()
 
 
 def image(w, name, extra=(), replace=()):
@@ -183,6 +185,61 @@ def an_ordinary_user_with_subordinate_ids_makes_the_same_image():
         assert not [entry for entry in (w.directory / "cache/layers-ids").iterdir() if entry.name.startswith(("new-", "dead-"))]
         errors = refused(w, "beyond", f"FROM {base}\nRUN touch /f; chown 70000 /f\n")[0]
         assert "exit code: 1" in errors, errors
+
+
+# Each line's changes of owners are to be in its layer as root makes them, and what the next lines see of them is, too.
+ALONE = """FROM {base}
+COPY --chown=33:34 a /c/a
+RUN chown -R 1000:50 /srv/theirs && mkdir -p /o/n/x && touch /o/n/x/f && chown -R alice:staff /o/n && mv /o/n/x/f /o/n/g
+RUN touch /o/a && chown 5:6 /o/a && rm /o/a && touch /o/a; ln -s a /o/l; chown -h 7:8 /o/l; chgrp staff /o/a; touch /o/h && ln /o/h /o/h2 && chown 9 /o/h2
+RUN mkdir /o/f; for i in $(seq 100); do touch /o/f/$i; chown $i /o/f/$i; rm /o/f/$i; touch /o/f/$i; done; stat -c '%n %u %g' /o/* /srv/* /c/* > /list
+RUN echo x >> /c/a; echo y >> /srv/keep/w; chmod 600 /srv/keep/m; mv /srv/keep/r /srv/keep/r2; rm /srv/keep/d; touch /srv/keep/d; ln /srv/keep/k /srv/keep/k2
+RUN mv /srv/keep/l /srv/keep/l2; mv /srv/keep/s /srv/keep/s2; rm -rf /srv/keep/sub; mkdir /srv/keep/sub; echo z >> /srv/keep/h1
+RUN install -o 11 -g 12 -m 4755 /bin/busybox /o/inst; tar xf /t.tar -C /o; chmod u+s,g+s /o/h; chown 13 /o/h; stat -c '%n %a' /o/h >> /list
+RUN cp -p /c/a /o/cp; cp -a /srv/theirs /o/theirs; chroot /srv chown 21 keep/w; chroot /srv chown 22 /keep/../../keep/m; cd /srv; chown 23 keep/../keep/k
+RUN exec 5<> /o/g2; chown 24 /o/g2; chown 24 /dev/stdout /proc/self/fd/5 /dev/null; chown 1 /missing || chown 1 /o/a/x || echo no >> /list
+RUN stat -c '%n %u %g' /o/* /srv/keep/* /srv/keep /c/* >> /list; chroot /srv stat -c '%n %u' /keep/w 2>> /list >> /list || true
+USER alice
+RUN cp -p /c/a /home/alice/x; touch /home/alice/y; chgrp staff /home/alice/y; (chown 0 /home/alice/y || chgrp 0 /home/alice/y || chown alice /c/a) 2> /dev/null || echo no > /home/alice/no
+RUN stat -c '%n %u %g' / /home /home/alice/* /c/* > /home/alice/list; ls -n /home/alice | grep -v list >> /home/alice/list; test -O /home/alice/x
+"""
+
+
+def alone_base(w):
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, uid, gid in (("tt/a", 40, 41), ("tt/b", 0, 0), ("tt/c", 42, 0)):
+            member = tarfile.TarInfo(name)
+            member.uid, member.gid, member.mtime = uid, gid, 1000
+            archive.addfile(member)
+    keep = [f(f"srv/keep/{name}", "x", 0o4755 if name == "s" else 0o644, 33, 34) for name in ("w", "m", "r", "d", "k", "s", "h1")]
+    return image(w, "alone", [d("srv", 0o755), d("srv/theirs", 0o755, 33, 34), f("srv/theirs/f", "x", 0o600, 33, 34), s("srv/theirs/l", "f"),
+                              d("srv/keep", 0o755, 33, 34), *keep, s("srv/keep/l", "w"), d("srv/keep/sub", 0o755, 33, 34), f("srv/keep/sub/x", "x"),
+                              d("srv/keep/dir", 0o2775, 33, 34), d("srv/bin"), f("srv/bin/chown", BUSYBOX.read_bytes(), 0o755), s("srv/bin/stat", "chown"),
+                              d("home/alice", 0o755, 1000, 1000), f("t.tar", packed.getvalue())])
+
+
+def differences(layers, others):
+    def looks(member):
+        return member and (member.type, oct(member.mode), member.uid, member.gid, member.mtime, member.size, member.linkname, member.pax_headers)
+    return [(number, path, looks(a.get(path)), looks(b.get(path))) for number, (a, b) in enumerate(zip(layers, others))
+            for path in sorted({*a, *b}) if looks(a.get(path)) != looks(b.get(path))]
+
+
+def an_ordinary_user_alone_makes_the_same_image():
+    with world() as w:
+        base = alone_base(w)
+        files = {"a": "a", "Dockerfile": ALONE.format(base=base)}
+        commit = w.repository("owners", files)
+        w.rule("owners")
+        first, _, tree, layers = w.built("owners", commit)
+        assert tree["o/n/g"][2:4] == (1000, 50) and tree["srv/keep/r2"][2:4] == (33, 34) and tree["home/alice/no"][4] == "no\n", tree
+        shutil.rmtree(w.directory / "cache")
+        as_ordinary(w, 54321, "nobody-else:100000:65536\n")
+        _, _, other, others = built(w, "alone", files.pop("Dockerfile"), files)
+        assert not differences(layers, others), (differences(layers, others), text(tree, "list"), text(other, "list"))
+        assert digest_of_another(w, "owners", commit) == first, "one id"
+        assert list((w.directory / "cache/layers-user").iterdir()), "by one who has no ids"
 
 
 # An ordinary container: Docker's capabilities, and a filter that refuses namespaces and mounts. By number, for x86-64 and aarch64.
@@ -581,7 +638,7 @@ if __name__ == "__main__":
         print("1..1\nok 1 - RUN # SKIP as root; as an ordinary user the sandbox has its unit tests")
         sys.exit(0)
     run_tests([the_same_commit_gives_the_same_digest_whatever_is_cached, output_and_failures_are_told, a_command_sees_what_buildkit_shows,
-               an_ordinary_user_with_subordinate_ids_makes_the_same_image, a_container_without_namespaces_makes_the_same_image_in_a_chroot,
+               an_ordinary_user_with_subordinate_ids_makes_the_same_image, an_ordinary_user_alone_makes_the_same_image, a_container_without_namespaces_makes_the_same_image_in_a_chroot,
                an_ordinary_container_makes_the_same_image,                the_command_line_builds_the_same_in_every_place, a_chroot_is_not_left_and_shows_nothing_of_ours, nothing_of_ours_is_visible_inside, the_machine_cannot_be_reached, links_of_an_image_lead_nowhere_but_inside,
                mounts_and_their_stubs_stay_inside, a_source_that_is_bound_lies_on_the_disk_once, what_the_builder_has_more_than_others_is_not_handed_on,
                a_working_directory_leads_nowhere_else, the_kernel_shows_and_takes_little, privileges_are_not_to_be_had, a_command_that_does_not_end_is_killed_whole,
