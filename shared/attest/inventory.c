@@ -4,7 +4,7 @@
 
 bool inventory_init(struct inventory *inventory, struct error *err)
 {
-    *inventory = (struct inventory){ .unread = NULL };
+    *inventory = (struct inventory){ .unlisted = NULL };
     return packages_init(&inventory->packages, err);
 }
 
@@ -29,14 +29,49 @@ static bool read_os_release(struct inventory *inventory, struct span content, st
            distribution_read(inventory->packages.arena, content, &inventory->distribution, err);
 }
 
-/* Databases of rpm are no text, in three formats. */
+bool inventory_unread(struct inventory *inventory, const char *path, const char *why, struct error *err)
+{
+    struct arena *arena = inventory->packages.arena;
+
+    if (!inventory->unlisted)
+        inventory->unlisted =
+            arena_printf(arena, "Packages of rpm, which keeps them in '/%s', may be missing: %s.", path, why);
+    return inventory->unlisted || arena_no_room(arena, "the list of packages", err);
+}
+
+/* One that is broken is the image's affair, not its build's; what could be read is listed. */
+static bool look_rpm(struct inventory *inventory, const char *path, const struct rpm_database *database,
+                     struct error *err)
+{
+    struct error failed = { 0 };
+
+    if (packages_read_rpm(&inventory->packages, database, &failed))
+        return true;
+    if (failed.kind == ERROR_INVALID)
+        return inventory_unread(inventory, path, failed.message, err);
+    *err = failed;
+    return false;
+}
+
 const struct inventory_place inventory_places[INVENTORY_PLACES] = {
-    { "etc/os-release", read_os_release, false },        { "usr/lib/os-release", read_os_release, false },
-    { "var/lib/dpkg/status", read_dpkg, false },         { "var/lib/dpkg/status.d", read_dpkg, true },
-    { "lib/apk/db/installed", read_apk, false },         { "usr/lib/apk/db/installed", read_apk, false },
-    { "var/lib/rpm/rpmdb.sqlite", NULL, false },         { "var/lib/rpm/Packages", NULL, false },
-    { "var/lib/rpm/Packages.db", NULL, false },          { "usr/lib/sysimage/rpm/rpmdb.sqlite", NULL, false },
-    { "usr/lib/sysimage/rpm/Packages.db", NULL, false },
+    { "etc/os-release", read_os_release, false, NULL },
+    { "usr/lib/os-release", read_os_release, false, NULL },
+    { "var/lib/dpkg/status", read_dpkg, false, NULL },
+    { "var/lib/dpkg/status.d", read_dpkg, true, NULL },
+    { "lib/apk/db/installed", read_apk, false, NULL },
+    { "usr/lib/apk/db/installed", read_apk, false, NULL },
+    { "var/lib/rpm/rpmdb.sqlite", NULL, false, look_rpm },
+    { "var/lib/rpm/rpmdb.sqlite-wal", NULL, false, NULL },
+    { "var/lib/rpm/Packages.db", NULL, false, look_rpm },
+    { "var/lib/rpm/Packages", NULL, false, look_rpm },
+    { "usr/lib/sysimage/rpm/rpmdb.sqlite", NULL, false, look_rpm },
+    { "usr/lib/sysimage/rpm/rpmdb.sqlite-wal", NULL, false, NULL },
+    { "usr/lib/sysimage/rpm/Packages.db", NULL, false, look_rpm },
+    { "usr/lib/sysimage/rpm/Packages", NULL, false, look_rpm },
+    { "usr/share/rpm/rpmdb.sqlite", NULL, false, look_rpm },
+    { "usr/share/rpm/rpmdb.sqlite-wal", NULL, false, NULL },
+    { "usr/share/rpm/Packages.db", NULL, false, look_rpm },
+    { "usr/share/rpm/Packages", NULL, false, look_rpm },
 };
 
 bool inventory_is_database(const char *name)
@@ -57,7 +92,7 @@ static bool is_at(const struct inventory_place *place, const char *path)
 bool inventory_wants(const char *path)
 {
     for (size_t i = 0; i < INVENTORY_PLACES; i++) {
-        if (inventory_places[i].read && is_at(&inventory_places[i], path))
+        if ((inventory_places[i].read || inventory_places[i].look) && is_at(&inventory_places[i], path))
             return true;
     }
     return false;

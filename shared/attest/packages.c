@@ -35,7 +35,7 @@ static bool make_room(struct packages *packages, struct error *err)
     return true;
 }
 
-static bool add(struct packages *packages, const struct package *package, struct error *err)
+bool packages_add(struct packages *packages, const struct package *package, struct error *err)
 {
     if (!package->name || !package->version)
         return true;
@@ -142,7 +142,7 @@ bool packages_read_dpkg(struct packages *packages, struct span status, struct er
 
     for (struct span line = span_cut(&status, '\n'); line.data; line = span_cut(&status, '\n')) {
         if (span_trim(line).len == 0) {
-            if (installed && !add(packages, &package, err))
+            if (installed && !packages_add(packages, &package, err))
                 return false;
             package = (struct package){ .kind = PACKAGE_DEB };
             installed = true;
@@ -155,7 +155,7 @@ bool packages_read_dpkg(struct packages *packages, struct span status, struct er
             name_only(&package);
         }
     }
-    return !installed || add(packages, &package, err);
+    return !installed || packages_add(packages, &package, err);
 }
 
 /* ---- apk ---- */
@@ -171,14 +171,14 @@ bool packages_read_apk(struct packages *packages, struct span installed, struct 
 
     for (struct span line = span_cut(&installed, '\n'); line.data; line = span_cut(&installed, '\n')) {
         if (line.len == 0) {
-            if (!add(packages, &package, err))
+            if (!packages_add(packages, &package, err))
                 return false;
             package = (struct package){ .kind = PACKAGE_APK };
         } else if (!read_line(packages, apk_fields, sizeof(apk_fields) / sizeof(apk_fields[0]), line, &package, err)) {
             return false;
         }
     }
-    return add(packages, &package, err);
+    return packages_add(packages, &package, err);
 }
 
 /* ---- os-release ---- */

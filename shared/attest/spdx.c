@@ -15,21 +15,22 @@ static void id_of(char out[static ID_MAX], size_t number)
     snprintf(out, ID_MAX, "SPDXRef-Package-%zu", number + 1);
 }
 
-/* ---- package URLs: github.com/package-url/purl-spec, types deb and apk ---- */
+/* ---- package URLs: github.com/package-url/purl-spec, types deb, apk and rpm ---- */
 
 static const struct {
-    const char *type, *vendor; /* where os-release says none */
+    const char *type, *vendor; /* where os-release says none; NULL: then it has none */
 } kinds[PACKAGE_KINDS] = {
     [PACKAGE_DEB] = { "deb", "debian" },
     [PACKAGE_APK] = { "apk", "alpine" },
+    [PACKAGE_RPM] = { "rpm", NULL },
 };
 
 /* "?arch=amd64", "&distro=debian-12"; absent is left out. */
-static bool qualify(struct bytes *out, char *separator, const char *key, const char *value, struct error *err)
+static bool qualify(struct bytes *out, char *separator, const char *key, struct span value, struct error *err)
 {
-    if (!value)
+    if (!value.data)
         return true;
-    bool good = bytes_printf(out, err, "%c%s=", *separator, key) && percent_encode(out, span_of(value), "", err);
+    bool good = bytes_printf(out, err, "%c%s=", *separator, key) && percent_encode(out, value, "", err);
 
     *separator = '&';
     return good;
@@ -43,36 +44,69 @@ static bool write_distro(const struct spdx *spdx, struct bytes *out, struct erro
                                  (!distribution->version || bytes_printf(out, err, "-%s", distribution->version)));
 }
 
+/* Who makes the distribution: mostly what its os-release calls itself, but for two of which scanners know the packages by their maker. */
+static const char *vendor_of(const struct spdx *spdx, enum package_kind kind)
+{
+    const char *id = spdx->distribution.id;
+
+    if (!id)
+        return kinds[kind].vendor;
+    if (kind == PACKAGE_RPM && strcmp(id, "rhel") == 0)
+        return "redhat";
+    return kind == PACKAGE_RPM && span_starts(span_of(id), "opensuse") ? "opensuse" : id;
+}
+
+static bool write_vendor(const struct spdx *spdx, enum package_kind kind, struct bytes *out, struct error *err)
+{
+    const char *vendor = vendor_of(spdx, kind);
+
+    return !vendor || (percent_encode(out, span_of(vendor), "", err) && bytes_append_char(out, '/', err));
+}
+
 static bool write_purl(const struct spdx *spdx, const struct package *package, struct bytes *out, struct error *err)
 {
-    const char *vendor = spdx->distribution.id ? spdx->distribution.id : kinds[package->kind].vendor;
     bool other = package->source && strcmp(package->source, package->name) != 0;
     AUTO(bytes_release) struct bytes distro = BYTES(TEXT_MAX);
+    struct span version = span_of(package->version), epoch = { 0 };
     char separator = '?';
 
+    if (package->kind == PACKAGE_RPM && span_find(version, ':') >= 0)
+        epoch = span_cut(&version, ':');
     return write_distro(spdx, &distro, err) && bytes_printf(out, err, "pkg:%s/", kinds[package->kind].type) &&
-           percent_encode(out, span_of(vendor), "", err) && bytes_append_char(out, '/', err) &&
-           percent_encode(out, span_of(package->name), "", err) && bytes_append_char(out, '@', err) &&
-           percent_encode(out, span_of(package->version), ":", err) &&
-           qualify(out, &separator, "arch", package->architecture, err) &&
-           qualify(out, &separator, "distro", distro.len > 0 ? distro.data : NULL, err) &&
-           qualify(out, &separator, "upstream", other ? package->source : NULL, err);
+           write_vendor(spdx, package->kind, out, err) && percent_encode(out, span_of(package->name), "", err) &&
+           bytes_append_char(out, '@', err) && percent_encode(out, version, ":", err) &&
+           qualify(out, &separator, "arch", span_of(package->architecture), err) &&
+           qualify(out, &separator, "distro", span_of(distro.data), err) &&
+           qualify(out, &separator, "epoch", epoch, err) &&
+           qualify(out, &separator, "upstream", span_of(other ? package->source : NULL), err);
 }
 
 /* ---- packages ---- */
 
-/* "Organization: Name (mail)" of "Name <mail>"; nothing of what does not look so. */
-static bool write_supplier(struct json_writer *w, const char *maintainer, struct error *err)
+/* "Organization: Name (mail)" of "Name <mail>"; nothing of what does not look so. Of rpm's vendors, who have no mail, the name: what stands
+ * behind that of some is an address on the web. */
+static bool supplier_of(const struct package *package, struct bytes *out, struct error *err)
 {
-    AUTO(bytes_release) struct bytes text = BYTES(TEXT_MAX);
-    struct span mail = span_of(maintainer), name = span_trim(span_cut(&mail, '<'));
+    struct span mail = span_of(package->maintainer), name = span_trim(span_cut(&mail, '<'));
 
+    if (package->kind == PACKAGE_RPM) {
+        name = span_trim(span_cut(&name, '('));
+        return name.len == 0 || bytes_printf(out, err, "Organization: %.*s", SPAN_ARGS(name));
+    }
     if (!mail.data || !span_ends(mail, ">") || name.len == 0)
         return true;
     mail.len--;
-    if (!bytes_printf(&text, err, "Organization: %.*s (%.*s)", SPAN_ARGS(name), SPAN_ARGS(mail)))
+    return bytes_printf(out, err, "Organization: %.*s (%.*s)", SPAN_ARGS(name), SPAN_ARGS(mail));
+}
+
+static bool write_supplier(struct json_writer *w, const struct package *package, struct error *err)
+{
+    AUTO(bytes_release) struct bytes text = BYTES(TEXT_MAX);
+
+    if (package->maintainer && !supplier_of(package, &text, err))
         return false;
-    json_add_span(w, "supplier", bytes_span(&text));
+    if (text.len > 0)
+        json_add_span(w, "supplier", bytes_span(&text));
     return true;
 }
 
@@ -99,7 +133,7 @@ static bool write_package(struct json_writer *w, const struct spdx *spdx, size_t
     json_add_string(w, "SPDXID", id);
     json_add_span(w, "name", span_of(package->name));
     json_add_span(w, "versionInfo", span_of(package->version));
-    if (package->maintainer && !write_supplier(w, package->maintainer, err))
+    if (!write_supplier(w, package, err))
         return false;
     write_unknown(w);
     if (package->license)

@@ -126,20 +126,17 @@ static bool tell_provenance(const struct attestation *attestation, const struct 
 static bool tell_packages(const struct attestor *attestor, struct built *built, struct attested *beside,
                           struct error *err)
 {
-    AUTO(inventory_release) struct inventory inventory = { .unread = NULL };
+    AUTO(inventory_release) struct inventory inventory = { .unlisted = NULL };
     AUTO(bytes_release) struct bytes document = BYTES(STATEMENT_MAX);
-    AUTO(bytes_release) struct bytes comment = BYTES(URI_MAX);
 
-    if (!contents_list(built, &inventory, err) ||
-        (inventory.unread &&
-         !bytes_printf(&comment, err, "Packages of rpm, which keeps them in '/%s', are not listed.", inventory.unread)))
+    if (!contents_list(built, &inventory, err))
         return false;
     const struct spdx spdx = { .name = attestor->name,
                                .digest = beside->image->digest,
                                .time_s = built->time_s,
                                .packages = &inventory.packages,
                                .distribution = inventory.distribution,
-                               .comment = comment.data };
+                               .comment = inventory.unlisted };
     return spdx_write(&document, &spdx, err) && attest_sbom(attestor, beside, bytes_span(&document), err);
 }
 

@@ -18,6 +18,16 @@ struct finding {
     size_t count;
 };
 
+/* Where rpm's database has moved to, a link stands in its old place. */
+static bool is_found(const struct finding *finding, const struct content *content)
+{
+    for (size_t i = 0; i < finding->count; i++) {
+        if (finding->items[i].content == content)
+            return true;
+    }
+    return false;
+}
+
 static bool add_file(struct finding *finding, const struct inventory_place *place, const struct tree_node *node,
                      struct error *err)
 {
@@ -25,8 +35,11 @@ static bool add_file(struct finding *finding, const struct inventory_place *plac
         return true;
     if (!content_size(node->is.content, err))
         return false;
-    if (place->read && node->is.content->size > PACKAGES_DATABASE_MAX)
-        return error_set(err, ERROR_TOO_LARGE, "more than %d bytes", PACKAGES_DATABASE_MAX);
+    int max = place->read ? PACKAGES_DATABASE_MAX : RPM_DATABASE_MAX;
+    if (node->is.content->size > max)
+        return error_set(err, ERROR_TOO_LARGE, "more than %d bytes", max);
+    if (node->is.content->size == 0 || (!place->read && is_found(finding, node->is.content)))
+        return true;
     if (finding->count == FILES_MAX)
         return error_set(err, ERROR_TOO_LARGE, "more than %d files", FILES_MAX);
     finding->items[finding->count++] = (struct found){ place, node->is.content };
@@ -72,17 +85,44 @@ static bool to_bytes(void *context, const void *data, size_t len, struct error *
     return bytes_append(context, data, len, err);
 }
 
-static bool read_found(struct inventory *inventory, const struct found *found, struct error *err)
+static bool to_spool(void *context, const void *data, size_t len, struct error *err)
+{
+    return spool_append(context, data, len, err);
+}
+
+static bool read_whole(struct inventory *inventory, const struct found *found, struct error *err)
 {
     AUTO(bytes_release) struct bytes content = BYTES(PACKAGES_DATABASE_MAX);
 
-    if (!found->place->read) {
-        inventory->unread = found->place->path;
-        return true;
+    return content_read(found->content, to_bytes, &content, err) &&
+           found->place->read(inventory, bytes_span(&content), err);
+}
+
+/* Where it lies, when that is a file of ours already: it may be larger than all memory that a build has. */
+static bool read_in_place(struct inventory *inventory, const struct found *found, struct error *err)
+{
+    const struct inventory_place *place = found->place;
+    const struct content *content = found->content;
+
+    if (content->kind == CONTENT_SPOOL) {
+        struct rpm_database lies = { spool_fd(content->spool.spool), content->spool.offset, content->size };
+
+        return place->look(inventory, place->path, &lies, err);
     }
-    return (content_read(found->content, to_bytes, &content, err) &&
-            found->place->read(inventory, bytes_span(&content), err)) ||
-           error_wrap(err, "'/%s'", found->place->path);
+    AUTO(spool_free) struct spool *spool = spool_new(RPM_DATABASE_MAX, err);
+    if (!spool || !content_read(content, to_spool, spool, err))
+        return false;
+    return place->look(inventory, place->path, &(struct rpm_database){ spool_fd(spool), 0, spool_size(spool) }, err);
+}
+
+static bool read_found(struct inventory *inventory, const struct found *found, struct error *err)
+{
+    const struct inventory_place *place = found->place;
+
+    if (!place->read && !place->look)
+        return inventory_unread(inventory, place->path, "it holds what is not in the database yet", err);
+    return (place->read ? read_whole(inventory, found, err) : read_in_place(inventory, found, err)) ||
+           error_wrap(err, "'/%s'", place->path);
 }
 
 static bool fetch(const struct finding *finding, struct error *err)
@@ -93,7 +133,7 @@ static bool fetch(const struct finding *finding, struct error *err)
     if (!contents)
         return error_set(err, ERROR_INTERNAL, "out of memory");
     for (size_t i = 0; i < finding->count; i++) {
-        if (finding->items[i].place->read)
+        if (finding->items[i].place->read || finding->items[i].place->look)
             contents[count++] = finding->items[i].content;
     }
     return base_extract(contents, count, err);

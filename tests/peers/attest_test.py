@@ -11,6 +11,7 @@ from attest_test import base_with, keys, referrers, stanza
 from build_test import world
 from obtain import obtain
 from pushwright import SKOPEO, run_tests
+from rpm_test import FEW, installed
 
 # Without a transparency log, at a registry without TLS; in cosign's present format, and in the one before.
 HERE = ["--insecure-ignore-tlog", "--allow-insecure-registry", "--allow-http-registry"]
@@ -85,19 +86,27 @@ def cosign_adds_its_own_signature_to_ours():
             assert result.returncode == 0, result.stderr
 
 
+def accept_list_of(w, program, name, base):
+    commit = w.repository(name, {"Dockerfile": f"FROM {base}\nCOPY hello /\n", "hello": "hello"})
+    w.rule(name, sbom=True)
+    digest, *_ = w.built(name, commit)
+    (document,) = referrers(w, name, digest)["application/spdx+json"]
+    (w.directory / "x.spdx.json").write_bytes(document)
+    result = subprocess.run([program, "-i", w.directory / "x.spdx.json"], capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return json.loads(document)
+
+
 def lists_of_packages_are_valid_spdx():
     program = obtain("pyspdxtools")
     with world() as w:
         base = base_with(w, "base-spdx", {"etc/os-release": "ID=debian\nVERSION_ID=12\n",
                                           "var/lib/dpkg/status": stanza("hello", "1:2.10~rc1+b1") + stanza("g++-12"),
                                           "lib/apk/db/installed": "P:musl\nV:1.2.4-r2\nA:x86_64\nL:MIT AND (BSD)\nm:T <t@iki.fi>\n\n"})
-        commit = w.repository("spdx", {"Dockerfile": f"FROM {base}\nCOPY hello /\n", "hello": "hello"})
-        w.rule("spdx", sbom=True)
-        digest, *_ = w.built("spdx", commit)
-        (document,) = referrers(w, "spdx", digest)["application/spdx+json"]
-        (w.directory / "x.spdx.json").write_bytes(document)
-        result = subprocess.run([program, "-i", w.directory / "x.spdx.json"], capture_output=True, text=True)
-        assert result.returncode == 0, result.stdout + result.stderr
+        accept_list_of(w, program, "spdx", base)
+        database = installed(w.directory, FEW)
+        base = base_with(w, "base-rpm", {"etc/os-release": "ID=fedora\nVERSION_ID=39\n", "var/lib/rpm/rpmdb.sqlite": (database / "rpmdb.sqlite").read_bytes()})
+        assert len(accept_list_of(w, program, "rpm", base)["packages"]) == 3
 
 
 if __name__ == "__main__":

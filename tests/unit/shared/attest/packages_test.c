@@ -167,6 +167,50 @@ static void documents_name_packages_as_scanners_do(void **state)
                    "pkg:deb/debian/zlib1g@1:1.2.13.dfsg-1?arch=amd64&distro=debian-12&upstream=zlib");
 }
 
+/* By the examples of the package URL specification, and as the scanners do that it does not cover. */
+static void packages_of_rpm_are_named_by_who_makes_them(void **state)
+{
+    (void)state;
+    static const struct {
+        struct distribution distribution;
+        struct package package;
+        const char *expected;
+    } rows[] = {
+        { { "fedora", "25" },
+          { PACKAGE_RPM, .name = "curl", .version = "7.50.3-1.fc25", .architecture = "i386" },
+          "curl 7.50.3-1.fc25 - pkg:rpm/fedora/curl@7.50.3-1.fc25?arch=i386&distro=fedora-25" },
+        { { NULL, NULL },
+          { PACKAGE_RPM, .name = "centerim", .version = "1:4.22.10-1.el6", .architecture = "i686" },
+          "centerim 1:4.22.10-1.el6 - pkg:rpm/centerim@4.22.10-1.el6?arch=i686&epoch=1" },
+        { { "rhel", "9.4" },
+          { PACKAGE_RPM, .name = "zlib", .version = "0:1.2.11-40.el9", .architecture = "x86_64",
+            .source = "zlib-1.2.11-40.el9.src.rpm",
+            .maintainer = "Red Hat, Inc. <http://bugzilla.redhat.com/bugzilla>" },
+          "zlib 0:1.2.11-40.el9 Organization: Red Hat, Inc. "
+          "pkg:rpm/redhat/zlib@1.2.11-40.el9?arch=x86_64&distro=rhel-9.4&epoch=0&"
+          "upstream=zlib-1.2.11-40.el9.src.rpm" },
+        { { "opensuse-tumbleweed", NULL },
+          { PACKAGE_RPM, .name = "gpg-pubkey", .version = "5323552a-6112bcdc", .maintainer = " (nobody)" },
+          "gpg-pubkey 5323552a-6112bcdc - pkg:rpm/opensuse/gpg-pubkey@5323552a-6112bcdc?distro=opensuse-tumbleweed" },
+    };
+
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct error err = { 0 };
+        AUTO(packages_release) struct packages packages = { 0 };
+        AUTO(bytes_release) struct bytes out = BYTES(64 * 1024);
+        AUTO(arena_free) struct arena *arena = arena_new(1024 * 1024);
+
+        assert_true(packages_init(&packages, &err) && packages_add(&packages, &rows[i].package, &err));
+        const struct spdx spdx = {
+            .name = "r.example/a", .digest = "sha256:" HEX, .packages = &packages, .distribution = rows[i].distribution
+        };
+        assert_true(spdx_write(&out, &spdx, &err));
+        const struct json *document = json_parse(arena, bytes_span(&out), &err);
+        assert_non_null(document);
+        assert_package(document, 1, rows[i].expected);
+    }
+}
+
 static void names_cannot_leave_their_place(void **state)
 {
     (void)state;
@@ -193,6 +237,7 @@ int main(void)
         cmocka_unit_test(too_many_packages_are_refused),
         cmocka_unit_test(distributions_are_told),
         cmocka_unit_test(documents_name_packages_as_scanners_do),
+        cmocka_unit_test(packages_of_rpm_are_named_by_who_makes_them),
         cmocka_unit_test(names_cannot_leave_their_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
