@@ -15,6 +15,9 @@ void base_free(struct base *base)
     if (!base)
         return;
     tree_free(base->tree);
+    for (size_t i = 0; base->read && i < base->image.layer_count; i++)
+        baseindex_release(&base->read[i]);
+    free(base->read);
     spool_free(base->extracted);
     image_release(&base->image);
     store_free(base->store);
@@ -84,20 +87,34 @@ struct base *base_open(const char *image, const char *platform, const struct reg
 }
 
 /* From the cache, from a registry, or from the layer itself. */
-static bool get_index(struct base *base, const struct image_layer *layer, const char *cache_directory,
-                      struct bytes *out, struct error *err)
+static bool read_index(struct base *base, const struct image_layer *layer, const char *cache_directory,
+                       struct baseindex *out, struct error *err)
 {
     if (baseindex_look(layer, cache_directory, out))
         return true;
-    if (base->indexes && indexstore_get(base->indexes, base->registries, layer, out)) {
-        baseindex_keep(layer, cache_directory, bytes_span(out));
+    out->made = BYTES(BASEINDEX_MAX);
+    if (base->indexes && indexstore_get(base->indexes, base->registries, layer, &out->made)) {
+        out->entries = bytes_span(&out->made);
+        baseindex_keep(layer, cache_directory, out->entries);
         return true;
     }
     if (!baseindex_get(base->store, layer, cache_directory, out, err))
         return false;
     if (base->indexes)
-        indexstore_put(base->indexes, base->registries, layer, bytes_span(out));
+        indexstore_put(base->indexes, base->registries, layer, out->entries);
     return true;
+}
+
+static const struct baseindex *get_index(struct base *base, size_t layer, const char *cache_directory,
+                                         struct error *err)
+{
+    if (!base->read)
+        base->read = calloc(base->image.layer_count, sizeof(base->read[0]));
+    if (!base->read)
+        return error_set(err, ERROR_INTERNAL, "out of memory"), NULL;
+    struct baseindex *index = &base->read[layer];
+    return index->entries.data || read_index(base, &base->image.layers[layer], cache_directory, index, err) ? index
+                                                                                                            : NULL;
 }
 
 struct base *base_of_layer(const char *place, const struct image_layer *layer, uint32_t number, int hold,
@@ -123,10 +140,9 @@ struct base *base_of_layer(const char *place, const struct image_layer *layer, u
 bool base_lay_over(struct base *base, struct tree *tree, const char *cache_directory, struct error *err)
 {
     for (size_t i = 0; i < base->image.layer_count; i++) {
-        AUTO(bytes_release) struct bytes index = BYTES(BASEINDEX_MAX);
+        const struct baseindex *index = get_index(base, i, cache_directory, err);
 
-        if (!get_index(base, &base->image.layers[i], cache_directory, &index, err) ||
-            !baseindex_apply(bytes_span(&index), tree, base, (uint32_t)i, err))
+        if (!index || !baseindex_apply(index->entries, tree, base, (uint32_t)i, err))
             return error_wrap(err, "image '%s'", base->name);
     }
     return true;

@@ -16,6 +16,7 @@ struct base {
     struct image image;
     struct arena *arena;
     const struct json *config;   /* of the image, parsed */
+    struct baseindex *read;      /* of each layer, once it is known; NULL: none is */
     struct tree *tree;           /* NULL until base_tree() */
     struct spool *extracted;     /* contents that were taken out of layers */
     const char *const *unpacked; /* directories of the layers, for RUN; NULL: they are not on this machine */

@@ -12,18 +12,20 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 /* A file of the cache: the magic, SHA-256 of what follows, the layer's digest and diff id, then the entries. Written and read on
  * the same machine, so numbers stand as they lie in memory. */
-static const char magic[8] = "pwindex3";
-enum { HEAD = sizeof(magic) + SHA256_SIZE, NAMES = 2 * DIGEST_TEXT_SIZE, BODY_MAX = 1024 * 1024 };
+static const char magic[8] = "pwindex4";
+enum { HEAD = sizeof(magic) + SHA256_SIZE, NAMES = 2 * DIGEST_TEXT_SIZE, BODY_MAX = 1024 * 1024, USUAL_PATH = 32 };
 
 struct record {
     int64_t mtime_s, size;
     uint32_t mode, uid, gid, device_major, device_minor;
-    uint32_t path_len, link_len, capability_len, body_len; /* what stands behind, in this order */
+    uint32_t path_len, link_len, capability_len,
+        body_len; /* what stands behind, in this order; the first two terminated */
     uint32_t type;
 };
 
@@ -60,6 +62,15 @@ static bool comes_along(const char *path)
     return strcmp(path, "etc/passwd") == 0 || strcmp(path, "etc/group") == 0 || inventory_wants(path);
 }
 
+static size_t without_slashes_behind(const char *path)
+{
+    size_t len = strlen(path);
+
+    while (len > 0 && path[len - 1] == '/')
+        len--;
+    return len;
+}
+
 static bool on_entry(void *context, const struct tar_entry *entry, struct error *err)
 {
     struct making *making = context;
@@ -71,7 +82,7 @@ static bool on_entry(void *context, const struct tar_entry *entry, struct error 
         .gid = entry->gid,
         .device_major = entry->device_major,
         .device_minor = entry->device_minor,
-        .path_len = (uint32_t)strlen(entry->path),
+        .path_len = (uint32_t)without_slashes_behind(entry->path),
         .link_len = (uint32_t)strlen(entry->link),
         .capability_len = (uint32_t)entry->capability.len,
         .type = entry->type,
@@ -81,8 +92,8 @@ static bool on_entry(void *context, const struct tar_entry *entry, struct error 
     making->record_at = making->out->len;
     making->record = record;
     return bytes_append(making->out, &record, sizeof(record), err) &&
-           bytes_append(making->out, entry->path, record.path_len, err) &&
-           bytes_append(making->out, entry->link, record.link_len, err) &&
+           bytes_append(making->out, entry->path, record.path_len, err) && bytes_append_char(making->out, '\0', err) &&
+           bytes_append(making->out, entry->link, record.link_len + 1, err) &&
            bytes_append(making->out, entry->capability.data, record.capability_len, err);
 }
 
@@ -137,28 +148,48 @@ static void names_of(const struct image_layer *layer, char names[static NAMES])
     memcpy(names + DIGEST_TEXT_SIZE, layer->diff_id, strlen(layer->diff_id));
 }
 
-/* Anything wrong with the file makes it a miss. */
-static bool cache_read(const char *path, const struct image_layer *layer, struct bytes *out)
+void baseindex_release(struct baseindex *index)
 {
-    AUTO(bytes_release) struct bytes file = BYTES(BASEINDEX_MAX);
-    struct error err = { 0 };
+    bytes_release(&index->made);
+    if (index->mapped)
+        munmap(index->mapped, index->mapped_size);
+    *index = (struct baseindex){ 0 };
+}
+
+/* Files of the cache are renamed into their place and never written again, so that one can be used as it lies in the kernel's memory. */
+static bool map_file(const char *path, struct baseindex *out)
+{
+    AUTO(close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat about;
+
+    if (fd < 0 || fstat(fd, &about) < 0 || about.st_size < HEAD + NAMES || about.st_size > BASEINDEX_MAX)
+        return false;
+    void *mapped = mmap(NULL, (size_t)about.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
+    if (mapped == MAP_FAILED)
+        return false;
+    out->mapped = mapped;
+    out->mapped_size = (size_t)about.st_size;
+    return true;
+}
+
+/* Anything wrong with the file makes it a miss. */
+static bool cache_read(const char *path, const struct image_layer *layer, struct baseindex *out)
+{
+    AUTO(baseindex_release) struct baseindex index = { 0 };
     uint8_t digest[SHA256_SIZE];
     char names[NAMES];
 
-    if (!file_read(&file, path, &err) || file.len < HEAD + NAMES || memcmp(file.data, magic, sizeof(magic)) != 0)
+    if (!map_file(path, &index) || memcmp(index.mapped, magic, sizeof(magic)) != 0)
         return false;
-    sha256_of((struct span){ file.data + HEAD, file.len - HEAD }, digest);
+    const char *file = index.mapped;
+    sha256_of((struct span){ file + HEAD, index.mapped_size - HEAD }, digest);
     names_of(layer, names);
-    if (memcmp(digest, file.data + sizeof(magic), SHA256_SIZE) != 0 || memcmp(names, file.data + HEAD, NAMES) != 0)
+    if (memcmp(digest, file + sizeof(magic), SHA256_SIZE) != 0 || memcmp(names, file + HEAD, NAMES) != 0)
         return false;
     utimensat(AT_FDCWD, path, NULL, 0); /* used now */
-    if (out->len > 0)
-        return bytes_append(out, file.data + HEAD + NAMES, file.len - HEAD - NAMES, &err);
-    file.len -= HEAD + NAMES;
-    memmove(file.data, file.data + HEAD + NAMES, file.len);
-    struct bytes before = *out;
-    *out = file;
-    file = before;
+    *out = index;
+    out->entries = (struct span){ file + HEAD + NAMES, index.mapped_size - HEAD - NAMES };
+    index = (struct baseindex){ 0 };
     return true;
 }
 
@@ -232,23 +263,12 @@ static void cache_write(const char *directory, const char *path, const struct im
     }
 }
 
-bool baseindex_get(struct store *store, const struct image_layer *layer, const char *cache_directory, struct bytes *out,
-                   struct error *err)
+bool baseindex_look(const struct image_layer *layer, const char *cache_directory, struct baseindex *out)
 {
     AUTO(bytes_release) struct bytes path = BYTES(TAR_PATH_MAX);
-    bool cached = cache_directory && cache_path(&path, cache_directory, layer->blob.digest);
-    size_t start = out->len;
 
-    if (cached && cache_read(path.data, layer, out))
-        return true;
-    out->len = start;
-    if (!make(store, layer, out, err)) {
-        out->len = start;
-        return error_wrap(err, "layer %s", layer->blob.digest);
-    }
-    if (cached)
-        cache_write(cache_directory, path.data, layer, (struct span){ out->data + start, out->len - start });
-    return true;
+    return cache_directory && cache_path(&path, cache_directory, layer->blob.digest) &&
+           cache_read(path.data, layer, out);
 }
 
 bool baseindex_is_kept(const struct image_layer *layer, const char *cache_directory)
@@ -258,15 +278,19 @@ bool baseindex_is_kept(const struct image_layer *layer, const char *cache_direct
     return cache_directory && cache_path(&path, cache_directory, layer->blob.digest) && access(path.data, F_OK) == 0;
 }
 
-bool baseindex_look(const struct image_layer *layer, const char *cache_directory, struct bytes *out)
+bool baseindex_get(struct store *store, const struct image_layer *layer, const char *cache_directory,
+                   struct baseindex *out, struct error *err)
 {
-    AUTO(bytes_release) struct bytes path = BYTES(TAR_PATH_MAX);
-    size_t start = out->len;
-
-    if (cache_directory && cache_path(&path, cache_directory, layer->blob.digest) && cache_read(path.data, layer, out))
+    if (baseindex_look(layer, cache_directory, out))
         return true;
-    out->len = start;
-    return false;
+    AUTO(baseindex_release) struct baseindex index = { .made = BYTES(BASEINDEX_MAX) };
+    if (!make(store, layer, &index.made, err))
+        return error_wrap(err, "layer %s", layer->blob.digest);
+    index.entries = bytes_span(&index.made);
+    baseindex_keep(layer, cache_directory, index.entries);
+    *out = index;
+    index = (struct baseindex){ 0 };
+    return true;
 }
 
 void baseindex_keep(const struct image_layer *layer, const char *cache_directory, struct span entries)
@@ -314,7 +338,7 @@ bool baseindex_watch(void *cache_directory, const struct image_layer *layer, str
 
 struct entry {
     struct record is;
-    struct span path, link, capability, body;
+    struct span path, link, capability, body; /* in the index, as is what the tree gets of them */
 };
 
 static bool take(struct span *rest, size_t len, struct span *out)
@@ -326,6 +350,14 @@ static bool take(struct span *rest, size_t len, struct span *out)
     return true;
 }
 
+static bool take_text(struct span *rest, size_t len, struct span *out)
+{
+    if (!take(rest, len + 1, out) || out->data[len] != '\0')
+        return false;
+    out->len = len;
+    return true;
+}
+
 static bool next_entry(struct span *rest, struct entry *entry)
 {
     struct span head;
@@ -333,7 +365,7 @@ static bool next_entry(struct span *rest, struct entry *entry)
     if (!take(rest, sizeof(entry->is), &head))
         return false;
     memcpy(&entry->is, head.data, sizeof(entry->is));
-    return take(rest, entry->is.path_len, &entry->path) && take(rest, entry->is.link_len, &entry->link) &&
+    return take_text(rest, entry->is.path_len, &entry->path) && take_text(rest, entry->is.link_len, &entry->link) &&
            take(rest, entry->is.capability_len, &entry->capability) && take(rest, entry->is.body_len, &entry->body);
 }
 
@@ -472,21 +504,16 @@ static struct content *content_of(struct laying *laying, const struct entry *ent
     content->base.base = laying->base;
     content->base.layer = laying->layer;
     content->base.ordinal = laying->ordinal;
-    content->base.path = arena_dup(arena, entry->path);
-    if (!content->base.path)
-        return NULL;
+    content->base.path = entry->path.data;
     if (entry->is.size > 0 && entry->body.len == (size_t)entry->is.size) {
         content->kind = CONTENT_MEMORY;
-        content->memory = arena_dup(arena, entry->body);
-        return content->memory ? content : NULL;
+        content->memory = entry->body.data;
     }
     return content;
 }
 
 static bool attributes_of(struct laying *laying, const struct entry *entry, struct attributes *is, struct error *err)
 {
-    struct arena *arena = tree_arena(laying->tree);
-
     if (entry->is.type == TAR_HARDLINK)
         return hard_link(laying, entry, is, err);
     *is = (struct attributes){ .type = (enum tar_type)entry->is.type,
@@ -498,15 +525,20 @@ static bool attributes_of(struct laying *laying, const struct entry *entry, stru
                                .mtime_s =
                                    laying->base ? retimed(laying->base->times, entry->is.mtime_s) : entry->is.mtime_s };
     if (is->type == TAR_SYMLINK)
-        is->target = arena_dup(arena, entry->link);
+        is->target = entry->link.data;
     if (is->type == TAR_FILE)
         is->content = content_of(laying, entry);
     if (entry->capability.len > 0)
-        is->capability = (struct span){ arena_dup(arena, entry->capability), entry->capability.len };
-    if ((is->type == TAR_SYMLINK && !is->target) || (is->type == TAR_FILE && !is->content) ||
-        (entry->capability.len > 0 && !is->capability.data))
+        is->capability = entry->capability;
+    if (is->type == TAR_FILE && !is->content)
         return error_set(err, ERROR_TOO_LARGE, "the base image holds more files than fit into memory");
     return true;
+}
+
+static struct tree_node *add_entry(struct laying *laying, struct tree_node *parent, struct span name, struct error *err)
+{
+    return name.data[name.len] == '\0' ? tree_add_borrowed(laying->tree, parent, name, err)
+                                       : tree_add(laying->tree, parent, name, err);
 }
 
 static bool lay_entry(struct laying *laying, const struct entry *entry, struct error *err)
@@ -521,7 +553,7 @@ static bool lay_entry(struct laying *laying, const struct entry *entry, struct e
         return true;
     if (!attributes_of(laying, entry, &is, err))
         return false;
-    node = name.data ? tree_add(laying->tree, parent, name, err) : tree_root(laying->tree);
+    node = name.data ? add_entry(laying, parent, name, err) : tree_root(laying->tree);
     if (!node)
         return false;
     if (node->parent && is.type != TAR_DIRECTORY && node->first) {
@@ -542,8 +574,9 @@ bool baseindex_apply(struct span index, struct tree *tree, struct base *base, ui
     struct span rest = index;
     struct entry entry;
 
+    tree_expect(tree, index.len / (sizeof(struct record) + USUAL_PATH));
     /* Whiteouts speak of the layers below only, wherever they stand. */
-    while (next_entry(&rest, &entry)) {
+    while (tree_root(tree)->first && next_entry(&rest, &entry)) {
         if (!lay_whiteout(&laying, &entry, err))
             return false;
     }

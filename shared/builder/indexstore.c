@@ -8,7 +8,7 @@
 
 /* The blob, in gzip: the seal, then what it is made over. Numbers of the entries stand as they lie in the memory of a little-endian
  * machine of 64 bits, which the magic tells. */
-static const char magic[8] = "pwindex2";
+static const char magic[8] = "pwindex3";
 enum { NAMES = 2 * DIGEST_TEXT_SIZE, HEAD = SEAL_SIZE + sizeof(magic) + NAMES, LEVEL = 6 };
 static const int64_t sealed_max = (int64_t)BASEINDEX_MAX + HEAD;
 

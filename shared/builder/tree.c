@@ -80,9 +80,8 @@ struct tree_node *tree_child(const struct tree *tree, const struct tree_node *di
     return lookup(tree, directory, name, hash_of(directory, name));
 }
 
-static void grow(struct tree *tree)
+static void grow(struct tree *tree, size_t count)
 {
-    size_t count = tree->bucket_count * 2;
     struct tree_node **buckets = calloc(count, sizeof(buckets[0]));
 
     if (!buckets)
@@ -99,20 +98,32 @@ static void grow(struct tree *tree)
     tree->bucket_count = count;
 }
 
-struct tree_node *tree_add(struct tree *tree, struct tree_node *directory, struct span name, struct error *err)
+void tree_expect(struct tree *tree, size_t more)
 {
-    uint32_t hash = hash_of(directory, name);
-    struct tree_node *node = lookup(tree, directory, name, hash);
+    size_t count = tree->bucket_count;
 
-    if (node)
-        return node;
-    node = arena_take(tree->arena, sizeof(*node));
-    if (node)
-        node->name = arena_dup(tree->arena, name);
-    if (!node || !node->name) {
-        error_set(err, ERROR_TOO_LARGE, "more files than fit into %d MB of memory", TREE_MEMORY_MAX >> 20);
-        return NULL;
-    }
+    if (more > TREE_MEMORY_MAX / sizeof(struct tree_node))
+        return;
+    while (count < tree->node_count + more)
+        count *= 2;
+    if (count > tree->bucket_count)
+        grow(tree, count);
+}
+
+static struct tree_node *no_room(struct error *err)
+{
+    error_set(err, ERROR_TOO_LARGE, "more files than fit into %d MB of memory", TREE_MEMORY_MAX >> 20);
+    return NULL;
+}
+
+static struct tree_node *add(struct tree *tree, struct tree_node *directory, const char *name, uint32_t hash,
+                             struct error *err)
+{
+    struct tree_node *node = name ? arena_take(tree->arena, sizeof(*node)) : NULL;
+
+    if (!node)
+        return no_room(err);
+    node->name = name;
     node->parent = directory;
     node->hash = hash;
     node->next = directory->first;
@@ -120,10 +131,26 @@ struct tree_node *tree_add(struct tree *tree, struct tree_node *directory, struc
         node->next->previous = node;
     directory->first = node;
     if (tree->node_count++ > tree->bucket_count)
-        grow(tree);
+        grow(tree, tree->bucket_count * 2);
     node->same_hash = *bucket_of(tree, hash);
     *bucket_of(tree, hash) = node;
     return node;
+}
+
+struct tree_node *tree_add(struct tree *tree, struct tree_node *directory, struct span name, struct error *err)
+{
+    uint32_t hash = hash_of(directory, name);
+    struct tree_node *node = lookup(tree, directory, name, hash);
+
+    return node ? node : add(tree, directory, arena_dup(tree->arena, name), hash, err);
+}
+
+struct tree_node *tree_add_borrowed(struct tree *tree, struct tree_node *directory, struct span name, struct error *err)
+{
+    uint32_t hash = hash_of(directory, name);
+    struct tree_node *node = lookup(tree, directory, name, hash);
+
+    return node ? node : add(tree, directory, name.data, hash, err);
 }
 
 static void forget(struct tree *tree, const struct tree_node *node)

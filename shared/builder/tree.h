@@ -48,6 +48,11 @@ struct tree_node *tree_child(const struct tree *tree, const struct tree_node *di
 
 /* The child of that name, made (with zeroed attributes) when there is none. NULL: ERROR_TOO_LARGE or out of memory. */
 struct tree_node *tree_add(struct tree *tree, struct tree_node *directory, struct span name, struct error *err);
+/* The same with a name that is terminated and outlives the tree. */
+struct tree_node *tree_add_borrowed(struct tree *tree, struct tree_node *directory, struct span name,
+                                    struct error *err);
+void tree_expect(struct tree *tree,
+                 size_t more); /* about so many nodes will be added: room for finding them is made at once */
 void tree_remove(struct tree *tree, struct tree_node *node); /* with everything below it; never the root */
 void tree_clear(struct tree *tree, struct tree_node *directory);
 

@@ -155,13 +155,13 @@ static int tear_down(void **state)
     return 0;
 }
 
-static struct tree *indexed(struct bytes *index)
+static struct tree *indexed(struct baseindex *index)
 {
     struct error err = { 0 };
     struct tree *tree = tree_new(&err);
 
     if (!baseindex_get(world.store, &world.described, NULL, index, &err) ||
-        !baseindex_apply(bytes_span(index), tree, NULL, 0, &err))
+        !baseindex_apply(index->entries, tree, NULL, 0, &err))
         fail_msg("%s", err.message);
     return tree;
 }
@@ -232,7 +232,7 @@ static void a_layer_with_other_times_is_what_would_have_been_made_for_them(void 
 
 static void an_index_tells_what_a_layer_holds(void **state)
 {
-    AUTO(bytes_release) struct bytes index = BYTES(BASEINDEX_MAX);
+    AUTO(baseindex_release) struct baseindex index = { 0 };
     AUTO(tree_free) struct tree *tree = indexed(&index);
     struct tree_place a, b, passwd;
     struct error err = { 0 };
@@ -252,7 +252,7 @@ static void an_index_tells_what_a_layer_holds(void **state)
 
 static void a_layer_that_is_another_than_promised_is_refused(void **state)
 {
-    AUTO(bytes_release) struct bytes index = BYTES(BASEINDEX_MAX);
+    AUTO(baseindex_release) struct baseindex index = { 0 };
     struct image_layer lie = world.described;
     struct error err = { 0 };
 
@@ -260,13 +260,13 @@ static void a_layer_that_is_another_than_promised_is_refused(void **state)
     memset(lie.diff_id + 7, '0', 64);
     assert_false(baseindex_get(world.store, &lie, NULL, &index, &err));
     assert_int_equal(err.kind, ERROR_INVALID);
-    assert_int_equal(index.len, 0);
+    assert_null(index.entries.data);
 }
 
 static void the_cache_is_used_and_never_trusted(void **state)
 {
-    AUTO(bytes_release) struct bytes first = BYTES(BASEINDEX_MAX), second = BYTES(BASEINDEX_MAX), path = BYTES(4096);
-    AUTO(bytes_release) struct bytes file = BYTES(BASEINDEX_MAX);
+    AUTO(baseindex_release) struct baseindex first = { 0 }, second = { 0 };
+    AUTO(bytes_release) struct bytes file = BYTES(BASEINDEX_MAX), path = BYTES(4096);
     struct error err = { 0 };
     struct image_layer gone = world.described;
 
@@ -277,7 +277,8 @@ static void the_cache_is_used_and_never_trusted(void **state)
     /* Where the layer cannot be had, the cache is enough; for another diff id it says nothing. */
     gone.blob.size = 1;
     assert_true(baseindex_get(world.store, &gone, world.directory, &second, &err));
-    assert_true(span_equal(bytes_span(&first), bytes_span(&second)));
+    assert_true(span_equal(first.entries, second.entries));
+    baseindex_release(&second);
     memset(gone.diff_id + 7, '0', 64);
     assert_false(baseindex_get(world.store, &gone, world.directory, &second, &err));
 
@@ -285,15 +286,15 @@ static void the_cache_is_used_and_never_trusted(void **state)
         file.data[at] ^= 1;
         assert_true(file_write_atomic(path.data, bytes_span(&file), 0600, &err));
         file.data[at] ^= 1;
-        bytes_clear(&second);
+        baseindex_release(&second);
         assert_true(baseindex_get(world.store, &world.described, world.directory, &second, &err));
-        assert_true(span_equal(bytes_span(&first), bytes_span(&second)));
+        assert_true(span_equal(first.entries, second.entries));
     }
 }
 
 static void the_cache_does_not_grow_for_ever(void **state)
 {
-    AUTO(bytes_release) struct bytes index = BYTES(BASEINDEX_MAX);
+    AUTO(baseindex_release) struct baseindex index = { 0 };
     struct error err = { 0 };
     char path[4096];
     size_t files = 0;
@@ -318,15 +319,15 @@ static void the_cache_does_not_grow_for_ever(void **state)
 
 static void a_cut_index_harms_nobody(void **state)
 {
-    AUTO(bytes_release) struct bytes index = BYTES(BASEINDEX_MAX);
+    AUTO(baseindex_release) struct baseindex index = { 0 };
     AUTO(tree_free) struct tree *whole = indexed(&index);
 
     (void)state;
-    for (size_t len = 0; len < index.len; len++) {
+    for (size_t len = 0; len < index.entries.len; len++) {
         struct error err = { 0 };
         AUTO(tree_free) struct tree *tree = tree_new(&err);
 
-        baseindex_apply((struct span){ index.data, len }, tree, NULL, 0, &err);
+        baseindex_apply((struct span){ index.entries.data, len }, tree, NULL, 0, &err);
     }
 }
 
@@ -340,7 +341,7 @@ static void owners_are_looked_up_in_the_image(void **state)
         { "www:", 33, 0 },    { "42", 42, 42 },  { ":5", 0, 5 },         { "nobody", 0, 0 },
         { "1:nosuch", 1, 1 }, { "huge", 0, 1 },  { "4294967297", 0, 0 },
     };
-    AUTO(bytes_release) struct bytes index = BYTES(BASEINDEX_MAX);
+    AUTO(baseindex_release) struct baseindex index = { 0 };
     AUTO(tree_free) struct tree *tree = indexed(&index);
     struct error err = { 0 };
     uint32_t uid, gid;
