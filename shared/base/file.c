@@ -114,6 +114,22 @@ bool file_write_atomic(const char *path, struct span content, mode_t mode, struc
     return sync_parent(path, err) || error_wrap(err, "write '%s'", path);
 }
 
+bool file_write_cached(const char *path, struct span content, struct error *err)
+{
+    AUTO(free) char *beside = NULL;
+    if (asprintf(&beside, "%s.XXXXXX", path) < 0) {
+        beside = NULL;
+        return error_set(err, ERROR_INTERNAL, "out of memory");
+    }
+    AUTO(close) int fd = mkostemp(beside, O_CLOEXEC);
+    if (fd < 0)
+        return error_set_errno(err, errno, "cannot write '%s'", path);
+    if (file_write_all(fd, content.data, content.len, err) && rename(beside, path) == 0)
+        return true;
+    unlink(beside);
+    return error_set_errno(err, errno, "cannot write '%s'", path);
+}
+
 bool directory_make(const char *path, mode_t mode, struct error *err)
 {
     AUTO(free) char *partial = strdup(path);

@@ -12,6 +12,10 @@ bool file_read(struct bytes *out, const char *path, struct error *err);
 /* Write beside it, fsync, rename over it, fsync the directory. */
 bool file_write_atomic(const char *path, struct span content, mode_t mode, struct error *err);
 
+/* For a cache: written beside it and renamed over it, never a part for who reads at the same time. Not forced to the disk: after a crash
+ * it may be torn, which its reader must find out. */
+bool file_write_cached(const char *path, struct span content, struct error *err);
+
 /* All of it, whatever signals and short writes do. */
 bool file_write_all(int fd, const void *data, size_t len, struct error *err);
 

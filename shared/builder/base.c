@@ -14,6 +14,7 @@ void base_free(struct base *base)
 {
     if (!base)
         return;
+    guess_free(base->guess);
     tree_free(base->tree);
     for (size_t i = 0; base->read && i < base->image.layer_count; i++)
         baseindex_release(&base->read[i]);
@@ -38,19 +39,31 @@ static bool not_a_reference(const char *image, struct error *err)
     return error_wrap(err, "failed to parse stage name \"%s\": invalid reference format", image);
 }
 
-static bool load(struct base *base, const char *image, const char *platform, const struct registry_options *registries,
-                 struct error *err)
+static bool load(struct base *base, const struct guess_name *name, bool may_guess,
+                 const struct registry_options *registries, struct error *err)
 {
-    if (!reference_parse(span_of(image), &base->reference, err))
-        return not_a_reference(image, err);
+    if (!reference_parse(span_of(name->image), &base->reference, err))
+        return not_a_reference(name->image, err);
     const struct reference *reference = &base->reference;
     const char *wanted = reference->digest ? reference->digest : reference->tag ? reference->tag : "latest";
 
     base->store = store_open(reference, registries, err);
-    if (!base->store || !image_load(base->store, wanted, platform, &base->image, err))
+    if (!base->store)
         return false;
+    if (may_guess)
+        base->guess = guess_new(name, base->store, registries, &base->image);
+    if (!base->guess) {
+        if (!image_load(base->store, wanted, name->platform, &base->image, err))
+            return false;
+        guess_keep(name, &base->image);
+    }
     base->config = json_parse(base->arena, bytes_span(&base->image.config), err);
     return base->config != NULL;
+}
+
+bool base_is_sure(struct base *base)
+{
+    return !base->guess || guess_holds(base->guess);
 }
 
 static struct base *base_new(const char *name, const char *platform, struct error *err)
@@ -72,15 +85,15 @@ static struct base *base_new(const char *name, const char *platform, struct erro
     return TAKE(base);
 }
 
-struct base *base_open(const char *image, const char *platform, const struct registry_options *registries,
+struct base *base_open(const struct guess_name *name, bool may_guess, const struct registry_options *registries,
                        struct error *err)
 {
-    AUTO(base_free) struct base *base = base_new(image, platform, err);
+    AUTO(base_free) struct base *base = base_new(name->image, name->platform, err);
 
     if (!base)
         return NULL;
-    if (!load(base, image, platform, registries, err)) {
-        error_wrap(err, "image '%s'", image);
+    if (!load(base, name, may_guess, registries, err)) {
+        error_wrap(err, "image '%s'", name->image);
         return NULL;
     }
     return TAKE(base);

@@ -4,6 +4,7 @@
 #define PUSHWRIGHT_SHARED_BUILDER_BASE_H
 
 #include "shared/base/json.h"
+#include "shared/builder/guess.h"
 #include "shared/builder/indexstore.h"
 #include "shared/builder/times.h"
 #include "shared/builder/tree.h"
@@ -24,12 +25,17 @@ struct base {
     const struct registry_options *registries;
     uint64_t first_file;   /* numbers of files with several names are above it */
     struct retiming times; /* of what base_lay_over() lays */
+    struct guess *guess;   /* that the image is what it was the last time; NULL: it is known to be */
     int hold;              /* descriptor that is open as long; -1: none */
 };
 
-/* ERROR_NOT_FOUND when there is no such image or platform. */
-struct base *base_open(const char *image, const char *platform, const struct registry_options *registries,
+/* ERROR_NOT_FOUND when there is no such image or platform. What the name stands for is remembered in the cache directory (NULL: nowhere);
+ * with may_guess the answer may be from there, see base_is_sure(). */
+struct base *base_open(const struct guess_name *name, bool may_guess, const struct registry_options *registries,
                        struct error *err);
+/* Waits until the registry has said what the name stands for; false when that is another image, or nothing was said: it is to be opened
+ * again without guessing. Any number of threads. */
+bool base_is_sure(struct base *base);
 /* A layer by itself, in the repository or layout `place`; `number` is not that of any other. Takes `hold`, also when it fails. */
 struct base *base_of_layer(const char *place, const struct image_layer *layer, uint32_t number, int hold,
                            const struct registry_options *registries, struct error *err);

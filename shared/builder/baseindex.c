@@ -4,7 +4,6 @@
 #include "shared/base/digest.h"
 #include "shared/base/encode.h"
 #include "shared/base/file.h"
-#include "shared/base/random.h"
 #include "shared/builder/base.h"
 #include "shared/oci/layer_read.h"
 
@@ -228,21 +227,6 @@ static void cache_trim(const char *folder)
         unlinkat(dirfd(directory), files[i].name, 0);
 }
 
-/* Not forced to the disk, which would take all of a layer along that has just been unpacked: a torn file is found out by its digest. */
-static void put_in_place(const char *path, struct span content)
-{
-    AUTO(bytes_release) struct bytes beside = BYTES(2 * TAR_PATH_MAX);
-    struct error err = { 0 };
-
-    if (!bytes_printf(&beside, &err, "%s.%016llx", path, (unsigned long long)random_u64()))
-        return;
-    AUTO(close) int fd = open(beside.data, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return;
-    if (!file_write_all(fd, content.data, content.len, &err) || rename(beside.data, path) < 0)
-        unlink(beside.data);
-}
-
 static void cache_write(const char *directory, const char *path, const struct image_layer *layer, struct span entries)
 {
     AUTO(bytes_release) struct bytes file = BYTES((size_t)BASEINDEX_MAX + HEAD + NAMES);
@@ -259,7 +243,8 @@ static void cache_write(const char *directory, const char *path, const struct im
     memcpy(file.data + sizeof(magic), digest, SHA256_SIZE);
     if (bytes_printf(&folder, &err, "%s/index", directory) && directory_make(folder.data, 0700, &err)) {
         cache_trim(folder.data);
-        put_in_place(path, bytes_span(&file));
+        (void)file_write_cached(path, bytes_span(&file),
+                                &err); /* forced to the disk it would take all of an unpacked layer along */
     }
 }
 

@@ -181,7 +181,8 @@ struct base *build_base(struct build *build, const char *image, const char *plat
     struct progress_step step;
     progress_begin(build->options->progress, &step,
                    arena_printf(build->arena, "[internal] load metadata for %s", image));
-    struct base *base = base_open(image, wanted, build->options->registries, err);
+    const struct guess_name name = { image, wanted, build->options->cache_directory };
+    struct base *base = base_open(&name, build->may_guess, build->options->registries, err);
     progress_end(&step, base ? NULL : err);
     if (!base)
         return NULL;
@@ -189,6 +190,25 @@ struct base *build_base(struct build *build, const char *image, const char *plat
     base->registries = build->options->registries;
     build->bases[build->base_count++] = base;
     return base;
+}
+
+static bool is_sure(struct build *build)
+{
+    bool sure = true;
+
+    for (size_t i = 0; sure && i < build->base_count; i++) { /* others may add to them meanwhile */
+        struct base *base = build->bases[i];
+
+        turns_give(build->turns);
+        sure = base_is_sure(base);
+        turns_take(build->turns);
+    }
+    return sure;
+}
+
+bool build_settle(struct build *build, struct error *err)
+{
+    return is_sure(build) || error_set(err, ERROR_UNAVAILABLE, "a base image is not what it was any more");
 }
 
 struct base *build_cached(struct build *build, const struct cache_hit *hit, struct error *err)
@@ -612,7 +632,7 @@ static bool set_times(struct build *build, struct error *err)
            error_set(err, ERROR_INVALID, "invalid SOURCE_DATE_EPOCH: %s", epoch);
 }
 
-static struct build *build_new(struct engine *engine, const char *platform, struct error *err)
+static struct build *build_new(struct engine *engine, const char *platform, bool may_guess, struct error *err)
 {
     AUTO(build_free) struct build *build = calloc(1, sizeof(*build));
 
@@ -628,8 +648,9 @@ static struct build *build_new(struct engine *engine, const char *platform, stru
     build->cache = engine->cache;
     build->turns = engine->turns;
     build->platform = platform;
+    build->may_guess = may_guess;
     build->file_number = UINT64_C(1) << 63; /* apart from those of base images */
-    return set_times(build, err) && prepare(build, err) ? TAKE(build) : NULL;
+    return set_times(build, err) ? TAKE(build) : NULL;
 }
 
 /* The stages that are needed, of one platform after the other. */
@@ -671,12 +692,12 @@ const struct dockerfile_warnings *engine_warnings(const struct engine *engine)
     return &engine->warnings;
 }
 
-static bool build_all(struct engine *engine, const char *const *platforms, size_t count, struct built *out,
-                      struct error *err)
+static bool build_all(struct engine *engine, const char *const *platforms, size_t count, bool may_guess,
+                      struct built *out, struct error *err)
 {
     for (size_t i = 0; i < count; i++) {
-        out[i].owner = build_new(engine, platforms[i], err);
-        if (!out[i].owner)
+        out[i].owner = build_new(engine, platforms[i], may_guess, err);
+        if (!out[i].owner || !prepare(out[i].owner, err))
             return false;
     }
     if (!look_for_warnings(engine, out[0].owner, err) || !run_stages(engine, out, count, err))
@@ -688,15 +709,37 @@ static bool build_all(struct engine *engine, const char *const *platforms, size_
     return true;
 }
 
+/* A failure counts only of a build on the right bases, too. */
+static bool are_sure(struct built *built, size_t count)
+{
+    bool sure = true;
+
+    for (size_t i = 0; sure && i < count && built[i].owner; i++)
+        sure = is_sure(built[i].owner);
+    return sure;
+}
+
+static void release_all(struct built *built, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        built_release(&built[i]);
+    memset(built, 0, count * sizeof(built[0]));
+}
+
 bool engine_build(struct engine *engine, const char *const *platforms, size_t count, struct built *out,
                   struct error *err)
 {
     memset(out, 0, count * sizeof(out[0]));
     turns_take(engine->turns);
-    bool good = build_all(engine, platforms, count, out, err);
+    bool good = build_all(engine, platforms, count, true, out, err);
+    if (!are_sure(out, count)) {
+        *err = (struct error){ 0 };
+        release_all(out, count);
+        good = build_all(engine, platforms, count, false, out, err);
+    }
     turns_give(engine->turns);
-    for (size_t i = 0; !good && i < count; i++)
-        built_release(&out[i]);
+    if (!good)
+        release_all(out, count);
     return good;
 }
 

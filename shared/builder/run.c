@@ -517,6 +517,8 @@ static bool execute(struct stage *stage, const struct dockerfile_run *run, struc
                                        .limits = stage->build->options->run.limits,
                                        .groups = stage->build->runner->groups[0] ? stage->build->runner->groups : NULL,
                                        .step = &step };
+    if (!build_settle(stage->build, err))
+        return false;
     turns_give(stage->build->turns);
     bool good = start_and_attend(stage, &spec, output, err);
     turns_take(stage->build->turns);

@@ -87,6 +87,7 @@ struct build {
     uint64_t file_number;    /* of the last hard-linked file */
     int64_t time_s;          /* of what is made */
     int64_t newest_s;        /* what is copied has no later time */
+    bool may_guess;          /* what the names of bases stand for, see base.h */
     bool timed;              /* time_s is a commit's or was said: layers of other times will not do */
     struct runner *runner;   /* NULL until the first RUN */
     struct trial *trial;     /* what RUN may do here, while it is found out; NULL: nobody does */
@@ -164,6 +165,8 @@ bool stage_copy(struct stage *stage, const struct dockerfile_instruction *instru
 struct base *build_base(struct build *build, const char *image, const char *platform, struct error *err);
 /* What the cache has of a step; takes the hit's descriptor. */
 struct base *build_cached(struct build *build, const struct cache_hit *hit, struct error *err);
+/* Waits, without the turn, until it is known that every base is what it was taken for: before anything is done that others may see. */
+bool build_settle(struct build *build, struct error *err);
 struct spool *stage_spool(struct stage *stage, struct error *err);
 /* Of this ADD, downloaded once. */
 struct download *stage_download(struct stage *stage, const struct dockerfile_copy *in, const char *url,

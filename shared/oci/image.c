@@ -1,5 +1,6 @@
 #include "shared/oci/image.h"
 
+#include "shared/base/digest.h"
 #include "shared/base/json.h"
 
 #include <string.h>
@@ -43,6 +44,7 @@ static bool is_kind(const char *media_type, enum kind kind)
 
 void image_release(struct image *image)
 {
+    bytes_release(&image->body);
     bytes_release(&image->config);
     free(image->layers);
     *image = (struct image){ .layers = NULL };
@@ -238,20 +240,20 @@ static bool check_platform(const struct image *image, const char *platform, stru
 /* ---- the whole ---- */
 
 /* The manifest behind the name; one step further when that is an index. */
-static bool find_manifest(struct store *store, const char *name, const char *platform, struct bytes *body,
-                          struct image *image, struct error *err)
+static bool find_manifest(struct store *store, const char *name, const char *platform, struct image *image,
+                          struct error *err)
 {
     struct descriptor *out = &image->manifest;
-    if (!store_get_manifest(store, name, body, out, err))
+    if (!store_get_manifest(store, name, &image->body, out, err))
         return false;
     memcpy(image->named, out->digest, sizeof(image->named));
     if (!is_kind(out->media_type, KIND_INDEX))
         return true;
     struct descriptor chosen, came;
-    if (!choose(bytes_span(body), platform, &chosen, err))
+    if (!choose(bytes_span(&image->body), platform, &chosen, err))
         return false;
-    bytes_clear(body);
-    if (!store_get_manifest(store, chosen.digest, body, &came, err))
+    bytes_clear(&image->body);
+    if (!store_get_manifest(store, chosen.digest, &image->body, &came, err))
         return false;
     if (came.size != chosen.size || strcmp(came.media_type, chosen.media_type) != 0)
         return error_set(err, ERROR_INVALID, "index and manifest contradict each other about '%s'", chosen.digest);
@@ -259,28 +261,53 @@ static bool find_manifest(struct store *store, const char *name, const char *pla
     return true;
 }
 
-static bool load(struct store *store, const char *name, const char *platform, struct image *image, struct error *err)
+static bool read_whole(struct store *store, const char *platform, struct image *image, struct error *err)
 {
-    AUTO(bytes_release) struct bytes body = BYTES(STORE_MANIFEST_MAX);
-    if (!find_manifest(store, name, platform, &body, image, err))
-        return false;
     if (is_kind(image->manifest.media_type, KIND_OLD))
         return error_set(err, ERROR_UNSUPPORTED,
                          "an image in Docker's schema 1, which nobody should use: push it again");
     if (!is_kind(image->manifest.media_type, KIND_MANIFEST))
         return error_set(err, ERROR_UNSUPPORTED, "'%s' is not the type of a container image",
                          image->manifest.media_type);
-    return read_manifest(bytes_span(&body), image, err) &&
+    return read_manifest(bytes_span(&image->body), image, err) &&
            store_read_blob(store, &image->config_blob, &image->config, err) && read_config(image, err) &&
            check_platform(image, platform, err);
+}
+
+static struct image image_none(void)
+{
+    return (struct image){ .body = BYTES(STORE_MANIFEST_MAX), .config = BYTES(STORE_CONFIG_MAX) };
 }
 
 bool image_load(struct store *store, const char *tag_or_digest, const char *platform, struct image *out,
                 struct error *err)
 {
-    AUTO(image_release) struct image image = { .config = BYTES(STORE_CONFIG_MAX) };
-    if (!load(store, tag_or_digest, platform, &image, err))
+    AUTO(image_release) struct image image = image_none();
+    if (!find_manifest(store, tag_or_digest, platform, &image, err) || !read_whole(store, platform, &image, err))
         return error_wrap(err, "image '%s'", tag_or_digest);
+    *out = image;
+    image = (struct image){ .layers = NULL };
+    return true;
+}
+
+static bool take_manifest(struct image *image, const struct descriptor *manifest, const char *named, struct span body,
+                          struct error *err)
+{
+    char have[SHA256_HEX_SIZE];
+    sha256_hex_of(body, have);
+    if ((int64_t)body.len != manifest->size || !span_ends(span_of(manifest->digest), have))
+        return error_set(err, ERROR_INVALID, "the manifest is not the one of its digest");
+    image->manifest = *manifest;
+    snprintf(image->named, sizeof(image->named), "%s", named);
+    return bytes_append_span(&image->body, body, err);
+}
+
+bool image_read(struct store *store, const struct descriptor *manifest, const char *named, struct span body,
+                const char *platform, struct image *out, struct error *err)
+{
+    AUTO(image_release) struct image image = image_none();
+    if (!take_manifest(&image, manifest, named, body, err) || !read_whole(store, platform, &image, err))
+        return error_wrap(err, "image '%s'", named);
     *out = image;
     image = (struct image){ .layers = NULL };
     return true;

@@ -15,6 +15,7 @@ struct image_layer {
 struct image {
     struct descriptor manifest;   /* of the chosen platform; media_type tells Docker's format from OCI's */
     char named[DIGEST_TEXT_SIZE]; /* of what stands behind the name: of the index, where there is one */
+    struct bytes body;            /* the manifest's exact JSON */
     struct descriptor config_blob;
     struct bytes config;        /* the configuration's exact JSON */
     struct image_layer *layers; /* lowest first; NULL when there are none */
@@ -31,6 +32,10 @@ struct image {
  * IMAGE_LAYERS_MAX layers, ERROR_INVALID for contents that contradict themselves. */
 bool image_load(struct store *store, const char *tag_or_digest, const char *platform, struct image *out,
                 struct error *err);
+/* The same of a manifest that was had before; the body's digest and size must be those of the descriptor. Its configuration is read
+ * from the store. `named` as in struct image. */
+bool image_read(struct store *store, const struct descriptor *manifest, const char *named, struct span body,
+                const char *platform, struct image *out, struct error *err);
 void image_release(struct image *image);
 AUTO_RELEASE(struct image, image_release)
 

@@ -105,7 +105,8 @@ def more_tags_take_a_request_each():
         warm = requests.take("PUT /v2/acme/again/manifests/latest")
         also = 1
         assert [r.split()[0] for r in warm].count("POST") == 4 and len(warm) == 6 + 2 + also, warm
-        assert "GET fx/base/manifests/1 200" in warm and not [r for r in warm if r.startswith("HEAD")], warm
+        # What the base's name stands for is only compared: registries that count how often an image is pulled do not count that.
+        assert [r for r in warm if r.split()[0] in ("GET", "HEAD")] == ["HEAD fx/base/manifests/1 200"], warm
 
 
 def with_run_no_layer_is_mounted_that_was_unpacked_from_where_it_goes():
@@ -161,10 +162,10 @@ def an_unchanged_image_pushes_nothing_but_its_tag():
         w.rule("same", tag="other-{sha:7}", reconcile=False)
         w.build("same", commit)
         seen = requests.take("PUT /v2/acme/same/manifests/other-")
-        assert [r.split()[0] for r in seen] == ["GET", "HEAD", "HEAD", "PUT"], seen
+        assert [r.split()[0] for r in seen] == ["HEAD", "HEAD", "HEAD", "PUT"], seen
         w.build("same", commit)
         seen = requests.take(r"HEAD /v2/acme/same/manifests/other-")
-        assert [r.split()[0] for r in seen] == ["GET", "HEAD", "HEAD"], seen
+        assert [r.split()[0] for r in seen] == ["HEAD", "HEAD", "HEAD"], seen
 
 
 def an_unchanged_layer_of_another_commit_is_not_sent_again():
