@@ -547,7 +547,7 @@ static void init(struct services *services, const struct services_options *optio
     services->options = *options;
     services->directory_lock = services->epoll = services->wake = -1;
     snprintf(services->state_dir, sizeof services->state_dir, "%s", options->state_dir);
-    services->isolates = sandbox_probe(&services->shop.mode, &services->isolates_not);
+    services->isolates = sandbox_probe(true, &services->shop.mode, &services->isolates_not);
     services->shop.state_dir = services->state_dir;
     services->shop.registry = options->registry;
     services->shop.cancelled = is_stopping;

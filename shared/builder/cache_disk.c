@@ -20,6 +20,7 @@ enum {
     HEX = SHA256_HEX_SIZE - 1,
     PIECE = 256 * 1024,
     CONSIDERED_MAX = 20000,
+    LOOK_ONE_IN = 64,
     STALE_S = 3600
 };
 
@@ -162,13 +163,22 @@ static bool remove_unused(int folder, const char *name)
     return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && unlinkat(folder, name, 0) == 0;
 }
 
+/* To look at all that is there takes longer than to add to it. The more is added the sooner it is done, so that the bound is passed by
+ * little. */
+static bool is_time_to_look(int64_t bytes, int64_t bytes_max)
+{
+    uint64_t chance = random_u64();
+
+    return chance % LOOK_ONE_IN == 0 || (bytes_max > 0 && chance % (uint64_t)bytes_max < (uint64_t)bytes * LOOK_ONE_IN);
+}
+
 static void make_room(const char *directory, int64_t bytes, int64_t bytes_max)
 {
     char path[PATH];
     size_t count;
     int64_t total;
 
-    if (!path_of(path, directory, "blobs", "sha256"))
+    if (!is_time_to_look(bytes, bytes_max) || !path_of(path, directory, "blobs", "sha256"))
         return;
     AUTO(closedir) DIR *folder = opendir(path);
     AUTO(free) struct aged *files = folder ? list(folder, &count, &total) : NULL;
@@ -184,7 +194,7 @@ static void forget_oldest(const char *directory, const char *from)
     size_t count;
     int64_t total;
 
-    if (!path_of(path, directory, from, ""))
+    if (!is_time_to_look(1, CACHE_DISK_RECORDS_MAX) || !path_of(path, directory, from, ""))
         return;
     AUTO(closedir) DIR *folder = opendir(path);
     AUTO(free) struct aged *files = folder ? list(folder, &count, &total) : NULL;

@@ -20,7 +20,7 @@ enum { CACHE_DISK_RECORDS_MAX = 4000, CACHE_DISK_PATH_MAX = 4096 };
 bool cache_disk_find(const char *directory, const char *key, bool (*suits)(void *, const struct cache_record *),
                      void *context, struct cache_record *out, int *hold);
 
-/* Remember it; the layer's bytes are the file's from offset 0 on. Layers of more than bytes_max in all are not kept. Errors are about
+/* Remember it; the layer's bytes are the file's from offset 0 on. Of layers more than about bytes_max in all are not kept. Errors are about
  * the disk, and leave the cache as it was. */
 bool cache_disk_keep(const char *directory, int64_t bytes_max, const struct cache_record *record, int fd,
                      struct error *err);

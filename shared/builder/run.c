@@ -68,7 +68,7 @@ static void *try_sandbox(void *opaque)
 {
     struct trial *trial = opaque;
 
-    trial->good = sandbox_probe(&trial->mode, &trial->why);
+    trial->good = sandbox_probe(false, &trial->mode, &trial->why);
     return NULL;
 }
 
@@ -94,7 +94,7 @@ static bool probe(struct runner *runner, struct error *err)
     struct trial *trial = runner->build->trial;
 
     if (!trial)
-        return sandbox_probe(&runner->mode, err);
+        return sandbox_probe(false, &runner->mode, err);
     runner->build->trial = NULL;
     pthread_join(trial->thread, NULL);
     runner->mode = trial->mode;

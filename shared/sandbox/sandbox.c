@@ -89,7 +89,7 @@ static pid_t clone_inside(const struct plan *plan, enum sandbox_mode mode, insid
     if (mode == SANDBOX_IN_CHROOT)
         return clone_with(0, plan, inside, channel, pidfd);
     unsigned long flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
-    if (!plan || !plan->spec->step || !plan->spec->step->network)
+    if (!plan->spec->step || !plan->spec->step->network)
         flags |= CLONE_NEWNET;
     if (mode != SANDBOX_AS_ROOT)
         flags |= CLONE_NEWUSER;
@@ -135,7 +135,7 @@ static struct sandbox *sandbox_begin(const struct plan *plan, enum sandbox_mode 
     }
     *sandbox = (struct sandbox){ .process = process, .channel = ours, .tidies_up = mode == SANDBOX_IN_CHROOT };
     ours = -1;
-    if (plan && plan->spec->groups && !enter_group(sandbox, plan->spec, pid, err))
+    if (plan->spec->groups && !enter_group(sandbox, plan->spec, pid, err))
         return NULL;
     if ((mode == SANDBOX_AS_USER && !map_user(pid, err)) || (mode == SANDBOX_WITH_IDS && !map_ids(pid, err)))
         return NULL;
@@ -306,9 +306,12 @@ static _Noreturn void trial_main(const struct plan *plan, int channel)
     _exit(0);
 }
 
-static bool trial(enum sandbox_mode mode, struct error *err)
+static bool trial(enum sandbox_mode mode, bool own_network, struct error *err)
 {
-    AUTO(sandbox_free) struct sandbox *sandbox = sandbox_begin(NULL, mode, trial_main, err);
+    const struct sandbox_step step = { .network = !own_network };
+    const struct sandbox_spec spec = { .step = &step };
+    const struct plan plan = { .spec = &spec };
+    AUTO(sandbox_free) struct sandbox *sandbox = sandbox_begin(&plan, mode, trial_main, err);
     if (!sandbox)
         return false;
     struct message message;
@@ -325,18 +328,18 @@ bool sandbox_probe_chroot(struct error *err)
     return geteuid() == 0 ? privilege_for_chroot(err) : error_set(err, ERROR_UNSUPPORTED, "a chroot takes root");
 }
 
-bool sandbox_probe(enum sandbox_mode *mode, struct error *err)
+bool sandbox_probe(bool own_network, enum sandbox_mode *mode, struct error *err)
 {
     struct error reason = { 0 };
-    if (geteuid() == 0 && trial(SANDBOX_AS_ROOT, &reason)) {
+    if (geteuid() == 0 && trial(SANDBOX_AS_ROOT, own_network, &reason)) {
         *mode = SANDBOX_AS_ROOT;
         return true;
     }
-    if (geteuid() == 0 && trial(SANDBOX_WITH_IDS, &reason)) {
+    if (geteuid() == 0 && trial(SANDBOX_WITH_IDS, own_network, &reason)) {
         *mode = SANDBOX_WITH_IDS;
         return true;
     }
-    if (trial(SANDBOX_AS_USER, &reason)) {
+    if (trial(SANDBOX_AS_USER, own_network, &reason)) {
         *mode = SANDBOX_AS_USER;
         return true;
     }

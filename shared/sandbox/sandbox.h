@@ -38,8 +38,9 @@ enum { SANDBOX_LOWERS_MAX = 128, SANDBOX_TEXT_MAX = 400 };
  * happens. Before the first thread is started: the kernel moves no process that has several. On an error all is as it was. */
 bool sandbox_take_subordinate_ids(struct error *err);
 
-/* What this machine allows, found by trying. ERROR_UNSUPPORTED names what is missing and what would help. */
-bool sandbox_probe(enum sandbox_mode *mode, struct error *err);
+/* What this machine allows, found by trying; with a network of its own if programs will have one, which takes longest to be made.
+ * ERROR_UNSUPPORTED names what is missing and what would help. */
+bool sandbox_probe(bool own_network, enum sandbox_mode *mode, struct error *err);
 /* Where that fails: may SANDBOX_IN_CHROOT be had, which is never chosen by itself? It takes root with a container's usual capabilities, and runs
  * steps on a `whole` only. Kept from the command are our files, descriptors and variables, and our memory (no ptrace); not kept are
  * the network, the other processes' ids, and System V and abstract objects. Instead of mounts things are moved into the root directory and
