@@ -5,6 +5,7 @@
 #include "shared/base/encode.h"
 #include "shared/base/file.h"
 #include "shared/builder/base.h"
+#include "shared/oci/compress.h"
 #include "shared/oci/layer_read.h"
 
 #include <dirent.h>
@@ -15,10 +16,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A file of the cache: the magic, SHA-256 of what follows, the layer's digest and diff id, then the entries. Written and read on
+/* A file of the cache: the magic, a checksum of what follows, the layer's digest and diff id, then the entries. Written and read on
  * the same machine, so numbers stand as they lie in memory. */
 static const char magic[8] = "pwindex4";
-enum { HEAD = sizeof(magic) + SHA256_SIZE, NAMES = 2 * DIGEST_TEXT_SIZE, BODY_MAX = 1024 * 1024, USUAL_PATH = 32 };
+enum { HEAD = sizeof(magic) + sizeof(uint32_t), NAMES = 2 * DIGEST_TEXT_SIZE, BODY_MAX = 1024 * 1024, USUAL_PATH = 32 };
 
 struct record {
     int64_t mtime_s, size;
@@ -175,15 +176,16 @@ static bool map_file(const char *path, struct baseindex *out)
 static bool cache_read(const char *path, const struct image_layer *layer, struct baseindex *out)
 {
     AUTO(baseindex_release) struct baseindex index = { 0 };
-    uint8_t digest[SHA256_SIZE];
+    uint32_t checksum;
     char names[NAMES];
 
     if (!map_file(path, &index) || memcmp(index.mapped, magic, sizeof(magic)) != 0)
         return false;
     const char *file = index.mapped;
-    sha256_of((struct span){ file + HEAD, index.mapped_size - HEAD }, digest);
+    memcpy(&checksum, file + sizeof(magic), sizeof(checksum));
     names_of(layer, names);
-    if (memcmp(digest, file + sizeof(magic), SHA256_SIZE) != 0 || memcmp(names, file + HEAD, NAMES) != 0)
+    if (checksum != checksum_of((struct span){ file + HEAD, index.mapped_size - HEAD }) ||
+        memcmp(names, file + HEAD, NAMES) != 0)
         return false;
     utimensat(AT_FDCWD, path, NULL, 0); /* used now */
     *out = index;
@@ -232,15 +234,15 @@ static void cache_write(const char *directory, const char *path, const struct im
     AUTO(bytes_release) struct bytes file = BYTES((size_t)BASEINDEX_MAX + HEAD + NAMES);
     AUTO(bytes_release) struct bytes folder = BYTES(TAR_PATH_MAX);
     struct error err = { 0 };
-    uint8_t digest[SHA256_SIZE];
+    uint32_t checksum = 0;
     char names[NAMES];
 
     names_of(layer, names);
-    if (!bytes_append(&file, magic, sizeof(magic), &err) || !bytes_append(&file, names, SHA256_SIZE, &err) ||
+    if (!bytes_append(&file, magic, sizeof(magic), &err) || !bytes_append(&file, &checksum, sizeof(checksum), &err) ||
         !bytes_append(&file, names, NAMES, &err) || !bytes_append_span(&file, entries, &err))
         return;
-    sha256_of((struct span){ file.data + HEAD, file.len - HEAD }, digest);
-    memcpy(file.data + sizeof(magic), digest, SHA256_SIZE);
+    checksum = checksum_of((struct span){ file.data + HEAD, file.len - HEAD });
+    memcpy(file.data + sizeof(magic), &checksum, sizeof(checksum));
     if (bytes_printf(&folder, &err, "%s/index", directory) && directory_make(folder.data, 0700, &err)) {
         cache_trim(folder.data);
         (void)file_write_cached(path, bytes_span(&file),

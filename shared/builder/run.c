@@ -696,7 +696,7 @@ static bool keep_changes(struct stage *stage, struct tree *tree, const struct ru
         return error_set(err, ERROR_TOO_LARGE, "the Dockerfile is too large");
     if (!diff_read(&diff, err) || !stage_add_layer(stage, tree, number, err))
         return false;
-    diff_forget_whiteouts(tree);
+    diff_forget_whiteouts(tree, number);
     if (whole)
         return true; /* the next one has a copy of its own */
     stage->root.placed = number;

@@ -494,12 +494,13 @@ bool diff_read(const struct diff *diff, struct error *err)
     return read_directory(&reading, upper, root, err);
 }
 
-void diff_forget_whiteouts(struct tree *tree)
+void diff_forget_whiteouts(struct tree *tree, uint32_t layer)
 {
     struct tree_node *node = tree_root(tree);
     while (node) {
-        struct tree_node *next = node->first ? node->first : node;
-        if (!node->first) {
+        bool below = node->first && node->layer == layer;
+        struct tree_node *next = below ? node->first : node;
+        if (!below) {
             while (next && !next->next)
                 next = next->parent;
             next = next ? next->next : NULL;

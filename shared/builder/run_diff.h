@@ -47,6 +47,6 @@ bool diff_owner_below(void *context, const char *path, mode_t type, bool marked,
 bool diff_read(const struct diff *diff, struct error *err);
 
 /* Once the layer is written: take the marks of deletion out of the tree again. */
-void diff_forget_whiteouts(struct tree *tree);
+void diff_forget_whiteouts(struct tree *tree, uint32_t layer);
 
 #endif

@@ -35,4 +35,6 @@ bool compress_append(struct bytes *out, struct span plain, const struct compress
 /* One gzip member, no name, no time: the same input and level give the same bytes on every machine. */
 bool gzip_append(struct bytes *out, struct span plain, int level, struct error *err);
 
+uint32_t checksum_of(struct span data); /* gzip's (RFC 1952): finds what is torn or rotten, not who means harm */
+
 #endif

@@ -59,3 +59,8 @@ bool compress_append(struct bytes *out, struct span plain, const struct compress
         return zstd_append(out, plain, level > 0 ? level : ZSTD_LEVEL, err);
     return gzip_append(out, plain, level > 0 ? level : GZIP_LEVEL, err);
 }
+
+uint32_t checksum_of(struct span data)
+{
+    return libdeflate_crc32(0, data.data, data.len);
+}
