@@ -144,7 +144,8 @@ static bool cancelled(void *context)
 
     if (clock_monotonic_ms() > job->deadline_ms)
         job->timed_out = true;
-    return job->timed_out || call_cancelled(job->call) || (job->running && running_superseded(job->running));
+    return job->timed_out || call_cancelled(job->call) || (job->running && running_superseded(job->running)) ||
+           recall_gives_way(&job->recall);
 }
 
 static bool superseded(struct job *job, const char *reason)
@@ -512,6 +513,8 @@ static bool run(struct job *job, struct error *err)
         return end_superseded(job, err);
     if (good)
         return remember(job, RECORD_BUILT, err);
+    if (recall_gives_way(&job->recall))
+        error_set(&failed, ERROR_CONFLICT, "%.7s of '%s' is being built", job->commit, job->order.ref);
     if (job->timed_out)
         error_set(&failed, ERROR_INVALID, "the build took longer than the %ld s that its rule allows",
                   job->rule->timeout_s);

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { RUNNING_SLACK_MS = 60 * 1000 };
+enum { RUNNING_SLACK_MS = 60 * 1000, NOTE_MEMORY_MAX = 256 * 1024 };
 
 static bool is_compared(const struct order *order)
 {
@@ -21,10 +21,23 @@ bool recall_open(struct recall *recall, struct call *call, const struct config_b
     return recall->store != NULL;
 }
 
+static void end_noting(struct recall *recall)
+{
+    if (!recall->noting)
+        return;
+    pthread_mutex_lock(&recall->lock);
+    recall->over = true;
+    pthread_cond_signal(&recall->changed);
+    pthread_mutex_unlock(&recall->lock);
+    pthread_join(recall->noter, NULL);
+    pthread_cond_destroy(&recall->changed);
+    pthread_mutex_destroy(&recall->lock);
+    recall->noting = false;
+}
+
 void recall_release(struct recall *recall)
 {
-    if (recall->writing)
-        pthread_join(recall->writer, NULL);
+    end_noting(recall);
     store_free(recall->store);
 }
 
@@ -63,6 +76,19 @@ static const char *why_known(struct recall *recall, const struct record *record)
     return NULL;
 }
 
+/* Asked for by another event, and not by a person. */
+static bool is_of_another(const struct recall *recall, const struct record *record, const char *commit)
+{
+    return !recall->order->by_person && record_is_about(record, commit) &&
+           strcmp(record->event, call_event(recall->call)->id) != 0;
+}
+
+static bool is_running(const struct recall *recall, const struct record *record)
+{
+    return record->outcome == RECORD_RUNNING &&
+           clock_wall_ms() - record->at_ms < recall->rule->timeout_s * 1000 + RUNNING_SLACK_MS;
+}
+
 bool recall_look(struct recall *recall, const char *commit, const char **why, struct error *err)
 {
     struct error failed = { 0 };
@@ -73,13 +99,11 @@ bool recall_look(struct recall *recall, const char *commit, const char **why, st
         return true;
     if (!record_read(recall->store, recall->rule->name, recall->order->ref, call_arena(recall->call), &record, &failed))
         return settle(recall, false, &failed, err);
-    recall->known = record.outcome != RECORD_NONE;
+    recall->found = record;
     recall->bases = record.bases;
-    if (recall->order->by_person || !record_is_about(&record, commit) ||
-        strcmp(record.event, call_event(recall->call)->id) == 0)
+    if (!is_of_another(recall, &record, commit))
         return true;
-    int64_t age_ms = clock_wall_ms() - record.at_ms;
-    if (record.outcome == RECORD_RUNNING && age_ms < recall->rule->timeout_s * 1000 + RUNNING_SLACK_MS)
+    if (is_running(recall, &record))
         return error_set(err, ERROR_CONFLICT, "%.7s of '%s' is being built", commit, recall->order->ref);
     if (!recall->order->base || record_stands_on(&record, recall->order->base, recall->order->base_digest))
         *why = why_known(recall, &record);
@@ -149,7 +173,8 @@ static bool write_record(struct recall *recall, const char *commit, enum record_
         .bases = recall->bases,
     };
 
-    return record_write(recall->store, recall->rule->name, order->ref, &record, recall->known || recall->begun, err);
+    return record_write(recall->store, recall->rule->name, order->ref, &record,
+                        recall->found.outcome != RECORD_NONE || recall->noted, err);
 }
 
 static bool note_first(struct recall *recall, const struct git_remote_options *remote, struct error *err)
@@ -169,21 +194,62 @@ static bool note_first(struct recall *recall, const struct git_remote_options *r
     return refs && record_write_first(recall->store, recall->rule->name, refs, err);
 }
 
-static void *write_running(void *opaque)
+/* ---- that it runs ---- */
+
+/* False: the build has ended before. */
+static bool wait_to_note(struct recall *recall)
+{
+    struct timespec until;
+    int waited = 0;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += RECALL_NOTE_MS / 1000;
+    pthread_mutex_lock(&recall->lock);
+    while (!recall->over && waited == 0)
+        waited = pthread_cond_timedwait(&recall->changed, &recall->lock, &until);
+    bool goes_on = !recall->over;
+    pthread_mutex_unlock(&recall->lock);
+    return goes_on;
+}
+
+static bool is_as_found(const struct recall *recall, const struct record *record)
+{
+    return record->outcome == recall->found.outcome && record->at_ms == recall->found.at_ms;
+}
+
+/* What somebody else has written since is not written over: it is of a newer push, or of a build of this commit that came first. That this
+ * one cannot be noted does not matter: how it ends will be, or tell why not. */
+static void *note_running(void *opaque)
 {
     struct recall *recall = opaque;
+    AUTO(arena_free) struct arena *arena = wait_to_note(recall) ? arena_new(NOTE_MEMORY_MAX) : NULL;
+    struct error ignored;
+    struct record now;
 
-    recall->begun = write_record(recall, recall->commit, RECORD_RUNNING, &recall->failed);
+    if (!arena || !record_read(recall->store, recall->rule->name, recall->order->ref, arena, &now, &ignored))
+        return NULL;
+    if (is_as_found(recall, &now))
+        recall->noted = write_record(recall, recall->commit, RECORD_RUNNING, &ignored);
+    else
+        atomic_store(&recall->gives_way, is_of_another(recall, &now, recall->commit) && is_running(recall, &now));
     return NULL;
 }
 
-static bool wait_for_writer(struct recall *recall, struct error *err)
+static void begin_noting(struct recall *recall)
 {
-    if (!recall->writing)
-        return true;
-    pthread_join(recall->writer, NULL);
-    recall->writing = false;
-    return settle(recall, recall->begun, &recall->failed, err);
+    pthread_condattr_t clock;
+
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_mutex_init(&recall->lock, NULL);
+    pthread_cond_init(&recall->changed, &clock);
+    pthread_condattr_destroy(&clock);
+    recall->noting = pthread_create(&recall->noter, NULL, note_running, recall) == 0;
+}
+
+bool recall_gives_way(const struct recall *recall)
+{
+    return atomic_load(&recall->gives_way);
 }
 
 bool recall_begin(struct recall *recall, const char *commit, const struct git_remote_options *remote, struct error *err)
@@ -193,22 +259,20 @@ bool recall_begin(struct recall *recall, const char *commit, const struct git_re
     if (!recall->store)
         return true;
     snprintf(recall->commit, sizeof(recall->commit), "%s", commit);
-    recall->writing = recall->known && pthread_create(&recall->writer, NULL, write_running, recall) == 0;
-    if (recall->writing)
-        return true;
-    bool good =
-        (recall->known || note_first(recall, remote, &failed)) && write_record(recall, commit, RECORD_RUNNING, &failed);
-    recall->begun = good;
-    return settle(recall, good, &failed, err);
+    recall->begun = recall->found.outcome != RECORD_NONE || note_first(recall, remote, &failed);
+    if (!recall->begun)
+        return settle(recall, false, &failed, err);
+    begin_noting(recall);
+    return true;
 }
 
 bool recall_end(struct recall *recall, const char *commit, enum record_outcome outcome, struct error *err)
 {
     struct error failed = { 0 };
 
-    if (!wait_for_writer(recall, err))
-        return false;
-    if (!recall->store || !*commit || (!recall->begun && outcome != RECORD_FAILED))
+    end_noting(recall);
+    if (!recall->store || !*commit || (!recall->begun && outcome != RECORD_FAILED) ||
+        (recall_gives_way(recall) && outcome != RECORD_BUILT))
         return true;
     bool good = outcome != RECORD_FAILED || note_tried(recall, &failed);
     return settle(recall, good && write_record(recall, commit, outcome, &failed), &failed, err);

@@ -5,6 +5,7 @@ import contextlib
 import http.server
 import json
 import pathlib
+import re
 import sys
 import time
 import uuid
@@ -14,6 +15,7 @@ import git_http
 from build_test import world
 from deliveries import Sink, post, webhook
 import loopback
+from requests_test import answering
 from pushwright import Chain, git, http as http_call, run_tests, temporary_directory, wait_until
 
 TIMER = "dev.knative.sources.ping"
@@ -241,6 +243,40 @@ def a_build_that_never_ended_is_asked_for_again():
         nothing_is_missing(w)
 
 
+def meanwhile(w, change):
+    """A long build during which another one writes into the record; (exit code, events, log, what was asked of the record)."""
+    def asked():
+        return re.findall('"(GET|PUT) [^" ]*/pushwright-ref-[^" ]* HTTP/1.1" \\d+ \\d+ "[^"]*" "pushwright"', (w.directory / "registry.log").read_text())
+
+    build(w, web(w))
+    before = len(asked())
+
+    def write():
+        record_of(w, change(commit))
+        wait_until(lambda: len(asked()) == before + 2, 20, "another look at the record")
+    with answering(200, write) as url:
+        commit = w.repository("web", {"Dockerfile": f"FROM scratch\nADD {url} /\n"})
+        result = w.build("web", commit, token=git_http.TOKEN, environment={"PUSHWRIGHT_ADD_PRIVATE": "1"})
+    return *result, asked()[before:]
+
+
+def of_two_builds_of_a_commit_one_gives_way():
+    with world() as w:
+        code, events, log, asked = meanwhile(w, lambda commit: {
+            "dev.pushwright.outcome": "running", "dev.pushwright.event": "another", "org.opencontainers.image.created": at(0),
+            "org.opencontainers.image.revision": commit})
+        assert code == 1 and "artifact.published" not in events and "is being built" in log, (code, events, log)
+        assert asked == ["GET", "GET"], asked
+
+
+def what_a_newer_build_has_written_stays_until_the_end():
+    with world() as w:
+        code, events, log, asked = meanwhile(w, lambda commit: {
+            "dev.pushwright.event": "another", "org.opencontainers.image.created": at(0), "org.opencontainers.image.revision": "f" * 40})
+        assert code == 0 and "artifact.published" in events, (code, events, log)
+        assert asked == ["GET", "GET", "PUT"], asked
+
+
 def what_somebody_else_writes_there_is_no_record():
     with world() as w:
         build(w, web(w))
@@ -377,7 +413,8 @@ if __name__ == "__main__":
     run_tests([a_push_whose_hook_was_lost_is_found_and_built_once, what_is_pushed_normally_is_not_built_again,
                branches_and_tags_are_found_when_the_rule_wants_them_and_they_are_new, a_tag_that_is_found_late_is_not_newer_than_those_that_came_after_it, a_rule_with_paths_takes_part_when_it_says_so,
                a_first_start_on_an_old_repository_builds_one_branch,
-               a_build_that_failed_is_not_asked_for_again, a_commit_that_asks_for_no_build_gets_none, a_build_that_never_ended_is_asked_for_again,
+               a_build_that_failed_is_not_asked_for_again, a_commit_that_asks_for_no_build_gets_none, a_build_that_never_ended_is_asked_for_again, of_two_builds_of_a_commit_one_gives_way,
+               what_a_newer_build_has_written_stays_until_the_end,
                what_somebody_else_writes_there_is_no_record, a_git_host_that_is_down_or_lies_costs_a_line_in_the_log_and_its_own_rules_only,
                a_registry_that_is_down_asks_for_nothing, ticks_that_follow_each_other_compare_once,
                a_structured_event_does_as_well_and_others_do_not, the_local_chain_looks_by_itself])

@@ -222,14 +222,24 @@ def what_a_failed_build_began_at_the_registry_is_taken_back():
         assert begun > 1 and asked.count(("DELETE", "204")) == begun - ended, asked
 
 
-def what_is_remembered_of_a_build_takes_three_requests():
+def what_is_remembered_of_a_build_takes_two_requests_and_of_a_long_one_four():
     with world() as w:
         requests = Requests(w)
+        done = r"PUT /v2/acme/known/manifests/main-{0}(?s:.*)PUT /v2/acme/known/manifests/pushwright-ref-"
         for text in ("once for the refs of the beginning", "from now on"):
             commit = prepared(w, "known", {"Dockerfile": "FROM scratch\nCOPY a /\n", "a": text}, reconcile=True)
             w.build("known", commit)
-            seen = requests.take(rf"PUT /v2/acme/known/manifests/main-{commit[:7]}(?s:.*)PUT /v2/acme/known/manifests/pushwright-ref-")
-        assert [r.split()[0] for r in seen if "pushwright-ref" in r] == ["GET", "PUT", "PUT"], seen
+            seen = requests.take(done.format(commit[:7]))
+        assert [r.split()[0] for r in seen if "pushwright-ref" in r] == ["GET", "PUT"], seen
+        began = len(requests.log.read_text())
+
+        def wait_until_noted():
+            wait_until(lambda: "PUT /v2/acme/known/manifests/pushwright-ref-" in requests.log.read_text()[began:], 20, "a note that it runs")
+        with answering(200, wait_until_noted) as url:
+            commit = prepared(w, "known", {"Dockerfile": f"FROM scratch\nADD {url} /b\n"}, reconcile=True)
+            w.build("known", commit, environment={"PUSHWRIGHT_ADD_PRIVATE": "1"})
+        seen = requests.take(done.format(commit[:7]))
+        assert [r.split()[0] for r in seen if "pushwright-ref" in r] == ["GET", "GET", "PUT", "PUT"], seen
 
 
 def what_is_said_about_an_image_is_sent_once_and_listed_at_once():
@@ -287,6 +297,6 @@ if __name__ == "__main__":
                with_run_no_layer_is_mounted_that_was_unpacked_from_where_it_goes, a_base_of_another_registry_is_read_where_it_was_sent_to,
                a_layer_that_is_damaged_where_it_goes_is_not_published, a_layer_is_sent_while_the_next_is_made,
                what_a_failed_build_began_at_the_registry_is_taken_back, an_unchanged_image_pushes_nothing_but_its_tag,
-               an_unchanged_layer_of_another_commit_is_not_sent_again, what_is_remembered_of_a_build_takes_three_requests,
+               an_unchanged_layer_of_another_commit_is_not_sent_again, what_is_remembered_of_a_build_takes_two_requests_and_of_a_long_one_four,
                what_is_said_about_an_image_is_sent_once_and_listed_at_once,
                layers_in_zstd_are_read_by_others, bases_come_from_a_mirror_and_nothing_else_does])
