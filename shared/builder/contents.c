@@ -1,5 +1,6 @@
 #include "shared/builder/contents.h"
 
+#include "shared/builder/contents_kept.h"
 #include "shared/builder/stage.h"
 
 #include <stdlib.h>
@@ -10,7 +11,8 @@ enum { FILES_MAX = 10 * 1000 };
 
 struct found {
     const struct inventory_place *place;
-    struct content *content;
+    struct content *content; /* NULL: what it says was kept */
+    struct image_layer kept; /* by which it is kept from now on; without a digest: it is not */
 };
 
 struct finding {
@@ -42,7 +44,7 @@ static bool add_file(struct finding *finding, const struct inventory_place *plac
         return true;
     if (finding->count == FILES_MAX)
         return error_set(err, ERROR_TOO_LARGE, "more than %d files", FILES_MAX);
-    finding->items[finding->count++] = (struct found){ place, node->is.content };
+    finding->items[finding->count++] = (struct found){ .place = place, .content = node->is.content };
     return true;
 }
 
@@ -115,14 +117,44 @@ static bool read_in_place(struct inventory *inventory, const struct found *found
     return place->look(inventory, place->path, &(struct rpm_database){ spool_fd(spool), 0, spool_size(spool) }, err);
 }
 
-static bool read_found(struct inventory *inventory, const struct found *found, struct error *err)
+/* What is broken is not kept: why is to be said again. */
+static bool read_and_keep(struct inventory *inventory, const struct found *found, const char *cache, struct error *err)
+{
+    size_t before = inventory->packages.count;
+
+    if (!read_in_place(inventory, found, err))
+        return false;
+    if (found->kept.blob.digest[0] && !inventory->unlisted)
+        contents_kept_keep(&found->kept, cache, &inventory->packages, before);
+    return true;
+}
+
+static bool read_found(struct inventory *inventory, const struct found *found, const char *cache, struct error *err)
 {
     const struct inventory_place *place = found->place;
 
+    if (!found->content)
+        return true;
     if (!place->read && !place->look)
         return inventory_unread(inventory, place->path, "it holds what is not in the database yet", err);
-    return (place->read ? read_whole(inventory, found, err) : read_in_place(inventory, found, err)) ||
+    return (place->read ? read_whole(inventory, found, err) : read_and_keep(inventory, found, cache, err)) ||
            error_wrap(err, "'/%s'", place->path);
+}
+
+static bool recall(const struct finding *finding, struct inventory *inventory, const char *cache, struct error *err)
+{
+    for (size_t i = 0; i < finding->count; i++) {
+        struct found *found = &finding->items[i];
+        bool kept = false;
+
+        if (!found->place->look || !contents_kept_name(found->content, &found->kept))
+            continue;
+        if (!contents_kept_look(&found->kept, cache, &inventory->packages, &kept, err))
+            return false;
+        if (kept)
+            found->content = NULL;
+    }
+    return true;
 }
 
 static bool fetch(const struct finding *finding, struct error *err)
@@ -139,7 +171,7 @@ static bool fetch(const struct finding *finding, struct error *err)
     return base_extract(contents, count, err);
 }
 
-static bool take(const struct tree *tree, struct inventory *out, struct error *err)
+static bool take(const struct tree *tree, const char *cache, struct inventory *out, struct error *err)
 {
     AUTO(free) struct found *items = calloc(FILES_MAX, sizeof(items[0]));
     struct finding finding = { items, 0 };
@@ -150,10 +182,10 @@ static bool take(const struct tree *tree, struct inventory *out, struct error *e
         if (!find_place(&finding, tree, &inventory_places[i], err))
             return false;
     }
-    if (!fetch(&finding, err))
+    if (!recall(&finding, out, cache, err) || !fetch(&finding, err))
         return false;
     for (size_t i = 0; i < finding.count; i++) {
-        if (!read_found(out, &finding.items[i], err))
+        if (!read_found(out, &finding.items[i], cache, err))
             return false;
     }
     packages_sort(&out->packages);
@@ -165,5 +197,6 @@ bool contents_list(struct built *built, struct inventory *out, struct error *err
     struct build *build = built->owner;
     const struct tree *tree = stage_tree(&build->stages[dockerfile_plan_target(build->plan)], err);
 
-    return (tree && inventory_init(out, err) && take(tree, out, err)) || error_wrap(err, "packages");
+    return (tree && inventory_init(out, err) && take(tree, build->options->cache_directory, out, err)) ||
+           error_wrap(err, "packages");
 }

@@ -15,6 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from attest_test import base_with, listed
 from build_test import d, f, s, world, write_layout
 from pushwright import BIN, need, run_tests
+from requests_test import Requests
 from run_test import image as busybox_image
 
 FEW = """Name: few
@@ -238,5 +239,19 @@ def large_databases_take_no_memory():
         assert len(listed(w, "large", digest)[1]) == 32
 
 
+def a_base_is_not_fetched_for_what_it_said_before():
+    with world() as w:
+        base = base_with(w, "base", {"var/lib/rpm/Packages.db": ndb([(number, header("n" * number, 1 << 20)) for number in range(1, 4)])})
+        requests = Requests(w)
+        before = None
+        for content in ("one", "two"):
+            packages = listed_of(w, "once", {"Dockerfile": f"FROM {base}\nCOPY file /\n", "file": content})[1]
+            fetched = requests.take("PUT /v2/acme/once/manifests/main-").count("GET fx/base/blobs 200")
+            assert len(packages) == 3 and before in (None, packages)
+            assert fetched > 0 if content == "one" else fetched == 0, (content, fetched)
+            before = packages
+
+
 if __name__ == "__main__":
-    run_tests([rpms_own_list_is_listed, rpms_own_ndb_is_listed, databases_are_found_where_they_lie, what_cannot_be_read_is_told, large_databases_take_no_memory])
+    run_tests([rpms_own_list_is_listed, rpms_own_ndb_is_listed, databases_are_found_where_they_lie, what_cannot_be_read_is_told, large_databases_take_no_memory,
+               a_base_is_not_fetched_for_what_it_said_before])
