@@ -434,6 +434,18 @@ static bool prepare_ssh(struct preparing *at, const struct dockerfile_mount *mou
     return add(at, socket, false, err);
 }
 
+/* As BuildKit: by their targets, so that none is hidden by one that lies above it, in whatever order they are written. */
+static void sort(struct sandbox_mount *items, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        const struct sandbox_mount item = items[i];
+        size_t at = i;
+        for (; at > 0 && strcmp(items[at - 1].target, item.target) > 0; at--)
+            items[at] = items[at - 1];
+        items[at] = item;
+    }
+}
+
 bool run_mounts_prepare(struct stage *stage, const struct dockerfile_run *run, const char *script_path,
                         struct run_mounts *out, struct error *err)
 {
@@ -455,10 +467,12 @@ bool run_mounts_prepare(struct stage *stage, const struct dockerfile_run *run, c
         return too_large(err);
     if (!add_names(&at, err) || (script_path && !add_script(&at, script_path, run->script, err)))
         return false;
+    size_t fixed = out->count;
     for (size_t i = 0; i < run->mounts.count; i++) {
         const struct dockerfile_mount *mount = &run->mounts.items[i];
         if (!prepare[mount->type](&at, mount, err))
             return false;
     }
+    sort(out->items + fixed, out->count - fixed);
     return true;
 }

@@ -435,6 +435,17 @@ RUN --mount=source=data,target=/rw cat /rw/f >> /o; ls /rw >> /o
         assert "not found" in errors, errors
 
 
+def no_mount_hides_another_that_lies_below_it():
+    """In whatever order they are written."""
+    with world() as w:
+        base = image(w, "base")
+        tree = built(w, "order", f"""FROM {base}
+RUN --mount=source=data,target=/c/d --mount=type=cache,target=/c ls /c /c/d > /o
+RUN --mount=source=data/f,target=/same --mount=source=data/g,target=/same cat /same >> /o
+""", {"data/f": "f", "data/g": "g"})[2]
+        assert text(tree, "o").split() == ["/c:", "d", "/c/d:", "f", "g", "g"], text(tree, "o")
+
+
 def a_source_that_is_bound_lies_on_the_disk_once():
     """Whatever number of commands reads it; what one writes to it, the next does not see, nor does the source change its looks."""
     mark = f"94{os.getpid()}"
@@ -640,6 +651,6 @@ if __name__ == "__main__":
     run_tests([the_same_commit_gives_the_same_digest_whatever_is_cached, output_and_failures_are_told, a_command_sees_what_buildkit_shows,
                an_ordinary_user_with_subordinate_ids_makes_the_same_image, an_ordinary_user_alone_makes_the_same_image, a_container_without_namespaces_makes_the_same_image_in_a_chroot,
                an_ordinary_container_makes_the_same_image,                the_command_line_builds_the_same_in_every_place, a_chroot_is_not_left_and_shows_nothing_of_ours, nothing_of_ours_is_visible_inside, the_machine_cannot_be_reached, links_of_an_image_lead_nowhere_but_inside,
-               mounts_and_their_stubs_stay_inside, a_source_that_is_bound_lies_on_the_disk_once, what_the_builder_has_more_than_others_is_not_handed_on,
+               mounts_and_their_stubs_stay_inside, no_mount_hides_another_that_lies_below_it, a_source_that_is_bound_lies_on_the_disk_once, what_the_builder_has_more_than_others_is_not_handed_on,
                a_working_directory_leads_nowhere_else, the_kernel_shows_and_takes_little, privileges_are_not_to_be_had, a_command_that_does_not_end_is_killed_whole,
                a_killed_builder_leaves_nothing, cache_mounts_give_way_to_those_that_are_used, builds_at_the_same_time_share_what_they_unpack])
