@@ -203,11 +203,7 @@ static bool furnish(const int *trees, struct error *err)
         { "mqueue", "/dev/mqueue", NULL, TMPFS_FLAGS | MS_NOEXEC, true },
         { "sysfs", "/sys", NULL, TMPFS_FLAGS | MS_NOEXEC | MS_RDONLY, true },
     };
-    if (!mounts_make(rows, sizeof rows / sizeof rows[0], err) || !devices_place(trees, err))
-        return false;
-    mask("/sys/firmware");
-    mask("/sys/devices/virtual/powercap");
-    return true;
+    return mounts_make(rows, sizeof rows / sizeof rows[0], err) && devices_place(trees, err);
 }
 
 /* ---- what a user namespace may not mount anew ---- */
@@ -231,8 +227,12 @@ static bool place_whole(int tree, const char *target)
 
 static bool place_kernel_trees(const struct kernel_trees *trees, struct error *err)
 {
-    if (access("/sys/kernel", F_OK) < 0)
+    struct mount_attributes read_only = { .set = MOUNT_ATTRIBUTE_READ_ONLY };
+    if (access("/sys/kernel", F_OK) < 0) {
+        syscall(SYS_mount_setattr, trees->sys, "", OPEN_TREE_EMPTY_PATH | OPEN_TREE_RECURSIVE, &read_only,
+                sizeof read_only);
         place_whole(trees->sys, "/sys");
+    }
     if (!root_make_directory("/proc", err))
         return false;
     if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) == 0)
@@ -438,6 +438,8 @@ bool root_enter(const struct plan *plan, struct error *err)
         return error_set_errno(err, errno, "enter '/'");
     umask(0);
     bool done = furnish(trees, err) && (!in_user_namespace || place_kernel_trees(&kernel, err));
+    mask("/sys/firmware");
+    mask("/sys/devices/virtual/powercap");
     umask(022);
     return done && (!step || set_aside(step, err));
 }

@@ -525,15 +525,24 @@ def a_working_directory_leads_nowhere_else():
 
 
 def the_kernel_shows_and_takes_little():
+    """Whoever the builder is."""
     masked = "acpi asound kcore keys latency_stats timer_list scsi interrupts"
     with world() as w:
         base = image(w, "base")
-        tree = built(w, "kernel", f"""FROM {base}
+        modes = {"root": lambda: None, "single": lambda: as_ordinary(w, 54321, "nobody-else:100000:65536\n")}
+        if shutil.which("newuidmap"):
+            modes["ids"] = lambda: as_ordinary(w, 54321, "somebody:500000:65536\n")
+        for mode, become in modes.items():
+            shutil.rmtree(w.directory / "cache", ignore_errors=True)
+            become()
+            tree = built(w, f"kernel-{mode}", f"""FROM {base}
 RUN mkdir /o; for f in {masked}; do [ -d /proc/$f ] && ls -A /proc/$f; [ -f /proc/$f ] && head -c 1 /proc/$f; done > /o/seen 2>/dev/null; ls -A /sys/firmware >> /o/seen; true
 RUN for f in sys/kernel/hostname sys/vm/drop_caches sysrq-trigger bus/x fs/x irq/x; do (echo 1 > /proc/$f) 2>/dev/null && echo $f; done > /o/taken; true
 RUN (echo 1 > /sys/kernel/uevent_helper) 2>/dev/null && echo uevent >> /o/taken; touch /sys/fs/cgroup/x 2>/dev/null && echo cgroup >> /o/taken; true
+RUN grep ' /sys[^ ]* ' /proc/self/mounts | grep -v '^[^ ]* [^ ]* [^ ]* ro' >> /o/taken; grep Seccomp: /proc/self/status > /o/filter; true
 """)[2]
-        assert text(tree, "o/seen") == "" and text(tree, "o/taken") == "", (text(tree, "o/seen"), text(tree, "o/taken"))
+            assert text(tree, "o/seen") == "" and text(tree, "o/taken") == "", (mode, text(tree, "o/seen"), text(tree, "o/taken"))
+            assert text(tree, "o/filter").split() == ["Seccomp:", "2"], (mode, text(tree, "o/filter"))
 
 
 # ---- what is left ----
