@@ -216,9 +216,20 @@ bool place_below(const struct tree_node *node, const char *directory, const stru
            place_children(&placing, node, fd, err) && finish(&placing, fd, ".", &node->is, err);
 }
 
-/* Make the directories on the way to the path, or (finishing) give them their attributes. What is no directory in the tree ends it. */
-static bool place_way(const struct placing *placing, const struct tree *tree, const char *path, bool finishing,
-                      struct error *err)
+/* How much of the way to the path was the way to the one before it. */
+static size_t common_way(const char *path, const char *before)
+{
+    size_t common = 0, i = 0;
+
+    for (; path[i] && path[i] == before[i]; i++)
+        common = path[i] == '/' ? i : common;
+    return !before[i] && (!path[i] || path[i] == '/') ? i : common;
+}
+
+/* Make the directories on the way to the path, or (finishing) give them their attributes; those of the first `done` bytes have it. What is
+ * no directory in the tree ends it. */
+static bool place_way(const struct placing *placing, const struct tree *tree, const char *path, size_t done,
+                      bool finishing, struct error *err)
 {
     const struct tree_node *node = tree_root(tree);
     char way[TAR_PATH_MAX];
@@ -230,6 +241,8 @@ static bool place_way(const struct placing *placing, const struct tree *tree, co
             return true;
         memcpy(way, path, to);
         way[to] = '\0';
+        if (to <= done)
+            continue;
         if (finishing ? !finish(placing, placing->top, way, &node->is, err)
                       : mkdirat(placing->top, way, 0755) < 0 && errno != EEXIST)
             return finishing ? false : error_set_errno(err, errno, "make directory '%s'", way);
@@ -246,9 +259,12 @@ bool place_directories(const struct tree *tree, struct span paths, const char *d
         return error_set_errno(err, errno, "open '%s'", directory);
     placing.top = fd;
     for (int finishing = 0; finishing < 2; finishing++) {
-        for (size_t at = 0; at < paths.len; at += strlen(paths.data + at) + 1) {
-            if (!place_way(&placing, tree, paths.data + at, finishing, err))
+        const char *before = "";
+        for (size_t at = 0; at < paths.len; at += strlen(before) + 1) {
+            const char *path = paths.data + at;
+            if (!place_way(&placing, tree, path, common_way(path, before), finishing, err))
                 return false;
+            before = path;
         }
     }
     return finish(&placing, fd, ".", &tree_root(tree)->is, err);
