@@ -207,16 +207,18 @@ static bool keep(struct packages *packages, const char *text, const char **out, 
 bool rpm_header_end(struct rpm_reading *reading, struct error *err)
 {
     const struct rpm_field *fields = reading->header.fields;
-    const char *version = text_of(&fields[VERSION]), *release = text_of(&fields[RELEASE]);
+    const char *name = text_of(&fields[NAME]), *version = text_of(&fields[VERSION]),
+               *release = text_of(&fields[RELEASE]);
     struct packages *packages = reading->packages;
     struct package package = { .kind = PACKAGE_RPM };
     char epoch[16] = "", full[PACKAGE_FIELD_MAX + 1];
 
     if (fields[EPOCH].done)
         snprintf(epoch, sizeof(epoch), "%u:", rpm_big32((const uint8_t *)fields[EPOCH].value));
-    if (!version || !release || snprintf(full, sizeof(full), "%s%s-%s", epoch, version, release) > PACKAGE_FIELD_MAX)
+    if (!name || !version || !release ||
+        snprintf(full, sizeof(full), "%s%s-%s", epoch, version, release) > PACKAGE_FIELD_MAX)
         return true;
-    return keep(packages, text_of(&fields[NAME]), &package.name, err) && keep(packages, full, &package.version, err) &&
+    return keep(packages, name, &package.name, err) && keep(packages, full, &package.version, err) &&
            keep(packages, text_of(&fields[ARCH]), &package.architecture, err) &&
            keep(packages, text_of(&fields[SOURCE]), &package.source, err) &&
            keep(packages, text_of(&fields[VENDOR]), &package.maintainer, err) &&
