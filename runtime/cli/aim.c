@@ -12,48 +12,23 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TEXT_MAX = 16 * 1024, WAIT_MS = 600 * 1000, SLICE_MS = 2000, ATTEMPTS_MAX = 10 };
+enum { MEMORY_MAX = 64 << 20, TEXT_MAX = 16 * 1024, WAIT_MS = 600 * 1000, SLICE_MS = 2000, ATTEMPTS_MAX = 10 };
 
-static bool take_option(struct aim *aim, const char *name, const char *value)
+int aim_act(const struct command *command, const struct aim *aim, aim_act_fn *act, void *context)
 {
-    const struct {
-        const char *name;
-        const char **to;
-    } rows[] = { { "--trigger", &aim->trigger }, { "--target", &aim->target }, { "--state", &aim->state },
-                 { "--context", &aim->context }, { "--as", &aim->person },     { "--to", &aim->to } };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        if (strcmp(rows[i].name, name) == 0) {
-            *rows[i].to = value;
-            return true;
-        }
-    return false;
-}
-
-static bool is_one_of(const char *options, const char *name)
-{
-    const char *at = strstr(options, name);
-    return at && at[strlen(name)] == ' ';
-}
-
-const char *aim_parse(int argc, char **argv, const char *options, const char **const names[], size_t count,
-                      struct aim *out)
-{
-    size_t named = 0;
-    for (int i = 1; i < argc; i++) {
-        if (argv[i][0] == '-' && !is_one_of(options, argv[i]))
-            return "unknown option";
-        if (strcmp(argv[i], "--wait") == 0)
-            out->wait = true;
-        else if (argv[i][0] != '-' && named == count)
-            return "more arguments than it takes";
-        else if (argv[i][0] != '-')
-            *names[named++] = argv[i];
-        else if (i + 1 == argc || !take_option(out, argv[i], argv[i + 1]))
-            return "the last option has no value";
-        else
-            i++;
-    }
-    return named == count ? NULL : "not all that it needs is named";
+    AUTO(config_free) struct config *config = NULL;
+    AUTO(arena_free) struct arena *arena = arena_new(MEMORY_MAX);
+    struct error err = { 0 };
+    int code = command_check_config(command->name, aim->config, stderr, &config);
+    if (!config)
+        return code;
+    const struct config_trigger *trigger = aim->trigger ? config_find_trigger(config, aim->trigger) : NULL;
+    if (!arena)
+        error_set(&err, ERROR_INTERNAL, "out of memory");
+    else if (aim->trigger && !trigger)
+        error_set(&err, ERROR_INVALID, "'%s' has no trigger '%s'", aim->config, aim->trigger);
+    bool done = err.kind == ERROR_NONE && act(context, &(struct aimed){ config, trigger, arena }, &err);
+    return done ? EXIT_DONE : command_fail(command->name, &err);
 }
 
 /* ---- images ---- */

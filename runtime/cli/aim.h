@@ -4,6 +4,7 @@
 #ifndef PUSHWRIGHT_RUNTIME_CLI_AIM_H
 #define PUSHWRIGHT_RUNTIME_CLI_AIM_H
 
+#include "runtime/cli/options.h"
 #include "shared/target/wish.h"
 
 /* What the command line says; texts are its own. */
@@ -22,9 +23,19 @@ struct aim {
     "  --context NAME   of your kubeconfig ($KUBECONFIG or ~/.kube/config), for targets of cluster in-cluster\n"       \
     "  --state DIR      of the local chain, for targets of cluster local (default: .pushwright)\n"
 
-/* NULL, or what is wrong. `options`: those that the command takes, with a blank behind each; `names`: its arguments without a name, in order. */
-const char *aim_parse(int argc, char **argv, const char *options, const char **const names[], size_t count,
-                      struct aim *out);
+/* Rows of a command's table of options. */
+#define AIM_OPTIONS(aim)                                                                                               \
+    OPTION("--target", &(aim)->target), OPTION("--context", &(aim)->context), OPTION("--state", &(aim)->state)
+
+/* What its names stand for. */
+struct aimed {
+    const struct config *config;
+    const struct config_trigger *trigger; /* NULL: none was named */
+    struct arena *arena;
+};
+typedef bool aim_act_fn(void *context, const struct aimed *at, struct error *err);
+/* The exit code: of what is wrong with the configuration, or of what is done there. */
+int aim_act(const struct command *command, const struct aim *aim, aim_act_fn *act, void *context);
 
 /* An image, as it goes into service: resolved at its registry. Texts live in the arena. */
 struct aim_image {

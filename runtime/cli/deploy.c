@@ -1,6 +1,5 @@
 /* A person puts an image into service: at once, whatever is newer, failed before, or is frozen. */
 #include "runtime/cli/aim.h"
-#include "runtime/cli/command.h"
 #include "runtime/cli/story.h"
 
 #include "shared/base/clock.h"
@@ -8,8 +7,6 @@
 
 #include <stdarg.h>
 #include <string.h>
-
-enum { MEMORY_MAX = 32 << 20 };
 
 struct deploy {
     struct aim aim;
@@ -106,31 +103,24 @@ static bool deploy_all(struct deploy *d, struct error *err)
            error_set(err, ERROR_INVALID, "trigger '%s' has no target '%s'", d->trigger->name, d->aim.target);
 }
 
-static bool deploy(struct deploy *d, const struct config *config, struct error *err)
+static bool deploy(void *context, const struct aimed *at, struct error *err)
 {
-    d->trigger = config_find_trigger(config, d->aim.trigger);
-    d->arena = arena_new(MEMORY_MAX);
-    if (!d->trigger)
-        return error_set(err, ERROR_INVALID, "'%s' has no trigger '%s'", d->aim.config, d->aim.trigger);
-    return d->arena ? aim_resolve(d->arena, config, d->trigger->image, d->aim.image, &d->image, err) &&
-                          aim_examine(config, d->trigger, &d->image, err) && deploy_all(d, err)
-                    : error_set(err, ERROR_INTERNAL, "out of memory");
+    struct deploy *d = context;
+    d->trigger = at->trigger;
+    d->arena = at->arena;
+    return aim_resolve(d->arena, at->config, d->trigger->image, d->aim.image, &d->image, err) &&
+           aim_examine(at->config, d->trigger, &d->image, err) && deploy_all(d, err);
 }
 
 static int run(int argc, char **argv)
 {
     struct deploy d = { 0 };
-    const char **const names[] = { &d.aim.config, &d.aim.trigger, &d.aim.image };
-    const char *mistake = aim_parse(argc, argv, "--target --context --state --as --wait ", names, 3, &d.aim);
-    if (mistake)
-        return command_usage(&command_deploy, mistake);
-    AUTO(config_free) struct config *config = NULL;
-    struct error err = { 0 };
-    int code = command_check_config("deploy", d.aim.config, stderr, &config);
-    if (config)
-        code = deploy(&d, config, &err) ? EXIT_DONE : command_fail("deploy", &err);
-    arena_free(d.arena);
-    return code;
+    const struct option options[] = { AIM_OPTIONS(&d.aim), OPTION("--as", &d.aim.person), FLAG("--wait", &d.aim.wait),
+                                      END };
+    const struct argument names[] = { ARGUMENT("CONFIG", &d.aim.config), ARGUMENT("TRIGGER", &d.aim.trigger),
+                                      ARGUMENT("IMAGE", &d.aim.image), END };
+    return options_read(&command_deploy, argc, argv, options, names) ? aim_act(&command_deploy, &d.aim, deploy, &d)
+                                                                     : EXIT_USAGE;
 }
 
 const struct command command_deploy = {

@@ -1,6 +1,5 @@
 /* Which triggers an image would meet, and what each would say: the same evaluation that `trigger` makes, for a person. */
-#include "runtime/cli/command.h"
-
+#include "runtime/cli/options.h"
 #include "runtime/cli/story.h"
 #include "shared/config/config.h"
 #include "shared/examine/examine.h"
@@ -136,22 +135,11 @@ static bool explain(const struct config *config, const struct arguments *argumen
 static int run(int argc, char **argv)
 {
     struct arguments arguments = { 0 };
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--registry") == 0)
-            arguments.registry = true;
-        else if (strcmp(argv[i], "--current") == 0 && i + 1 < argc)
-            arguments.current = argv[++i];
-        else if (argv[i][0] == '-' && argv[i][1])
-            return command_usage(&command_explain, "unknown option, or one without its value");
-        else if (!arguments.config)
-            arguments.config = argv[i];
-        else if (!arguments.image)
-            arguments.image = argv[i];
-        else
-            return command_usage(&command_explain, "one IMAGE at a time");
-    }
-    if (!arguments.image)
-        return command_usage(&command_explain, "name a configuration and an image");
+    const struct option options[] = { FLAG("--registry", &arguments.registry), OPTION("--current", &arguments.current),
+                                      END };
+    const struct argument names[] = { ARGUMENT("CONFIG", &arguments.config), ARGUMENT("IMAGE", &arguments.image), END };
+    if (!options_read(&command_explain, argc, argv, options, names))
+        return EXIT_USAGE;
     AUTO(config_free) struct config *config = NULL;
     struct error err = { 0 };
     int code = command_check_config("explain", arguments.config, stderr, &config);

@@ -1,5 +1,4 @@
-#include "runtime/cli/command.h"
-
+#include "runtime/cli/options.h"
 #include "runtime/cli/story.h"
 #include "runtime/local/journal.h"
 
@@ -106,26 +105,6 @@ static bool show(void *context, const struct journal_entry *entry, struct error 
     return true;
 }
 
-/* NULL, or what is wrong. */
-static const char *parse(int argc, char **argv, struct history *h, const char **state)
-{
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--state") == 0 && i + 1 < argc)
-            *state = argv[++i];
-        else if (strcmp(argv[i], "--json") == 0)
-            h->json = true;
-        else if (strcmp(argv[i], "--deliveries") == 0)
-            h->deliveries = true;
-        else if (argv[i][0] == '-')
-            return "unknown option, or one without a value";
-        else if (h->about)
-            return "one NAME at a time";
-        else
-            h->about = argv[i];
-    }
-    return NULL;
-}
-
 static int tell(struct history *h, const char *state)
 {
     struct error err = { 0 };
@@ -143,9 +122,11 @@ static int run(int argc, char **argv)
 {
     struct history history = { 0 };
     const char *state = STATE_DEFAULT;
-    const char *mistake = parse(argc, argv, &history, &state);
-    if (mistake)
-        return command_usage(&command_history, mistake);
+    const struct option options[] = { OPTION("--state", &state), FLAG("--json", &history.json),
+                                      FLAG("--deliveries", &history.deliveries), END };
+    const struct argument names[] = { OPTIONAL("NAME", &history.about), END };
+    if (!options_read(&command_history, argc, argv, options, names))
+        return EXIT_USAGE;
     AUTO(arena_free) struct arena *arena = arena_new(16 * EVENT_MAX);
     if (!arena)
         return EXIT_FAILED;

@@ -1,5 +1,4 @@
-#include "runtime/cli/command.h"
-
+#include "runtime/cli/options.h"
 #include "runtime/cli/story.h"
 #include "shared/config/config.h"
 
@@ -30,9 +29,9 @@ static int lint(const char *path)
 
 static int run(int argc, char **argv)
 {
-    if (argc != 2)
-        return command_usage(&command_lint, argc < 2 ? "no FILE was named" : "one FILE at a time");
-    return lint(argv[1]);
+    const char *file;
+    const struct argument arguments[] = { ARGUMENT("FILE", &file), END };
+    return options_read(&command_lint, argc, argv, &(struct option)END, arguments) ? lint(file) : EXIT_USAGE;
 }
 
 const struct command command_lint = {

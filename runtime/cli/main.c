@@ -27,7 +27,9 @@ int command_usage(const struct command *command, const char *mistake)
         fputs(command->help, stdout);
         return EXIT_DONE;
     }
-    fprintf(stderr, "pushwright %s: %s\nTry 'pushwright %s --help'.\n", command->name, mistake, command->name);
+    fprintf(stderr, "pushwright %s: ", command->name);
+    story_print(stderr, mistake);
+    fprintf(stderr, "\nTry 'pushwright %s --help'.\n", command->name);
     return EXIT_USAGE;
 }
 

@@ -1,7 +1,6 @@
 /* What an image would change at the targets of the triggers that watch it: the patch, and the object after it, as the API server itself tells
  * (dryRun=All). Nothing is changed. */
 #include "runtime/cli/aim.h"
-#include "runtime/cli/command.h"
 #include "runtime/cli/difference.h"
 #include "runtime/cli/story.h"
 
@@ -10,7 +9,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-enum { MEMORY_MAX = 64 << 20, TEXT_MAX = 16 * 1024 };
+enum { TEXT_MAX = 16 * 1024 };
 
 struct plan {
     struct aim aim;
@@ -137,16 +136,17 @@ static bool plan_trigger(struct plan *p, const struct config *config, const stru
     return true;
 }
 
-static bool plan(struct plan *p, const struct config *config, struct error *err)
+static bool plan(void *context, const struct aimed *at, struct error *err)
 {
-    if (!p->arena)
-        return error_set(err, ERROR_INTERNAL, "out of memory");
+    struct plan *p = context;
+    const struct config *config = at->config;
+    p->arena = at->arena;
     if (!aim_resolve(p->arena, config, NULL, p->aim.image, &p->image, err))
         return false;
     for (size_t i = 0; i < config->trigger_count; i++) {
         const struct config_trigger *trigger = &config->triggers[i];
-        if (strcmp(trigger->image, p->image.name) == 0 &&
-            (!p->aim.trigger || strcmp(p->aim.trigger, trigger->name) == 0) && !plan_trigger(p, config, trigger, err))
+        if (strcmp(trigger->image, p->image.name) == 0 && (!at->trigger || at->trigger == trigger) &&
+            !plan_trigger(p, config, trigger, err))
             return false;
     }
     if (p->targets == 0)
@@ -158,18 +158,10 @@ static bool plan(struct plan *p, const struct config *config, struct error *err)
 static int run(int argc, char **argv)
 {
     struct plan p = { 0 };
-    const char **const names[] = { &p.aim.config, &p.aim.image };
-    const char *mistake = aim_parse(argc, argv, "--trigger --target --context --state ", names, 2, &p.aim);
-    if (mistake)
-        return command_usage(&command_plan, mistake);
-    AUTO(config_free) struct config *config = NULL;
-    struct error err = { 0 };
-    int code = command_check_config("plan", p.aim.config, stderr, &config);
-    p.arena = config ? arena_new(MEMORY_MAX) : NULL;
-    if (config)
-        code = plan(&p, config, &err) ? EXIT_DONE : command_fail("plan", &err);
-    arena_free(p.arena);
-    return code;
+    const struct option options[] = { AIM_OPTIONS(&p.aim), OPTION("--trigger", &p.aim.trigger), END };
+    const struct argument names[] = { ARGUMENT("CONFIG", &p.aim.config), ARGUMENT("IMAGE", &p.aim.image), END };
+    return options_read(&command_plan, argc, argv, options, names) ? aim_act(&command_plan, &p.aim, plan, &p)
+                                                                   : EXIT_USAGE;
 }
 
 const struct command command_plan = {

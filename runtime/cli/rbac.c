@@ -1,5 +1,5 @@
 /* What deploy may do on a cluster, as objects of Kubernetes' RBAC: what its targets need, and nothing else. */
-#include "runtime/cli/command.h"
+#include "runtime/cli/options.h"
 
 #include "shared/config/config.h"
 #include "shared/kube/resource.h"
@@ -174,20 +174,11 @@ static bool print_all(const struct config *config, const struct arguments *argum
 static int run(int argc, char **argv)
 {
     struct arguments arguments = { .cluster = CLUSTER_IN_CLUSTER, .account = ACCOUNT_DEFAULT };
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--cluster") == 0 && i + 1 < argc)
-            arguments.cluster = argv[++i];
-        else if (strcmp(argv[i], "--account") == 0 && i + 1 < argc)
-            arguments.account = argv[++i];
-        else if (argv[i][0] == '-' && argv[i][1])
-            return command_usage(&command_rbac, "unknown option, or one without its value");
-        else if (!arguments.config)
-            arguments.config = argv[i];
-        else
-            return command_usage(&command_rbac, "one CONFIG at a time");
-    }
-    if (!arguments.config)
-        return command_usage(&command_rbac, "name a configuration");
+    const struct option options[] = { OPTION("--cluster", &arguments.cluster), OPTION("--account", &arguments.account),
+                                      END };
+    const struct argument names[] = { ARGUMENT("CONFIG", &arguments.config), END };
+    if (!options_read(&command_rbac, argc, argv, options, names))
+        return EXIT_USAGE;
     AUTO(config_free) struct config *config = NULL;
     struct error err = { 0 };
     int code = command_check_config("rbac", arguments.config, stderr, &config);

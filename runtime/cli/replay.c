@@ -1,5 +1,4 @@
-#include "runtime/cli/command.h"
-
+#include "runtime/cli/options.h"
 #include "runtime/cli/post.h"
 #include "runtime/cli/story.h"
 #include "shared/base/encode.h"
@@ -152,37 +151,16 @@ static bool replay_event(const struct replay_options *o, struct span text, struc
 
 /* --- the command -------------------------------------------------------------------------------------------------- */
 
-/* NULL, or what is wrong. */
-static const char *parse(int argc, char **argv, struct replay_options *o)
-{
-    for (int i = 1; i < argc; i++) {
-        const char **target = strcmp(argv[i], "--to") == 0      ? &o->to
-                              : strcmp(argv[i], "--state") == 0 ? &o->state
-                                                                : NULL;
-        if (target && i + 1 == argc)
-            return "the last option has no value";
-        if (target)
-            *target = argv[++i];
-        else if (strcmp(argv[i], "--again") == 0)
-            o->again = true;
-        else if (argv[i][0] == '-' && argv[i][1])
-            return "unknown option";
-        else if (o->file)
-            return "one FILE at a time";
-        else
-            o->file = argv[i];
-    }
-    return o->file ? NULL : "no FILE was named";
-}
-
 static int run(int argc, char **argv)
 {
     struct replay_options options = { 0 };
     struct error err = { 0 };
     AUTO(bytes_release) struct bytes text = BYTES(DELIVERY_MAX);
-    const char *mistake = parse(argc, argv, &options);
-    if (mistake)
-        return command_usage(&command_replay, mistake);
+    const struct option rows[] = { OPTION("--to", &options.to), OPTION("--state", &options.state),
+                                   FLAG("--again", &options.again), END };
+    const struct argument names[] = { ARGUMENT("FILE", &options.file), END };
+    if (!options_read(&command_replay, argc, argv, rows, names))
+        return EXIT_USAGE;
     if (!file_read(&text, options.file, &err))
         return command_fail("replay", &err);
     struct span content = span_trim(bytes_span(&text));

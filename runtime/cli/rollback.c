@@ -1,13 +1,10 @@
 /* A person takes back what runs. What is taken back is remembered on the workload: nobody brings it again but a newer commit or a person. */
 #include "runtime/cli/aim.h"
-#include "runtime/cli/command.h"
 #include "runtime/cli/story.h"
 
 #include "shared/target/image.h"
 
 #include <string.h>
-
-enum { MEMORY_MAX = 32 << 20 };
 
 struct rollback {
     struct aim aim;
@@ -115,13 +112,14 @@ static bool rollback_one(const struct rollback *r, size_t index, struct error *e
     return back;
 }
 
-static bool rollback(struct rollback *r, struct error *err)
+static bool rollback(void *context, const struct aimed *at, struct error *err)
 {
+    struct rollback *r = context;
     size_t done = 0;
     struct error first = { 0 };
-    r->trigger = config_find_trigger(r->config, r->aim.trigger);
-    if (!r->trigger)
-        return error_set(err, ERROR_INVALID, "'%s' has no trigger '%s'", r->aim.config, r->aim.trigger);
+    r->config = at->config;
+    r->trigger = at->trigger;
+    r->arena = at->arena;
     for (size_t i = 0; i < r->trigger->target_count; i++) {
         struct error failed = { 0 };
         if (!aim_wants(&r->aim, r->trigger, i))
@@ -143,19 +141,14 @@ static bool rollback(struct rollback *r, struct error *err)
 static int run(int argc, char **argv)
 {
     struct rollback r = { 0 };
-    const char **const names[] = { &r.aim.config, &r.aim.trigger };
-    const char *mistake = aim_parse(argc, argv, "--target --context --state --as --to --wait ", names, 2, &r.aim);
-    if (!mistake && r.aim.to && !digest_is_legal(span_of(r.aim.to)))
-        mistake = "--to wants a digest, sha256:...";
-    if (mistake)
-        return command_usage(&command_rollback, mistake);
-    AUTO(config_free) struct config *config = NULL;
-    AUTO(arena_free) struct arena *arena = arena_new(MEMORY_MAX);
-    struct error err = { 0 };
-    int code = command_check_config("rollback", r.aim.config, stderr, &config);
-    r.config = config;
-    r.arena = arena;
-    return !config || !arena ? code : rollback(&r, &err) ? EXIT_DONE : command_fail("rollback", &err);
+    const struct option options[] = { AIM_OPTIONS(&r.aim), OPTION("--as", &r.aim.person), OPTION("--to", &r.aim.to),
+                                      FLAG("--wait", &r.aim.wait), END };
+    const struct argument names[] = { ARGUMENT("CONFIG", &r.aim.config), ARGUMENT("TRIGGER", &r.aim.trigger), END };
+    if (!options_read(&command_rollback, argc, argv, options, names))
+        return EXIT_USAGE;
+    if (r.aim.to && !digest_is_legal(span_of(r.aim.to)))
+        return command_usage(&command_rollback, "--to wants a digest, sha256:...");
+    return aim_act(&command_rollback, &r.aim, rollback, &r);
 }
 
 const struct command command_rollback = {

@@ -1,5 +1,4 @@
-#include "runtime/cli/command.h"
-
+#include "runtime/cli/options.h"
 #include "runtime/cli/post.h"
 #include "runtime/cli/push.h"
 #include "runtime/cli/story.h"
@@ -19,51 +18,9 @@ struct send_options {
     struct push_options push_options;
 };
 
-static bool take_option(struct send_options *o, const char *name, const char *value)
-{
-    const struct {
-        const char *name;
-        const char **target;
-    } rows[] = {
-        { "--to", &o->to },
-        { "--state", &o->state },
-        { "--key", &o->key },
-        { "--type", &o->type },
-        { "--source", &o->source },
-        { "--id", &o->id },
-        { "--subject", &o->subject },
-        { "--data", &o->data },
-        { "--repository", &o->push_options.repository },
-        { "--clone", &o->push_options.clone },
-        { "--secret-file", &o->push_options.secret_file },
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        if (strcmp(name, rows[i].name) == 0) {
-            *rows[i].target = value;
-            return true;
-        }
-    return false;
-}
-
 /* NULL, or what is wrong. */
-static const char *parse(int argc, char **argv, struct send_options *o)
+static const char *check(const struct send_options *o)
 {
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--push") == 0)
-            o->push = true;
-        else if (strcmp(argv[i], "--unsigned") == 0)
-            o->is_unsigned = true;
-        else if (strncmp(argv[i], "--", 2) == 0) {
-            if (i + 1 == argc)
-                return "the last option has no value";
-            if (!take_option(o, argv[i], argv[i + 1]))
-                return "unknown option";
-            i++;
-        } else if (o->file)
-            return "one FILE at a time";
-        else
-            o->file = argv[i];
-    }
     if (o->push)
         return o->to && o->push_options.repository && o->push_options.secret_file && o->push_options.clone
                    ? NULL
@@ -133,7 +90,26 @@ static int send_event(const struct send_options *o)
 static int run(int argc, char **argv)
 {
     struct send_options options = { 0 };
-    const char *mistake = parse(argc, argv, &options);
+    const struct option rows[] = {
+        OPTION("--to", &options.to),
+        OPTION("--state", &options.state),
+        OPTION("--key", &options.key),
+        OPTION("--type", &options.type),
+        OPTION("--source", &options.source),
+        OPTION("--id", &options.id),
+        OPTION("--subject", &options.subject),
+        OPTION("--data", &options.data),
+        FLAG("--unsigned", &options.is_unsigned),
+        FLAG("--push", &options.push),
+        OPTION("--repository", &options.push_options.repository),
+        OPTION("--clone", &options.push_options.clone),
+        OPTION("--secret-file", &options.push_options.secret_file),
+        END,
+    };
+    const struct argument names[] = { OPTIONAL("FILE", &options.file), END };
+    if (!options_read(&command_send, argc, argv, rows, names))
+        return EXIT_USAGE;
+    const char *mistake = check(&options);
     if (mistake)
         return command_usage(&command_send, mistake);
     if (!options.push)

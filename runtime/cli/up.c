@@ -1,4 +1,4 @@
-#include "runtime/cli/command.h"
+#include "runtime/cli/options.h"
 
 #include "runtime/cli/story.h"
 #include "runtime/local/chain.h"
@@ -194,21 +194,13 @@ static int run(int argc, char **argv)
     struct chain_options options = { .config_path = "pushwright.json",
                                      .state_dir = STATE_DEFAULT,
                                      .listen = LISTEN_DEFAULT };
-    for (int i = 1; i < argc; i++) {
-        const struct {
-            const char *name;
-            const char **target;
-        } rows[] = {
-            { "--config", &options.config_path },    { "--state", &options.state_dir }, { "--listen", &options.listen },
-            { "--functions", &options.program_dir }, { "--reconcile", &reconcile },
-        };
-        size_t k = 0;
-        while (k < sizeof rows / sizeof rows[0] && strcmp(argv[i], rows[k].name) != 0)
-            k++;
-        if (k == sizeof rows / sizeof rows[0] || i + 1 == argc)
-            return command_usage(&command_up, "unknown option, or one without a value");
-        *rows[k].target = argv[++i];
-    }
+    const struct option rows[] = {
+        OPTION("--config", &options.config_path), OPTION("--state", &options.state_dir),
+        OPTION("--listen", &options.listen),      OPTION("--functions", &options.program_dir),
+        OPTION("--reconcile", &reconcile),        END,
+    };
+    if (!options_read(&command_up, argc, argv, rows, &(struct argument)END))
+        return EXIT_USAGE;
     if (!read_seconds(reconcile, &options.reconcile_s))
         return command_usage(&command_up, "--reconcile wants seconds, at most a day, or 0");
     return up(&options);

@@ -49,6 +49,19 @@ def wrong_usage_is_told_with_the_way_to_help():
         assert not said and f"Try 'pushwright {arguments[0]} --help'" in complaints, (arguments, said, complaints)
 
 
+def what_is_wrong_with_the_options_is_named():
+    for command in COMMANDS:
+        said = run(command, "--frob=a secret", code=USAGE)[1]
+        assert f"pushwright {command}: unknown option --frob\n" in said and "secret" not in said, said
+    rows = {("up", "--config"): "--config needs a value", ("history", "--json=yes"): "--json takes no value",
+            ("history", "a", "b\x1b[2J"): "'b?[2J' is one argument too many", ("plan", "c"): "no IMAGE was named", ("lint",): "no FILE was named",
+            ("send", "-x"): "unknown option -x", ("rollback", "c", "t", "--to=v1"): "--to wants a digest"}
+    for arguments, mistake in rows.items():
+        said = run(*arguments, code=USAGE)[1]
+        assert f"pushwright {arguments[0]}: {mistake}" in said, (arguments, said)
+    assert "'nowhere' is not the state of a chain" in run("history", "--state=nowhere", code=REFUSED)[1]
+
+
 def lint_finds_every_mistake_at_its_place():
     with temporary_directory() as directory:
         path = directory / "pushwright.json"
@@ -317,7 +330,7 @@ if __name__ == "__main__":
     run_tests([
         without_arguments_it_says_what_there_is,
         every_command_helps,
-        wrong_usage_is_told_with_the_way_to_help,
+        wrong_usage_is_told_with_the_way_to_help, what_is_wrong_with_the_options_is_named,
         lint_finds_every_mistake_at_its_place,
         permissions_are_printed_for_each_namespace_of_a_cluster,
         output_that_cannot_be_written_is_a_failure,
