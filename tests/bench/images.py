@@ -8,7 +8,8 @@ import tarfile
 
 from builders import Checkout, Function, Ours, peers
 from debian_base import debian_base
-from pushwright import BIN, SKOPEO, registry, wait_until
+from obtain import obtain
+from pushwright import BIN, SKOPEO, Skip, registry, wait_until
 from table import median
 from tools import seconds_of
 
@@ -110,16 +111,20 @@ def found(table, checkout, faster):
 def appended(table, checkout, ours):
     """A layer on a base is all that `crane append` does: no Dockerfile, no configuration, no look at the base."""
     measure = "the same against `crane append` of a finished layer"
-    if not shutil.which("crane"):
-        table.add(measure, f"{ours * 1000:.1f} ms", "this Debian has no package crane")
+    try:
+        program = obtain("crane")
+    except Skip as why:
+        table.add(measure, f"{ours * 1000:.1f} ms", str(why))
         return
-    layer = checkout.directory / "layer.tar"
-    with tarfile.open(layer, "w") as tar:
-        entry = tarfile.TarInfo("usr/share/nginx/html/index.html")
-        entry.size = 20
-        tar.addfile(entry, io.BytesIO(b"<h1>appended</h1>...\n"))
-    times = [seconds_of(["crane", "append", "--insecure", "-b", f"{checkout.host}/base:1", "-f", layer, "-t", f"{checkout.host}/crane:{number}"])[0]
-             for number in range(WARM)]
+    layer, times = checkout.directory / "layer.tar", []
+    for number in range(WARM):
+        with tarfile.open(layer, "w") as tar:  # other content each time, as ours has
+            entry = tarfile.TarInfo("usr/share/nginx/html/index.html")
+            content = f"<h1>change {number}</h1>\n".encode()
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+        image = f"{checkout.host}/crane:{number}"
+        times.append(seconds_of([program, "append", "--insecure", "-b", f"{checkout.host}/base:1", "-f", layer, "-t", image])[0])
     crane = median(times)
     table.add(measure, f"{ours * 1000:.1f} ms", f"{crane * 1000:.1f} ms", "lower than the peer's", ours < crane)
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `obtain.sh cosign|pyspdxtools|kubernetes|knative|npm-policies|foreign|linux`: what Debian 12 does not package and tests of this folder judge by. Had once from where its
+# `obtain.sh cosign|crane|pyspdxtools|kubernetes|knative|npm-policies|foreign|linux`: what Debian 12 does not package and tests of this folder judge by. Had once from where its
 # authors publish it (Go's module proxy, PyPI, npm), at a pinned version, and kept in the cache outside the clone; prints its path (of kubernetes: a folder
 # with kube-apiserver, kube-controller-manager, kubectl and etcd; of knative: one with Serving's resource definitions; of foreign: one with Debian's
 # busybox for another machine, and the emulator that runs it here, neither of which is installed; of linux: one with Debian's kernel and its module
@@ -8,6 +8,7 @@ set -euo pipefail
 
 UNAVAILABLE=77
 COSIGN_VERSION=v3.1.3
+CRANE_VERSION=v0.22.1
 SPDX_VERSION=0.8.5
 SEMVER_VERSION=7.8.6
 MINIMATCH_VERSION=9.0.5
@@ -20,23 +21,32 @@ unavailable() {
     exit "$UNAVAILABLE"
 }
 
-# Some minutes and 3 GB for a while; without a Go that is new enough to read the module, or to fetch one that is, it says so.
-obtain_cosign() {
-    local place=$cache/cosign-$COSIGN_VERSION work
-    if [ ! -x "$place/cosign" ]; then
-        command -v go >/dev/null || unavailable "cosign is built with Go, which is not installed"
+# A Go that is not new enough to read the module, nor can fetch one that is, says so.
+obtain_go() { # PROGRAM VERSION PACKAGE
+    local place=$cache/$1-$2 work
+    if [ ! -x "$place/$1" ]; then
+        command -v go >/dev/null || unavailable "$1 is built with Go, which is not installed"
         mkdir -p "$cache"
-        work=$(mktemp -d "$cache/cosign.XXXXXX")
+        work=$(mktemp -d "$cache/$1.XXXXXX")
         # shellcheck disable=SC2064
         trap "rm -rf '$work'" EXIT
         GOBIN=$work/bin GOPATH=$work/go GOMODCACHE=${GOMODCACHE:-$work/modules} GOCACHE=${GOCACHE:-$work/objects} CGO_ENABLED=0 \
-            GOFLAGS='-modcacherw -buildvcs=false' nice go install -ldflags='-s -w' \
-            "github.com/sigstore/cosign/v3/cmd/cosign@$COSIGN_VERSION" >"$work/log" 2>&1 ||
-            unavailable "cosign $COSIGN_VERSION does not build here: $(tail -n 1 "$work/log")"
+            GOFLAGS='-modcacherw -buildvcs=false' nice go install -ldflags='-s -w' "$3@$2" >"$work/log" 2>&1 ||
+            unavailable "$1 $2 does not build here: $(tail -n 1 "$work/log")"
         mkdir -p "$place"
-        mv "$work/bin/cosign" "$place/cosign"
+        mv "$work/bin/$1" "$place/$1"
     fi
-    echo "$place/cosign"
+    echo "$place/$1"
+}
+
+# Some minutes and 3 GB for a while.
+obtain_cosign() {
+    obtain_go cosign "$COSIGN_VERSION" github.com/sigstore/cosign/v3/cmd/cosign
+}
+
+# Debian's own, where it is packaged.
+obtain_crane() {
+    command -v crane || obtain_go crane "$CRANE_VERSION" github.com/google/go-containerregistry/cmd/crane
 }
 
 obtain_pyspdxtools() {
@@ -203,12 +213,13 @@ case ${1:-} in
     linux) obtain_linux ;;
     foreign) obtain_foreign ;;
     cosign) obtain_cosign ;;
+    crane) obtain_crane ;;
     pyspdxtools) obtain_pyspdxtools ;;
     npm-policies) obtain_npm_policies ;;
     kubernetes) obtain_kubernetes ;;
     knative) obtain_knative ;;
     *)
-        echo "obtain.sh cosign|pyspdxtools|kubernetes|knative|npm-policies|foreign|linux" >&2
+        echo "obtain.sh cosign|crane|pyspdxtools|kubernetes|knative|npm-policies|foreign|linux" >&2
         exit 2
         ;;
 esac
