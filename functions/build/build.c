@@ -397,6 +397,7 @@ static bool build(struct job *job, struct error *err)
     AUTO(progress_free) struct progress *progress = progress_new(logbook_event, job->logbook, err);
     struct engine_options options = { .context = &context,
                                       .target = job->rule->target,
+                                      .implicit_platform = job->rule->implicit_platform,
                                       .registries = &job->bases,
                                       .cache_directory = job->state->cache_directory,
                                       .cache_bytes = job->state->cache_bytes,

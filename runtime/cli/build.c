@@ -56,6 +56,7 @@ static bool choose_platforms(struct build_request *request, struct error *err)
     if (request->platforms.count > 0)
         return true;
     const char *own = machine_platform(request->arena, err);
+    request->implicit_platform = true;
     if (own)
         request->platforms.items[request->platforms.count++] = own;
     return own != NULL;
@@ -159,6 +160,7 @@ static bool build(struct session *session, struct error *err)
         .labels = { request->labels.items, request->labels.count },
         .progress = session->progress,
         .name_platform = request->platforms.count > 1,
+        .implicit_platform = request->implicit_platform,
         .registries = &registries,
         .cache_directory = cache,
         .no_cache = request->no_cache,

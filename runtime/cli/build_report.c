@@ -25,8 +25,13 @@ static size_t count_lines(struct span text)
 static void print_line(FILE *out, struct span line)
 {
     AUTO(free) char *text = span_dup(line);
+    size_t len = text ? line.len : 0;
 
-    story_print(out, text ? text : "");
+    if (!text)
+        return;
+    progress_mask(NULL, text, &len);
+    text[len] = '\0';
+    story_print(out, text);
 }
 
 /* Four more lines around one, two around several: buildkit, solver/errdefs/source.go. */

@@ -46,6 +46,7 @@ struct build_request {
     const char *context, *file, *target;
     const char *id_file, *metadata_file;
     struct build_words tags, platforms, fresh_stages;
+    bool implicit_platform; /* nobody asked for one */
     struct build_pairs args, contexts, labels, annotations;
     struct engine_secret secrets[BUILD_WORDS_MAX];
     struct engine_agent agents[BUILD_WORDS_MAX];

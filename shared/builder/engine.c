@@ -587,7 +587,11 @@ static bool finish(struct build *build, struct built *out, struct error *err)
 {
     struct stage *stage = &build->stages[dockerfile_plan_target(build->plan)];
     const char *diff_ids[STAGE_LAYERS_MAX];
-    struct imageconfig_result result = { build->platform, diff_ids, stage->layer_count, build->time_s };
+    struct imageconfig_result result = { .platform = build->platform,
+                                         .implicit = build->options->implicit_platform,
+                                         .diff_ids = diff_ids,
+                                         .diff_id_count = stage->layer_count,
+                                         .time_s = build->time_s };
     AUTO(bytes_release) struct bytes config = BYTES(IMAGECONFIG_MAX);
     const struct dockerfile_pairs labels = build->options->labels;
 

@@ -63,6 +63,7 @@ struct engine_options {
     struct dockerfile_pairs labels; /* of the image, beside those of the Dockerfile */
     struct progress *progress;      /* NULL: nobody listens */
     bool name_platform;             /* in the names of steps: there are several */
+    bool implicit_platform;         /* nobody asked for the one that is built for */
     const struct registry_options *registries;
     const char *cache_directory;         /* NULL: no cache */
     bool no_cache;                       /* every step is made anew; it is kept all the same */

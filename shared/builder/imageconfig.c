@@ -1,8 +1,11 @@
 #include "shared/builder/imageconfig.h"
 
 #include "shared/base/clock.h"
+#include "shared/dockerfile/platform.h"
 
 #include <string.h>
+
+enum { PLATFORM_MAX = 200 };
 
 struct member {
     const char *key;
@@ -23,7 +26,7 @@ struct imageconfig {
     struct member *config; /* members of "config" */
     struct member *others; /* members of the document that we do not write ourselves */
     const char *author, *created;
-    const char *variant; /* of the base */
+    const char *os, *architecture, *variant; /* of the base; NULL: it does not say */
     struct history *history, **history_end;
     size_t history_count;
     size_t layers; /* of the base */
@@ -189,6 +192,8 @@ struct imageconfig *imageconfig_new(struct arena *arena, const struct json *base
     config->layers = layer_count;
     config->author = json_get_string(base, "author");
     config->created = json_get_string(base, "created");
+    config->os = json_get_string(base, "os");
+    config->architecture = json_get_string(base, "architecture");
     config->variant = json_get_string(base, "variant");
     if (!take_members(config, base, err) || !take_history(config, base, err))
         return NULL;
@@ -423,7 +428,22 @@ static const char *last_layer_time(const struct imageconfig *config)
     return time;
 }
 
-static void write_platform(struct json_writer *w, const struct imageconfig *config, const char *platform)
+/* As BuildKit chooses it. A platform that was asked for without its variant has the base's. */
+static const char *platform_of(const struct imageconfig *config, const struct imageconfig_result *result)
+{
+    const char *variant = config->variant ? config->variant : "", *slash = *variant ? "/" : "";
+    char of_base[PLATFORM_MAX];
+
+    if (!config->os || !config->architecture ||
+        snprintf(of_base, sizeof(of_base), "%s/%s", config->os, config->architecture) >= (int)sizeof(of_base))
+        return platform_normal(config->arena, result->platform);
+    if (!result->implicit && strcmp(of_base, result->platform) != 0)
+        return platform_normal(config->arena, result->platform);
+    const char *whole = arena_printf(config->arena, "%s%s%s", of_base, slash, variant);
+    return whole ? platform_normal(config->arena, whole) : NULL;
+}
+
+static void write_platform(struct json_writer *w, const char *platform)
 {
     struct span rest = span_of(platform), os = span_cut(&rest, '/'), architecture = span_cut(&rest, '/');
 
@@ -431,8 +451,6 @@ static void write_platform(struct json_writer *w, const struct imageconfig *conf
     json_add_span(w, "os", os);
     if (rest.data)
         json_add_span(w, "variant", rest);
-    else if (config->variant && *config->variant)
-        json_add_string(w, "variant", config->variant);
 }
 
 static void write_members(struct json_writer *w, const struct member *list)
@@ -448,12 +466,15 @@ bool imageconfig_write(const struct imageconfig *config, const struct imageconfi
     bool has_layers = result->diff_id_count > config->layers;
     struct json_writer w = json_writer_on(out);
     struct error failed = { 0 };
+    const char *platform = platform_of(config, result);
 
+    if (!platform)
+        return out_of_memory(err);
     rfc3339_format(time, result->time_s * 1000);
     json_open_object(&w, NULL);
     json_add_string(&w, "created", has_layers ? time : config->created);
     json_add_string(&w, "author", config->author);
-    write_platform(&w, config, result->platform);
+    write_platform(&w, platform);
     write_members(&w, config->others);
     json_open_object(&w, "config");
     write_members(&w, config->config);

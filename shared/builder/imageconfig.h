@@ -39,6 +39,7 @@ bool imageconfig_add_history(struct imageconfig *config, const char *created_by,
 
 struct imageconfig_result {
     const char *platform;        /* os/architecture[/variant] */
+    bool implicit;               /* nobody asked for it: the base's counts, which FROM --platform may have chosen */
     const char *const *diff_ids; /* of all layers, the base's first */
     size_t diff_id_count;
     int64_t time_s; /* of the new layers and of what describes them */

@@ -112,8 +112,7 @@ static void mask_urls(char *text, size_t *len)
 
 void progress_mask(const struct progress *progress, char *text, size_t *len)
 {
-    if (progress)
-        mask_urls(text, len);
+    mask_urls(text, len);
     for (size_t i = 0; progress && i < progress->secret_count; i++) {
         struct span secret = progress->secrets[i];
         char *at = text;

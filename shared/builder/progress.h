@@ -41,7 +41,7 @@ AUTO_FREE(struct progress, progress_free)
 /* To be called before the build begins; the value is copied. ERROR_TOO_LARGE over PROGRESS_SECRETS_MAX lines of them. */
 bool progress_hide(struct progress *progress, struct span secret, struct error *err);
 
-/* In place; the text only gets shorter. progress NULL: nothing is known. */
+/* In place; the text only gets shorter. progress NULL: passwords in URLs alone. */
 void progress_mask(const struct progress *progress, char *text, size_t *len);
 /* The longest that is hidden, less one byte: what the end of a cut text may hold of one. */
 size_t progress_overlap(const struct progress *progress);

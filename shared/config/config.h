@@ -105,7 +105,8 @@ struct config_build {
     bool chroot; /* "isolation": "chroot": RUN may do with that little; default false */
     struct config_limits limits;
     struct config_log log;  /* where builds' logs are kept; default nowhere */
-    const char **platforms; /* default: this machine's */
+    const char **platforms; /* default: this machine's, which is */
+    bool implicit_platform; /* one that nobody asked for */
     size_t platform_count;
     long timeout_s; /* default 1800 */
 };

@@ -150,6 +150,7 @@ static void check_build(struct reading *r, const struct json *object, void *item
         mistake(r, "source", "source '%s' is a registry: builds come from git hosts", build->source->name);
     if (!build->inline_text && !build->branches && !build->tags)
         default_to_every_branch(r, build);
+    build->implicit_platform = !json_get(object, "platforms");
     bool in_directory = build->image && strncmp(build->image, "oci:", 4) == 0;
     if (build->on_base && in_directory)
         mistake(r, "on", "'base' needs an image at a registry, where it is remembered on what the image stands");

@@ -28,6 +28,17 @@ static bool append_flag(struct bytes *out, const char *name, const char *value, 
     return !value || bytes_printf(out, err, " --%s=%s", name, value);
 }
 
+/* Who may read an image may not know what its files were fetched with. BuildKit keeps it. */
+static bool append_source(struct bytes *out, const char *source, struct error *err)
+{
+    const char *host = strstr(source, "://");
+    if (!host || strncmp(source, "http", 4) != 0)
+        return bytes_printf(out, err, " %s", source);
+    host += strlen("://");
+    const char *at = memrchr(host, '@', strcspn(host, "/?#"));
+    return bytes_printf(out, err, " %.*s%s", (int)(host - source), source, at ? at + 1 : host);
+}
+
 static bool describe_copy(const struct dockerfile_scope *scope, const struct dockerfile_instruction *it,
                           struct bytes *out, struct error *err)
 {
@@ -38,7 +49,7 @@ static bool describe_copy(const struct dockerfile_scope *scope, const struct doc
     if (!append_flag(out, "chown", copy->chown, err) || !append_flag(out, "chmod", copy->chmod, err))
         return false;
     for (size_t i = 0; i < copy->sources.count; i++)
-        if (!bytes_printf(out, err, " %s", copy->sources.items[i]))
+        if (!append_source(out, copy->sources.items[i], err))
             return false;
     for (size_t i = 0; i < copy->heredocs.count; i++)
         if (!bytes_printf(out, err, " <<%s", copy->heredocs.items[i].name))

@@ -267,34 +267,45 @@ bool challenge_parse(const struct http_response *response, struct challenge *out
 
 /* ---- tokens ---- */
 
-static bool add_scope(struct bytes *out, struct span scope, struct error *err)
+struct scopes {
+    struct bytes *out;
+    const char *before; /* the next one */
+    bool is_body;
+};
+
+static bool add_scope(struct scopes *scopes, struct span scope, struct error *err)
 {
-    return bytes_append_text(out, "&scope=", err) && percent_encode(out, scope, ":/,", err);
+    const char *before = scopes->before;
+    if (scopes->is_body)
+        scopes->before = "%20";
+    return bytes_append_text(scopes->out, before, err) && percent_encode(scopes->out, scope, ":/,", err);
 }
 
-static bool add_pull_scope(struct bytes *out, struct span repository, struct span asked, bool *same, struct error *err)
+static bool add_pull_scope(struct scopes *scopes, struct span repository, struct span asked, bool *same,
+                           struct error *err)
 {
     AUTO(bytes_release) struct bytes scope = BYTES(KEY_MAX);
     if (!bytes_printf(&scope, err, "repository:%.*s:pull", SPAN_ARGS(repository)))
         return false;
     *same = *same || span_equal(asked, bytes_span(&scope));
-    return add_scope(out, bytes_span(&scope), err);
+    return add_scope(scopes, bytes_span(&scope), err);
 }
 
 bool token_query(struct bytes *out, const struct challenge *challenge, const char *repository, bool push,
-                 struct span mounts, struct error *err)
+                 struct span mounts, bool is_body, struct error *err)
 {
     AUTO(bytes_release) struct bytes own = BYTES(KEY_MAX);
+    struct scopes scopes = { out, "&scope=", is_body };
     struct span asked = bytes_span(&challenge->scope);
     if (!bytes_printf(&own, err, "repository:%s:%s", repository, push ? "pull,push" : "pull") ||
         !bytes_append_text(out, "service=", err) || !percent_encode(out, bytes_span(&challenge->service), "", err) ||
-        !add_scope(out, bytes_span(&own), err))
+        !add_scope(&scopes, bytes_span(&own), err))
         return false;
     bool same = asked.len == 0 || span_equal(asked, bytes_span(&own));
     while (mounts.len > 0)
-        if (!add_pull_scope(out, span_cut(&mounts, '\n'), asked, &same, err))
+        if (!add_pull_scope(&scopes, span_cut(&mounts, '\n'), asked, &same, err))
             return false;
-    return same || add_scope(out, asked, err);
+    return same || add_scope(&scopes, asked, err);
 }
 
 /* The token specification's default is 60 seconds. */

@@ -32,10 +32,10 @@ AUTO_RELEASE(struct challenge, challenge_release)
 /* Value of the Authorization header for basic credentials; the caller frees it. NULL with *err filled. */
 struct secret *basic_authorization(const struct credentials *credentials, struct error *err);
 
-/* The scopes to ask for, in form encoding: "service=..&scope=..&scope=..". mounts: repositories to pull from as well,
- * each with a newline behind it. */
+/* The scopes to ask for, in form encoding: "service=..&scope=..&scope=.." of a query, "service=..&scope=..%20.." of a body, where no
+ * parameter may come twice (RFC 6749, 3.2). mounts: repositories to pull from as well, each with a newline behind it. */
 bool token_query(struct bytes *out, const struct challenge *challenge, const char *repository, bool push,
-                 struct span mounts, struct error *err);
+                 struct span mounts, bool is_body, struct error *err);
 
 /* "Bearer TOKEN" from the token service's answer, and how long it is good. NULL with *err filled. */
 struct secret *bearer_authorization(struct span answer, int64_t *lifetime_s, struct error *err);

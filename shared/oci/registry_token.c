@@ -128,7 +128,7 @@ static bool ask(struct registry *registry, const struct credentials *c, struct h
     struct span realm = bytes_span(&registry->challenge.realm);
     if ((c->basic && !basic) || !bytes_append_span(&url, realm, err) ||
         !token_query(&form, &registry->challenge, registry->repository, registry->push, bytes_span(&registry->mounts),
-                     err))
+                     c->identity != NULL, err))
         return false;
     if (c->identity &&
         (!bytes_append_text(&form, "&grant_type=refresh_token&client_id=pushwright&refresh_token=", err) ||

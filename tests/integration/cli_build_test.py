@@ -336,6 +336,8 @@ def a_failure_shows_output_and_place():
         assert "exit code: 3" in said
         _, said = run(w, context(w, f"FROM {base}\nNOSUCH x\n"), code=1)
         assert "   2 | >>> NOSUCH x" in said and "unknown instruction: NOSUCH" in said, said
+        _, said = run(w, context(w, f"FROM {base}\nADD https://ann:hunter2@127.0.0.1:1/x /\nNOSUCH y\n"), code=1)
+        assert "   2 |     ADD https://ann:***@127.0.0.1:1/x /" in said and "hunter2" not in said, said
         _, said = run(w, w.directory / "nowhere", code=1)
         assert "neither a directory nor a git repository" in said, said
 

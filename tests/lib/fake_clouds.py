@@ -58,7 +58,9 @@ class Handler(loopback.Handler):
 
     def handle_any(self):
         self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.form = dict(urllib.parse.parse_qsl(self.body.decode("latin-1")))
+        form = urllib.parse.parse_qsl(self.body.decode("latin-1"))
+        self.form = dict(form)
+        assert len(self.form) == len(form), f"RFC 6749, 3.2: a parameter comes twice: {form}"
         path, _, query = self.path.partition("?")
         self.query = dict(urllib.parse.parse_qsl(query))
         name = next((name for pattern, name in ROUTES if re.fullmatch(pattern, path)), None)

@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         !bytes_append_span(&response.headers, text, &err))
         return 0;
     if (challenge_parse(&response, &challenge, &err)) {
-        assert(token_query(&query, &challenge, "acme/web", true, SPAN("acme/base\n"), &err));
+        assert(token_query(&query, &challenge, "acme/web", true, SPAN("acme/base\n"), false, &err));
         assert(span_find(bytes_span(&query), '\n') < 0 && span_find(bytes_span(&query), ' ') < 0);
     }
     int64_t lifetime_s = 0;

@@ -10,7 +10,9 @@ static const char *const ids[] = { "sha256:a", "sha256:b", "sha256:c" };
 
 static char *written(const struct imageconfig *config, size_t layers)
 {
-    struct imageconfig_result result = { "linux/arm64/v8", ids, layers, 1700000000 };
+    struct imageconfig_result result = {
+        .platform = "linux/arm/v6", .diff_ids = ids, .diff_id_count = layers, .time_s = 1700000000
+    };
     struct bytes out = BYTES(100000);
     struct error err = { 0 };
 
@@ -42,7 +44,7 @@ static void scratch_has_next_to_nothing(void **state)
 
     (void)state;
     check(written(on_base(arena, NULL, 0), 0),
-          "{\"architecture\":\"arm64\",\"os\":\"linux\",\"variant\":\"v8\",\"config\":{\"WorkingDir\":\"/\"},"
+          "{\"architecture\":\"arm\",\"os\":\"linux\",\"variant\":\"v6\",\"config\":{\"WorkingDir\":\"/\"},"
           "\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[]},\"history\":[]}");
 }
 
@@ -57,7 +59,7 @@ static void what_is_not_known_is_kept_and_what_is_about_the_base_is_not(void **s
                       "\"moby.buildkit.cache.v0\":\"x\",\"config\":{\"Cmd\":[\"a\"],\"Own\":{\"k\":1},\"Env\":null}}",
                       0),
               0),
-          "{\"created\":\"2020-01-01T00:00:00Z\",\"architecture\":\"arm64\",\"os\":\"linux\",\"variant\":\"v8\",\"os."
+          "{\"created\":\"2020-01-01T00:00:00Z\",\"architecture\":\"arm\",\"os\":\"linux\",\"variant\":\"v6\",\"os."
           "version\":\"1\","
           "\"config\":{\"Cmd\":[\"a\"],\"Own\":{\"k\":1}},\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[]},\"history\":"
           "[]}");
@@ -82,7 +84,7 @@ static void members_are_set_merged_and_taken_away(void **state)
     assert_int_equal(words.count, 2);
     assert_string_equal(words.items[1], "USER x");
     assert_false(imageconfig_has(config, "Cmd"));
-    check(written(config, 0), "{\"architecture\":\"arm64\",\"os\":\"linux\",\"variant\":\"v8\",\"config\":{\"Labels\":{"
+    check(written(config, 0), "{\"architecture\":\"arm\",\"os\":\"linux\",\"variant\":\"v6\",\"config\":{\"Labels\":{"
                               "\"a\":\"x\",\"m\":\"2\\\"\",\"z\":\"1\"},"
                               "\"Volumes\":{\"/v\":{}},\"OnBuild\":[\"COPY . .\",\"USER "
                               "x\"]},\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[]},"
@@ -140,6 +142,40 @@ static void lists_of_the_base_are_checked(void **state)
     assert_non_null(strstr(err.message, "'Env'"));
 }
 
+static void the_platform_is_the_one_asked_for_or_the_base_s(void **state)
+{
+    static const struct {
+        const char *base, *platform;
+        bool implicit;
+        const char *wanted;
+    } rows[] = {
+        { NULL, "linux/amd64", true, "{\"architecture\":\"amd64\",\"os\":\"linux\"," },
+        { "{\"architecture\":\"arm64\",\"os\":\"linux\",\"variant\":\"v8\"}", "linux/amd64", true,
+          "{\"architecture\":\"arm64\",\"os\":\"linux\",\"config\"" },
+        { "{\"architecture\":\"arm\",\"os\":\"linux\"}", "linux/amd64", true,
+          "{\"architecture\":\"arm\",\"os\":\"linux\",\"variant\":\"v7\"," },
+        { "{\"architecture\":\"arm64\",\"os\":\"linux\",\"variant\":\"v9\"}", "linux/amd64", false,
+          "{\"architecture\":\"amd64\",\"os\":\"linux\",\"config\"" },
+        { "{\"architecture\":\"amd64\",\"os\":\"linux\",\"variant\":\"v2\"}", "linux/amd64", false,
+          "{\"architecture\":\"amd64\",\"os\":\"linux\",\"variant\":\"v2\"," },
+        { "{\"architecture\":\"arm\",\"os\":\"linux\",\"variant\":\"v6\"}", "linux/arm/v7", false,
+          "{\"architecture\":\"arm\",\"os\":\"linux\",\"variant\":\"v7\"," },
+        { "{\"os\":\"linux\"}", "linux/amd64", true, "{\"architecture\":\"amd64\",\"os\":\"linux\"," },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        AUTO(arena_free) struct arena *arena = arena_new(1 << 20);
+        const struct imageconfig_result result = { .platform = rows[i].platform, .implicit = rows[i].implicit };
+        AUTO(bytes_release) struct bytes out = BYTES(100000);
+        struct error err = { 0 };
+
+        assert_true(imageconfig_write(on_base(arena, rows[i].base, 0), &result, &out, &err));
+        if (!span_starts(bytes_span(&out), rows[i].wanted))
+            fail_msg("row %zu: %s", i, bytes_text(&out));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -149,6 +185,7 @@ int main(void)
         cmocka_unit_test(a_clone_does_not_change_its_origin),
         cmocka_unit_test(history_is_made_to_fit_the_layers),
         cmocka_unit_test(lists_of_the_base_are_checked),
+        cmocka_unit_test(the_platform_is_the_one_asked_for_or_the_base_s),
     };
 
     return cmocka_run_group_tests_name("shared/builder/imageconfig", tests, NULL, NULL);

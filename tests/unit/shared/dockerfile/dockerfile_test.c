@@ -249,6 +249,8 @@ static void test_expansion(void **state)
         { "FROM a\nWORKDIR ../..\nWORKDIR x\n", "WORKDIR /x" },
         { "FROM a\nWORKDIR /a/b///\n", "WORKDIR /a/b///" },
         { "FROM a\nUSER ${A:-no}:${B:-yes}\n", "USER base:yes" },
+        { "FROM a\nADD https://ann:hunter2@a/x@y http://token@a?q=u@v ssh://git@a/b.git c@d /e/\n",
+          "ADD https://a/x@y http://a?q=u@v ssh://git@a/b.git c@d /e/ # buildkit" },
         { "FROM a\nEXPOSE 80 9/UDP 80/tcp 20-22 $A0\n", "EXPOSE [20/tcp 21/tcp 22/tcp 80/tcp 80/tcp 9/udp]" },
         { "FROM a\nVOLUME /x $A\n", "VOLUME [/x base]" },
         { "FROM a\nSTOPSIGNAL sigterm\n", "STOPSIGNAL sigterm" },

@@ -157,21 +157,26 @@ static void scopes_are_asked_for_once_each(void **state)
     (void)state;
     static const struct {
         const char *asked, *mount;
-        bool push;
+        bool push, is_body;
         const char *want;
     } rows[] = {
-        { "", NULL, false, "service=s%26t&scope=repository:a/b:pull" },
-        { "", NULL, true, "service=s%26t&scope=repository:a/b:pull,push" },
-        { "repository:a/b:pull", NULL, false, "service=s%26t&scope=repository:a/b:pull" },
-        { "repository:c:pull", "c\n", true, "service=s%26t&scope=repository:a/b:pull,push&scope=repository:c:pull" },
-        { "registry:catalog:*", NULL, false, "service=s%26t&scope=repository:a/b:pull&scope=registry:catalog:%2A" },
+        { "", NULL, false, false, "service=s%26t&scope=repository:a/b:pull" },
+        { "", NULL, true, false, "service=s%26t&scope=repository:a/b:pull,push" },
+        { "repository:a/b:pull", NULL, false, false, "service=s%26t&scope=repository:a/b:pull" },
+        { "repository:c:pull", "c\n", true, false,
+          "service=s%26t&scope=repository:a/b:pull,push&scope=repository:c:pull" },
+        { "repository:a/b:pull,push", "c\nd\n", true, true,
+          "service=s%26t&scope=repository:a/b:pull,push%20repository:c:pull%20repository:d:pull" },
+        { "repository:a/b:pull", NULL, false, true, "service=s%26t&scope=repository:a/b:pull" },
+        { "registry:catalog:*", NULL, false, false,
+          "service=s%26t&scope=repository:a/b:pull&scope=registry:catalog:%2A" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct error err = { 0 };
         AUTO(bytes_release) struct bytes out = BYTES(1000);
         AUTO(challenge_release) struct challenge c = { .service = BYTES(100), .scope = BYTES(100) };
         assert_true(bytes_append_text(&c.service, "s&t", &err) && bytes_append_text(&c.scope, rows[i].asked, &err));
-        assert_true(token_query(&out, &c, "a/b", rows[i].push, span_of(rows[i].mount), &err));
+        assert_true(token_query(&out, &c, "a/b", rows[i].push, span_of(rows[i].mount), rows[i].is_body, &err));
         assert_string_equal(bytes_text(&out), rows[i].want);
     }
 }
