@@ -184,7 +184,7 @@ suite_conformance() {
 }
 
 prepare() {
-    need_packages python3 git curl docker-registry skopeo umoci podman uidmap apache2-utils openssl busybox-static zstd debootstrap runc rpm db-util
+    need_packages python3 git curl docker-registry skopeo umoci podman uidmap apache2-utils openssl busybox-static zstd debootstrap runc rpm db-util openssh-client
     mkdir -p out
     make_variant musl
     [ "$failed" -gt 0 ] || ln -f out/musl/bin/* out/

@@ -48,9 +48,11 @@ struct run_mounts {
     size_t env_count;
     int *locks; /* of cache mounts, held until the end */
     size_t lock_count;
+    struct agent **agents; /* likewise */
+    size_t agent_count;
 };
 
-/* Everything is in the build's arena, but the locks. */
+/* Everything is in the build's arena, but the locks and agents. */
 bool run_mounts_prepare(struct stage *stage, const struct dockerfile_run *run, const char *script_path,
                         struct run_mounts *out, struct error *err);
 void run_mounts_release(struct run_mounts *mounts);

@@ -2,6 +2,7 @@
 
 #include "shared/base/digest.h"
 #include "shared/base/file.h"
+#include "shared/builder/agent.h"
 #include "shared/builder/named.h"
 #include "shared/builder/run_diff.h"
 #include "shared/builder/run_place.h"
@@ -22,7 +23,6 @@ struct preparing {
     struct stage *stage;
     struct runner *runner;
     struct run_mounts *out;
-    unsigned agents;
 };
 
 static bool too_large(struct error *err)
@@ -46,6 +46,8 @@ void run_mounts_release(struct run_mounts *mounts)
         flock(fd, LOCK_UN);
         close(fd);
     }
+    while (mounts->agent_count > 0)
+        agent_free(mounts->agents[--mounts->agent_count]);
 }
 
 /* ---- what is made for a mount point and goes again ---- */
@@ -428,8 +430,17 @@ static bool prepare_ssh(struct preparing *at, const struct dockerfile_mount *mou
     if (!agent)
         return !mount->required || error_set(err, ERROR_INVALID, "no SSH key \"%s\" forwarded from the client",
                                              strcmp(mount->id, "default") == 0 ? "" : mount->id);
-    const struct sandbox_mount socket = { .target = mount->target, .source = agent->socket };
-    if (at->agents++ == 0 && !add_variable(at, "SSH_AUTH_SOCK", span_of(mount->target), err))
+    const uint32_t owner[] = { mount->uid, mount->gid };
+    const struct agent_options options = { .socket = agent->socket,
+                                           .path = runner_path(at->runner, "agent", err),
+                                           .owner = sandbox_has_ids(at->runner->mode) ? owner : NULL,
+                                           .mode = mount->mode };
+    const struct sandbox_mount socket = { .target = mount->target, .source = options.path };
+    struct agent **agents = at->out->agents;
+    agents[at->out->agent_count] = options.path ? agent_new(&options, err) : NULL;
+    if (!agents[at->out->agent_count])
+        return false;
+    if (at->out->agent_count++ == 0 && !add_variable(at, "SSH_AUTH_SOCK", span_of(mount->target), err))
         return false;
     return add(at, socket, false, err);
 }
@@ -463,7 +474,8 @@ bool run_mounts_prepare(struct stage *stage, const struct dockerfile_run *run, c
     out->stubs = arena_take(arena, STUBS_MAX * sizeof(out->stubs[0]));
     out->env = arena_take(arena, (2 * run->mounts.count + 1) * sizeof(out->env[0]));
     out->locks = arena_take(arena, (run->mounts.count + 1) * sizeof(out->locks[0]));
-    if (!out->items || !out->stubs || !out->env || !out->locks)
+    out->agents = arena_take(arena, (run->mounts.count + 1) * sizeof(struct agent *));
+    if (!out->items || !out->stubs || !out->env || !out->locks || !out->agents)
         return too_large(err);
     if (!add_names(&at, err) || (script_path && !add_script(&at, script_path, run->script, err)))
         return false;

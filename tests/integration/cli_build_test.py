@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """`pushwright build` as a person meets it: against a real registry and real git, images judged by skopeo and umoci, a terminal by a pty."""
 import base64
+import contextlib
 import fcntl
 import functools
 import http.server
@@ -25,7 +26,7 @@ from build_test import BIN, Origin, world
 from containers import ordinary_container
 import git_http
 import loopback
-from pushwright import SKOPEO, Skip, need, registry, run_tests
+from pushwright import SKOPEO, Skip, need, registry, run_tests, wait_until
 from run_test import image
 
 PUSHWRIGHT = BIN / "pushwright"
@@ -409,6 +410,83 @@ def what_a_command_is_given_can_be_said():
         assert of("hosts", *how, "--add-host=more:192.0.2.8") != first and of("fresh", *how, "--no-cache-filter=x,ONE") != first, "made anew"
 
 
+ASK = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* How many keys the agent has: SSH_AGENTC_REQUEST_IDENTITIES, as often as it is told, over connections at the same time. */
+int main(int count, char **arguments)
+{
+    struct sockaddr_un name = { .sun_family = AF_UNIX };
+    int ends[64], times = count > 1 ? atoi(arguments[1]) : 1;
+
+    strcpy(name.sun_path, getenv("SSH_AUTH_SOCK"));
+    for (int i = 0; i < times; i++) {
+        ends[i] = socket(AF_UNIX, SOCK_STREAM, 0);
+        if (connect(ends[i], (struct sockaddr *)&name, sizeof(name)) != 0)
+            return perror("connect"), 1;
+    }
+    for (int i = times; i-- > 0;) {
+        unsigned char answer[9];
+        if (write(ends[i], "\0\0\0\1\13", 5) != 5 || recv(ends[i], answer, 9, MSG_WAITALL) != 9)
+            return perror("ask"), 1;
+        printf("%d keys\n", answer[8]);
+        close(ends[i]);
+    }
+    return 0;
+}
+"""
+
+
+@contextlib.contextmanager
+def ssh_agent(w):
+    """A real one, with a key; how to name it."""
+    socket = w.directory / "agent"
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", socket], stdout=subprocess.DEVNULL)
+    try:
+        wait_until(socket.exists, 10, "the agent")
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", w.directory / "key"], check=True)
+        subprocess.run(["ssh-add", "-q", w.directory / "key"], check=True, env={**os.environ, "SSH_AUTH_SOCK": str(socket)})
+        yield f"default={socket}"
+    finally:
+        agent.terminate()
+        agent.wait(10)
+
+
+def an_agent_is_lent_to_whom_its_mount_names():
+    with world() as w, ssh_agent(w) as agent:
+        base = image(w, "base")
+        (w.directory / "ask.c").write_text(ASK)
+        subprocess.run(["cc", "-static", "-o", w.directory / "ask", w.directory / "ask.c"], check=True)
+        place = context(w, f"""FROM {base} AS asked
+COPY --chmod=755 ask /bin/
+RUN --mount=type=ssh stat -c '%u:%g %a %F' $SSH_AUTH_SOCK > /root/first && ask 16 >> /root/first; chmod 1777 /tmp
+USER alice
+RUN --mount=type=ssh,uid=1000,gid=50,mode=0620 stat -c '%u:%g %a' $SSH_AUTH_SOCK > /tmp/o && ask >> /tmp/o
+RUN --mount=type=ssh ask > /tmp/denied 2>&1 || true
+RUN --mount=type=ssh,uid=1000,target=/tmp/own env | grep SSH_AUTH_SOCK > /tmp/named && for i in $(seq 20); do ask 2; done > /tmp/many
+RUN test ! -e /run/buildkit && test ! -e /tmp/own
+FROM scratch
+COPY --from=asked /root/first /tmp/ /
+""")
+        shutil.copy(w.directory / "ask", place / "ask")
+        for name, *how in (("first",), ("chroot", "--isolation=chroot", "--no-cache")):
+            out = w.directory / name
+            run(w, "--ssh", agent, *how, "-o", out, place)
+            assert (out / "o").read_text() == "1000:50 620\n1 keys\n", (out / "o").read_text()
+            assert (out / "first").read_text() == "0:0 600 socket\n" + "1 keys\n" * 16, (out / "first").read_text()
+            assert "Permission denied" in (out / "denied").read_text(), (out / "denied").read_text()
+            assert (out / "named").read_text() == "SSH_AUTH_SOCK=/tmp/own\n" and (out / "many").read_text() == "1 keys\n" * 40
+        assert not list(w.directory.rglob("agent-*")), "sockets are left behind"
+        place = context(w, f"FROM {base}\nCOPY --chmod=755 ask /bin/\nRUN --mount=type=ssh,id=other,required ask\n", name="missing")
+        shutil.copy(w.directory / "ask", place / "ask")
+        assert 'no SSH key "other" forwarded from the client' in run(w, "--ssh", agent, place, code=1)[1]
+
+
 def a_foreign_machine_needs_an_emulator():
     """A program for arm64 that ends well: mov x8, 93; mov x0, 0; svc 0."""
     code = struct.pack("<III", 0xD2800BA8, 0xD2800000, 0xD4000001)
@@ -559,7 +637,7 @@ if __name__ == "__main__":
     run_tests([an_image_is_pushed_with_all_that_was_said_of_it, every_output_holds_the_same_image, the_cache_lies_where_it_is_told_to,
                what_is_said_of_an_image_stands_beside_it, podman_loads_what_is_made_for_docker,
                a_git_repository_is_a_context, named_contexts_stand_for_what_they_say, a_dockerfile_may_come_from_standard_input, an_archive_is_a_context, passwords_of_docker_and_podman_are_used_and_never_shown, secrets_of_known_names_are_for_sources,
-               a_failure_shows_output_and_place, warnings_are_told_as_buildx_tells_them, what_cannot_be_honoured_is_refused_by_name, what_a_command_is_given_can_be_said,
+               a_failure_shows_output_and_place, warnings_are_told_as_buildx_tells_them, what_cannot_be_honoured_is_refused_by_name, what_a_command_is_given_can_be_said, an_agent_is_lent_to_whom_its_mount_names,
                a_foreign_machine_needs_an_emulator,
                progress_is_written_in_whole_lines, json_is_what_buildkit_writes, a_terminal_is_redrawn, an_interrupt_ends_everything, an_ordinary_user_builds_with_run,
                root_of_a_podman_container_builds])
