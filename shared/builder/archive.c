@@ -133,8 +133,10 @@ static bool on_entry(void *context, const struct tar_entry *entry, struct error 
 
     unpacking->content = NULL;
     unpacking->is_archive = true;
+    struct copy place = *unpacking->copy;
+    place.chmod = NULL; /* which is for what is not unpacked, as BuildKit has it */
     if (!unpacking->root)
-        unpacking->root = copy_directory(unpacking->copy, err);
+        unpacking->root = copy_directory(&place, err);
     if (!unpacking->root)
         return false;
     return put_entry(unpacking, entry, err) || error_wrap(err, "'%s' of the archive", entry->path);

@@ -524,7 +524,8 @@ def archives_are_unpacked():
     head = head.ljust(512, b"\0")
     v7 = head[:148] + b"%06o\0 " % sum(head) + head[156:] + b"old".ljust(512, b"\0") + bytes(1024)
     with world() as w:
-        commit = w.repository("archive", {"Dockerfile": "FROM scratch\nADD x.tar.gz y.tar plain.gz z.tar.bz2 z.tar.xz v7.tar not.xz /in/\nADD --unpack=false y.tar /kept/\n",
+        commit = w.repository("archive", {"Dockerfile": "FROM scratch\nADD x.tar.gz y.tar plain.gz z.tar.bz2 z.tar.xz v7.tar not.xz /in/\nADD --unpack=false y.tar /kept/\n"
+                                                        "ADD --chmod=640 y.tar plain.gz /new/place/\n",
                                           "x.tar.gz": packed(content, "w:gz"), "y.tar": packed([entry("y", b"y")], "w"),
                                           "plain.gz": gzip.compress(b"no tar at all " * 100, mtime=0), "not.xz": b"\xfd7zXZ\0" + b"x" * 600,
                                           "z.tar.bz2": packed([entry("bz2", b"b" * 100000)], "w:bz2"),
@@ -538,6 +539,7 @@ def archives_are_unpacked():
         assert tree["in/plain.gz"][0] == "file" and tree["kept/y.tar"][0] == "file"
         assert tree["in/bz2"][4] == "b" * 100000 and tree["in/xz"][4] == "x" * 100000 and tree["in/v7"][4] == "old"
         assert tree["in/not.xz"][0] == "file" and "etc" not in tree and "up" not in tree
+        assert tree["new/place"][1] == 0o755 and tree["new/place/y"][1] == 0o644 and tree["new/place/plain.gz"][1] == 0o640, "modes are for copies"
 
         for name, file in (("cutgz", packed(content, "w:gz")[:-40]), ("cutxz", packed(content, "w:xz")[:-20])):
             commit = w.repository(name, {"Dockerfile": "FROM scratch\nADD bad /\n", "bad": file})
