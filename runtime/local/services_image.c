@@ -244,7 +244,8 @@ static struct image_run *pull(const struct image_shop *shop, const struct refere
 {
     AUTO(store_free) struct store *store = store_open(reference, &shop->registry, err);
     AUTO(image_release) struct image image = { .layers = NULL };
-    if (!store || !image_load(store, reference->digest, PLATFORM, &image, err))
+    if (!store || !image_load(store, reference->digest, PLATFORM, &image, err) ||
+        !image_check_platform(&image, PLATFORM, err))
         return NULL;
     AUTO(image_run_free)
     struct image_run *run = image_run_parse(bytes_span(&image.config), reference->digest, layers, err);

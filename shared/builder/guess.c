@@ -68,7 +68,7 @@ static bool remembered(const struct guess_name *name, struct store *store, struc
         !next_line(&rest, manifest.media_type, sizeof(manifest.media_type)))
         return false;
     manifest.size = (int64_t)rest.len;
-    return image_read(store, &manifest, named, rest, name->platform, out, &err);
+    return image_read(store, &manifest, named, rest, out, &err);
 }
 
 void guess_keep(const struct guess_name *name, const struct image *image)

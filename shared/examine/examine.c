@@ -32,7 +32,7 @@ static bool check_platform(struct store *store, const char *digest, const char *
 {
     AUTO(image_release) struct image image = { 0 };
     struct error failed = { 0 };
-    *fit = image_load(store, digest, platform, &image, &failed);
+    *fit = image_load(store, digest, platform, &image, &failed) && image_check_platform(&image, platform, &failed);
     if (*fit)
         return true;
     if (failed.kind == ERROR_NOT_FOUND || failed.kind == ERROR_UNSUPPORTED || failed.kind == ERROR_INVALID ||

@@ -227,14 +227,15 @@ static bool read_config(struct image *image, struct error *err)
            read_diff_ids(config, image, err);
 }
 
-static bool check_platform(const struct image *image, const char *platform, struct error *err)
+bool image_check_platform(const struct image *image, const char *platform, struct error *err)
 {
     const struct platform have = { span_of(image->os), span_of(image->architecture), span_of(image->variant) };
     struct platform want = platform_of_text(platform);
     if (!platform || platforms_match(&want, &have))
         return true;
-    return error_set(err, ERROR_NOT_FOUND, "no image for %s; there are: %s/%s%s%s", platform, image->os,
-                     image->architecture, image->variant[0] ? "/" : "", image->variant);
+    error_set(err, ERROR_NOT_FOUND, "no image for %s; there are: %s/%s%s%s", platform, image->os, image->architecture,
+              image->variant[0] ? "/" : "", image->variant);
+    return error_wrap(err, "image '%s'", image->named);
 }
 
 /* ---- the whole ---- */
@@ -261,7 +262,7 @@ static bool find_manifest(struct store *store, const char *name, const char *pla
     return true;
 }
 
-static bool read_whole(struct store *store, const char *platform, struct image *image, struct error *err)
+static bool read_whole(struct store *store, struct image *image, struct error *err)
 {
     if (is_kind(image->manifest.media_type, KIND_OLD))
         return error_set(err, ERROR_UNSUPPORTED,
@@ -270,8 +271,7 @@ static bool read_whole(struct store *store, const char *platform, struct image *
         return error_set(err, ERROR_UNSUPPORTED, "'%s' is not the type of a container image",
                          image->manifest.media_type);
     return read_manifest(bytes_span(&image->body), image, err) &&
-           store_read_blob(store, &image->config_blob, &image->config, err) && read_config(image, err) &&
-           check_platform(image, platform, err);
+           store_read_blob(store, &image->config_blob, &image->config, err) && read_config(image, err);
 }
 
 static struct image image_none(void)
@@ -283,7 +283,7 @@ bool image_load(struct store *store, const char *tag_or_digest, const char *plat
                 struct error *err)
 {
     AUTO(image_release) struct image image = image_none();
-    if (!find_manifest(store, tag_or_digest, platform, &image, err) || !read_whole(store, platform, &image, err))
+    if (!find_manifest(store, tag_or_digest, platform, &image, err) || !read_whole(store, &image, err))
         return error_wrap(err, "image '%s'", tag_or_digest);
     *out = image;
     image = (struct image){ .layers = NULL };
@@ -303,10 +303,10 @@ static bool take_manifest(struct image *image, const struct descriptor *manifest
 }
 
 bool image_read(struct store *store, const struct descriptor *manifest, const char *named, struct span body,
-                const char *platform, struct image *out, struct error *err)
+                struct image *out, struct error *err)
 {
     AUTO(image_release) struct image image = image_none();
-    if (!take_manifest(&image, manifest, named, body, err) || !read_whole(store, platform, &image, err))
+    if (!take_manifest(&image, manifest, named, body, err) || !read_whole(store, &image, err))
         return error_wrap(err, "image '%s'", named);
     *out = image;
     image = (struct image){ .layers = NULL };

@@ -26,7 +26,7 @@ struct image {
 };
 
 /* What stands behind a tag or digest, for "os/architecture[/variant]" such as "linux/amd64" (an index is searched
- * for it, an image of one platform must be of it; NULL takes the first that is not an attestation). Docker's and
+ * for it, NULL takes the first that is not an attestation; an image of one platform is taken whatever it is for). Docker's and
  * OCI's formats. Fails as the store does, with ERROR_NOT_FOUND when there is no such platform (the message lists
  * those there are), ERROR_UNSUPPORTED for schema 1, foreign layers, artifacts that are no images, and more than
  * IMAGE_LAYERS_MAX layers, ERROR_INVALID for contents that contradict themselves. */
@@ -35,7 +35,9 @@ bool image_load(struct store *store, const char *tag_or_digest, const char *plat
 /* The same of a manifest that was had before; the body's digest and size must be those of the descriptor. Its configuration is read
  * from the store. `named` as in struct image. */
 bool image_read(struct store *store, const struct descriptor *manifest, const char *named, struct span body,
-                const char *platform, struct image *out, struct error *err);
+                struct image *out, struct error *err);
+/* ERROR_NOT_FOUND when it is for another platform than this. */
+bool image_check_platform(const struct image *image, const char *platform, struct error *err);
 void image_release(struct image *image);
 AUTO_RELEASE(struct image, image_release)
 

@@ -907,6 +907,26 @@ def several_platforms_make_an_index():
             assert json.loads(out)["Labels"] == {"arch": arch} and json.loads(out)["Architecture"] == arch
 
 
+def a_base_of_another_platform_is_warned_of_and_its_own_counts_unless_one_was_asked_for():
+    with world() as w:
+        layout = w.directory / "arm"
+        write_layout(layout, "x", config={**CONFIG, "architecture": "arm64", "variant": "v8"})
+        subprocess.run([*SKOPEO, "copy", "-q", "--dest-tls-verify=false", f"oci:{layout}:x", f"docker://{w.host}/fx/arm:1"], check=True, capture_output=True)
+        commit = w.repository("other", {"Dockerfile": f"FROM {w.host}/fx/arm:1\nCOPY Dockerfile /\n"})
+        for asked, architecture in (({}, "arm64"), ({"platforms": ["linux/amd64"]}, "amd64"), ({"platforms": ["linux/arm64"]}, "arm64")):
+            w.rule("other", image=f"{w.host}/acme/other", tag=f"v{len(asked)}-{architecture}", **asked)
+            if not asked:
+                del w.rules["other"]["platforms"]
+            code, events, log = w.build("other", commit)
+            assert code == 0 and "artifact.published" in events, log
+            said = "InvalidBaseImagePlatform: " in log
+            assert said == (asked.get("platforms") != ["linux/arm64"]), log
+            tag = events["artifact.published"]["customData"]["tag"]
+            config = json.loads(subprocess.run([*SKOPEO, "inspect", "--config", "--raw", "--tls-verify=false", f"docker://{w.host}/acme/other:{tag}"],
+                                               check=True, capture_output=True).stdout)
+            assert (config["architecture"], config.get("variant")) == (architecture, None), config
+
+
 def raw(w, image):
     return json.loads(subprocess.run([*SKOPEO, "inspect", "--raw", "--tls-verify=false", f"docker://{w.host}/{image}"], check=True,
                                      capture_output=True).stdout)
@@ -1000,4 +1020,4 @@ if __name__ == "__main__":
                events_that_make_no_sense_are_refused,
                a_second_delivery_sends_nothing_and_says_the_same, layouts_are_bases_and_targets_too,
                peers_that_are_down_are_tried_again, large_files_do_not_stand_in_memory,
-               several_platforms_make_an_index, an_image_has_the_media_types_that_its_rule_says, a_broken_cache_is_made_again, indexes_are_found_in_the_registry, hostile_bases_are_refused])
+               several_platforms_make_an_index, a_base_of_another_platform_is_warned_of_and_its_own_counts_unless_one_was_asked_for, an_image_has_the_media_types_that_its_rule_says, a_broken_cache_is_made_again, indexes_are_found_in_the_registry, hostile_bases_are_refused])

@@ -181,7 +181,12 @@ static void what_is_no_usable_image_is_refused(void **state)
         assert_fails(f, "bad", "linux/amd64", rows[i].kind, rows[i].want);
     }
     put_manifest(f, "good", MEDIA_OCI_MANIFEST, &one, LAYER(DOCKER_LAYER));
-    assert_fails(f, "good", "linux/arm64", ERROR_NOT_FOUND, "no image for linux/arm64; there are: linux/amd64");
+    AUTO(image_release) struct image image = { .layers = NULL };
+    assert_true(image_load(f->store, "good", "linux/arm64", &image, &f->err));
+    assert_true(image_check_platform(&image, "linux/amd64", &f->err) && image_check_platform(&image, NULL, &f->err));
+    assert_false(image_check_platform(&image, "linux/arm64", &f->err));
+    assert_int_equal(f->err.kind, ERROR_NOT_FOUND);
+    assert_non_null(strstr(f->err.message, "no image for linux/arm64; there are: linux/amd64"));
     assert_fails(f, "absent", "linux/amd64", ERROR_NOT_FOUND, "image 'absent': layout '");
 }
 
