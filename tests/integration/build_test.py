@@ -914,15 +914,15 @@ def a_base_of_another_platform_is_warned_of_and_its_own_counts_unless_one_was_as
         subprocess.run([*SKOPEO, "copy", "-q", "--dest-tls-verify=false", f"oci:{layout}:x", f"docker://{w.host}/fx/arm:1"], check=True, capture_output=True)
         commit = w.repository("other", {"Dockerfile": f"FROM {w.host}/fx/arm:1\nCOPY Dockerfile /\n"})
         for asked, architecture in (({}, "arm64"), ({"platforms": ["linux/amd64"]}, "amd64"), ({"platforms": ["linux/arm64"]}, "arm64")):
-            w.rule("other", image=f"{w.host}/acme/other", tag=f"v{len(asked)}-{architecture}", **asked)
+            w.rule("other", image=f"{w.host}/acme/other-{architecture}{len(asked)}", **asked)
             if not asked:
                 del w.rules["other"]["platforms"]
             code, events, log = w.build("other", commit)
             assert code == 0 and "artifact.published" in events, log
             said = "InvalidBaseImagePlatform: " in log
             assert said == (asked.get("platforms") != ["linux/arm64"]), log
-            tag = events["artifact.published"]["customData"]["tag"]
-            config = json.loads(subprocess.run([*SKOPEO, "inspect", "--config", "--raw", "--tls-verify=false", f"docker://{w.host}/acme/other:{tag}"],
+            image = f"{w.rules['other']['image']}:{events['artifact.published']['customData']['tag']}"
+            config = json.loads(subprocess.run([*SKOPEO, "inspect", "--config", "--raw", "--tls-verify=false", f"docker://{image}"],
                                                check=True, capture_output=True).stdout)
             assert (config["architecture"], config.get("variant")) == (architecture, None), config
 
