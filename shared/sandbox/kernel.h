@@ -120,6 +120,10 @@ struct seccomp_notice {
     uint64_t instruction, args[6];
     uint64_t newer[16]; /* room for what later kernels may add */
 };
+struct seccomp_descriptor {
+    uint64_t id;
+    uint32_t flags, here, there, close_on_exec;
+};
 struct seccomp_reply {
     uint64_t id;
     int64_t value;
@@ -130,6 +134,7 @@ enum { SECCOMP_INSTALL = 1, SECCOMP_NEW_LISTENER = 8, SECCOMP_WAIT_KILLABLE = 32
 #define SECCOMP_RECEIVE 0xc0502100ul   /* _IOWR('!', 0, 80 bytes) */
 #define SECCOMP_SEND 0xc0182101ul      /* _IOWR('!', 1, 24 bytes) */
 #define SECCOMP_IS_VALID 0x40082102ul  /* _IOW('!', 2, 8 bytes) */
+#define SECCOMP_GIVE 0x40182103ul      /* _IOW('!', 3, 24 bytes): a descriptor */
 #define SECCOMP_SET_FLAGS 0x40082104ul /* _IOW('!', 4, 8 bytes) */
 
 #endif

@@ -30,8 +30,9 @@ bool privilege_limits(int64_t memory, unsigned pids, struct error *err);
 /* A system call that another process answers. */
 struct privilege_watched {
     int number;
-    uint8_t argument; /* only where this one has */
-    uint32_t bits;    /* any of these; 0: always */
+    uint8_t argument; /* only where this one */
+    uint32_t bits;    /* has any of these; 0: or not */
+    uint32_t value;   /* is this; 0: or not */
 };
 enum { PRIVILEGE_WATCHED_MAX = 48 };
 

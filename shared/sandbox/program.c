@@ -1,5 +1,6 @@
 /* The last steps before a program of the image runs: process namespace, identity, privileges, exec. */
 #include "shared/sandbox/account.h"
+#include "shared/sandbox/identity.h"
 #include "shared/sandbox/inside.h"
 #include "shared/sandbox/kernel.h"
 #include "shared/sandbox/privilege.h"
@@ -89,6 +90,8 @@ static bool filter_calls(struct privilege_filter *filter, bool watched, int repo
     int listener = -1;
     filter->watched = calls;
     filter->watched_count = watched ? watch_calls(calls) : 0;
+    if (watched)
+        identity_begin();
     if (!privilege_filter(filter, &listener, err))
         return false;
     message.value = errno;

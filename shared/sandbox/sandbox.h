@@ -5,7 +5,7 @@
  * Three modes, told apart once by sandbox_probe(): as root; as a root that may not mount, such as a container's, in a user namespace
  * with the same ids (an ordinary user with subordinate ids becomes such a root); and as an ordinary user in a user namespace in which that one user is mapped and changes of identity are answered
  * with success without effect, so that images which start as root and hand on to a service user run unchanged; of a step of a build it is
- * noted whom it gives its files to, and shown to it. Needs Linux 5.12.
+ * noted who its processes have become and whom they give files to, and shown to it. Needs Linux 5.12.
  *
  * Inside, a small supervisor of ours is the init of an outer process namespace, and the program is process 1 of an inner
  * one, as it would be in a container elsewhere. When the thread that started the sandbox ends, or its process is killed, the

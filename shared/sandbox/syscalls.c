@@ -169,9 +169,11 @@ static void watched_append(struct filter *filter, const struct privilege_watched
 {
     for (size_t i = 0; i < count; i++) {
         const struct rule rule = { .number = watched[i].number,
-                                   .match = watched[i].bits ? ANY_BIT : ALWAYS,
+                                   .match = watched[i].bits    ? ANY_BIT
+                                            : watched[i].value ? EQUAL
+                                                               : ALWAYS,
                                    .argument = watched[i].argument,
-                                   .value = watched[i].bits };
+                                   .value = watched[i].bits | watched[i].value };
         rule_append(filter, &rule, SECCOMP_NOTIFY);
     }
 }

@@ -1,5 +1,7 @@
 #include "shared/sandbox/watch.h"
+#include "shared/sandbox/identity.h"
 #include "shared/sandbox/kernel.h"
+#include "shared/sandbox/request.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -7,170 +9,24 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <sys/xattr.h>
 
-enum { NO_ARGUMENT = -1, PAGE = 4096, RENAME_EXCHANGE_FLAG = 2, ROUNDS = 8, UNCHANGED = -1 };
+enum { RENAME_EXCHANGE_FLAG = 2, ROUNDS = 8, UNCHANGED = -1 };
 
 /* One for the process, which has no allocator. */
 static struct {
     const struct sandbox_owners *owners;
-    int root, upper, processes;
+    int upper;
     uint64_t mount; /* of the root directory */
-    bool chroots;   /* a process may have another root directory */
-} watch = { .root = -1, .upper = -1, .processes = -1 };
-
-/* Which arguments say what file is meant. */
-struct place {
-    int8_t directory; /* a descriptor; NO_ARGUMENT: the working directory */
-    int8_t path;      /* NO_ARGUMENT: the descriptor itself */
-    int8_t flags;     /* AT_...; NO_ARGUMENT: `always` alone */
-    uint16_t always;
-};
-
-struct request {
-    int listener;
-    const struct seccomp_notice *notice;
-    struct seccomp_reply *reply;
-    const struct call *call;
-};
+} watch = { .upper = -1 };
 
 struct call {
     int number;
     void (*answer)(const struct request *request);
     struct place place;
-    int8_t rest; /* the argument with the buffer, the user, the second path */
+    int8_t rest; /* the argument with the buffer, the user, the mode, the target */
+    int8_t more; /* the one with the flags of what is opened or renamed, the device */
 };
-
-static uint64_t argument(const struct request *request, int number)
-{
-    return request->notice->args[number];
-}
-
-static void pass(const struct request *request)
-{
-    request->reply->flags = SECCOMP_CONTINUE;
-}
-
-static void refuse(const struct request *request, int reason)
-{
-    request->reply->error = -reason;
-}
-
-/* libc's ioctl() has a type of its own for the request. */
-static long ask(int listener, unsigned long request, const void *what)
-{
-    return syscall(SYS_ioctl, listener, request, what);
-}
-
-/* Is it still the process that has called? Its number may be another one's by now. */
-static bool is_valid(const struct request *request)
-{
-    return ask(request->listener, SECCOMP_IS_VALID, &request->notice->id) == 0;
-}
-
-/* ---- its memory ---- */
-
-/* Up to the end of the page first: what lies behind it may not be there. */
-static bool read_path(const struct request *request, uint64_t address, char out[static PATH_MAX])
-{
-    size_t first = PAGE - address % PAGE;
-    const struct iovec here = { out, PATH_MAX };
-    const struct iovec there[] = { { (void *)(uintptr_t)address, first },
-                                   { (void *)(uintptr_t)(address + first), PATH_MAX - first } };
-    ssize_t n = process_vm_readv((pid_t)request->notice->pid, &here, 1, there, 2, 0);
-    if (n <= 0 || memchr(out, '\0', (size_t)n))
-        return n > 0;
-    errno = n == PATH_MAX ? ENAMETOOLONG : EFAULT;
-    return false;
-}
-
-static void write_answer(const struct request *request, uint64_t address, void *data, size_t len)
-{
-    const struct iovec here = { data, len }, there = { (void *)(uintptr_t)address, len };
-    if (is_valid(request) && process_vm_writev((pid_t)request->notice->pid, &here, 1, &there, 1, 0) != (ssize_t)len)
-        refuse(request, EFAULT);
-}
-
-/* ---- the file that it means ---- */
-
-static int open_of_process(const struct request *request, const char *what)
-{
-    char path[64];
-    snprintf(path, sizeof path, "%u/%s", request->notice->pid, what);
-    return open(path, O_PATH | O_CLOEXEC);
-}
-
-static bool is_file(int a, int b)
-{
-    struct stat one, other;
-    return fstat(a, &one) == 0 && fstat(b, &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
-}
-
-static void enter(int root)
-{
-    if (fchdir(root) < 0 || chroot(".") < 0)
-        _exit(1); /* with everything inside: we would look in the wrong place from here on */
-}
-
-/* Links of /proc lead to where the one leads who follows them; that is not us. */
-static int open_path(int directory, const char *path, bool follow)
-{
-    const struct open_way way = { .flags = O_PATH | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW),
-                                  .resolve = OPEN_NO_MAGIC_LINKS };
-    return (int)syscall(SYS_openat2, directory, path, &way, sizeof way);
-}
-
-static int open_as_process(const struct request *request, int directory, const char *path, bool follow)
-{
-    if (!watch.chroots)
-        return open_path(directory, path, follow);
-    AUTO(close) int root = open_of_process(request, "root");
-    if (root < 0 || is_file(root, watch.root))
-        return open_path(directory, path, follow);
-    enter(root);
-    int fd = open_path(directory, path, follow), saved = errno;
-    enter(watch.root);
-    if (fchdir(watch.processes) < 0)
-        _exit(1);
-    errno = saved;
-    return fd;
-}
-
-/* The working directory, or what a descriptor is open for. */
-static int open_base(const struct request *request, int number)
-{
-    char name[32];
-    snprintf(name, sizeof name, "fd/%d", number);
-    int fd = open_of_process(request, number == AT_FDCWD ? "cwd" : name);
-    if (fd < 0 && errno == ENOENT)
-        errno = EBADF;
-    return fd;
-}
-
-/* O_PATH, or -1 with errno. */
-static int open_object(const struct request *request, const struct place *place)
-{
-    char path[PATH_MAX] = "";
-    unsigned flags = place->always | (place->flags >= 0 ? (unsigned)argument(request, place->flags) : 0);
-    bool follow = !(flags & AT_SYMLINK_NOFOLLOW) || flags & AT_SYMLINK_FOLLOW;
-    if (place->path >= 0 && (argument(request, place->path) || !(flags & AT_EMPTY_PATH)) &&
-        !read_path(request, argument(request, place->path), path))
-        return -1;
-    if (path[0] == '/')
-        return open_as_process(request, -1, path, follow);
-    if (path[0] == '\0' && !(flags & AT_EMPTY_PATH)) {
-        errno = ENOENT;
-        return -1;
-    }
-    int base = open_base(request, place->directory >= 0 ? (int)argument(request, place->directory) : AT_FDCWD);
-    if (base < 0 || path[0] == '\0')
-        return base;
-    int fd = open_as_process(request, base, path, follow), saved = errno;
-    close(base);
-    errno = saved;
-    return fd;
-}
 
 /* ---- whose it is ---- */
 
@@ -270,11 +126,11 @@ static bool note(struct object *object, struct owner owner)
 /* What the kernel would tell of every file is `own`. */
 static bool is_told_wrong(const struct request *request, struct object *object)
 {
-    int fd = open_object(request, &request->call->place);
+    int fd = request_open(request, &request->call->place);
     *object = (struct object){ .fd = -1, .upper = -1 };
     if (fd >= 0 && look(fd, object) && !owner_is(object->owner, watch.owners->own))
         return true;
-    pass(request);
+    request_pass(request);
     return false;
 }
 
@@ -285,12 +141,12 @@ static void answer_stat(const struct request *request)
     if (!is_told_wrong(request, &object))
         return;
     if (syscall(SYS_newfstatat, object.fd, "", &is, AT_EMPTY_PATH) < 0) {
-        refuse(request, errno);
+        request_refuse(request, errno);
         return;
     }
     is.st_uid = object.owner.uid;
     is.st_gid = object.owner.gid;
-    write_answer(request, argument(request, request->call->rest), &is, sizeof is);
+    request_write(request, request_argument(request, request->call->rest), &is, sizeof is);
 }
 
 static void answer_statx(const struct request *request)
@@ -299,15 +155,15 @@ static void answer_statx(const struct request *request)
     struct file_status is;
     if (!is_told_wrong(request, &object))
         return;
-    unsigned flags = (unsigned)argument(request, 2) & 0x6000 /* AT_STATX_SYNC_TYPE */,
-             mask = (unsigned)argument(request, 3);
+    unsigned flags = (unsigned)request_argument(request, 2) & 0x6000 /* AT_STATX_SYNC_TYPE */,
+             mask = (unsigned)request_argument(request, 3);
     if (syscall(SYS_statx, object.fd, "", AT_EMPTY_PATH | flags, mask, &is) < 0) {
-        refuse(request, errno);
+        request_refuse(request, errno);
         return;
     }
     is.uid = object.owner.uid;
     is.gid = object.owner.gid;
-    write_answer(request, argument(request, 4), &is, sizeof is);
+    request_write(request, request_argument(request, 4), &is, sizeof is);
 }
 
 static bool is_group_of_own(uint32_t gid)
@@ -316,15 +172,16 @@ static bool is_group_of_own(uint32_t gid)
     for (size_t i = 0; i < owners->group_count; i++)
         if (owners->groups[i] == gid)
             return true;
-    return gid == owners->own.gid;
+    return false;
 }
 
 /* chown(2): root may, and who owns the file may give it to a group of his. */
-static bool may_give(const struct object *object, struct owner to)
+static bool may_give(const struct request *request, const struct object *object, struct owner to)
 {
-    const struct owner own = watch.owners->own;
-    return own.uid == 0 || (object->owner.uid == own.uid && to.uid == own.uid &&
-                            (to.gid == object->owner.gid || is_group_of_own(to.gid)));
+    const struct owner own = watch.owners->own, who = identity_of_files(request, own);
+    return who.uid == 0 ||
+           (object->owner.uid == who.uid && to.uid == who.uid &&
+            (to.gid == object->owner.gid || to.gid == who.gid || (owner_is(who, own) && is_group_of_own(to.gid))));
 }
 
 static uint32_t changed(uint64_t asked, uint32_t is)
@@ -336,35 +193,36 @@ static uint32_t changed(uint64_t asked, uint32_t is)
 static void answer_chown(const struct request *request)
 {
     AUTO(object_release) struct object object = { .fd = -1, .upper = -1 };
-    uint64_t uid = argument(request, request->call->rest), gid = argument(request, request->call->rest + 1);
-    int fd = open_object(request, &request->call->place);
+    uint64_t uid = request_argument(request, request->call->rest),
+             gid = request_argument(request, request->call->rest + 1);
+    int fd = request_open(request, &request->call->place);
     if (fd < 0 && errno != ELOOP) {
-        refuse(request, errno);
+        request_refuse(request, errno);
         return;
     }
     if (fd < 0 || !look(fd, &object)) /* a pipe, a file in memory: success without effect */
         return;
     const struct owner to = { changed(uid, object.owner.uid), changed(gid, object.owner.gid) };
-    if (!may_give(&object, to)) {
-        refuse(request, EPERM);
+    if (!may_give(request, &object, to)) {
+        request_refuse(request, EPERM);
         return;
     }
-    if (!is_valid(request))
+    if (!request_is_valid(request))
         return;
     if (fchownat(object.fd, "", (uint32_t)uid == (uint32_t)UNCHANGED ? (uid_t)-1 : 0,
                  (uint32_t)gid == (uint32_t)UNCHANGED ? (gid_t)-1 : 0, AT_EMPTY_PATH) < 0 ||
         ((object.noted || !owner_is(to, object.owner)) && !note(&object, to)))
-        refuse(request, errno);
+        request_refuse(request, errno);
 }
 
-/* A file of the layers is known by its path; before it gets another one, its owner is noted. That of a directory with files of the layers in it
- * cannot be changed. */
+/* A file of the layers is known by its path; before it gets another one, its owner is noted, and that of what cannot be marked as no file of
+ * theirs. The path of a directory with files of the layers in it cannot be changed. */
 static void settle(const struct request *request, const struct place *place)
 {
     AUTO(object_release) struct object object = { .fd = -1, .upper = -1 };
-    int fd = open_object(request, place);
-    if (fd < 0 || !look(fd, &object) || object.noted || S_ISDIR(object.is.mode) ||
-        owner_is(object.owner, watch.owners->own) || !is_valid(request))
+    int fd = request_open(request, place);
+    if (fd < 0 || !look(fd, &object) || object.noted || S_ISDIR(object.is.mode) || !request_is_valid(request) ||
+        (S_ISREG(object.is.mode) && owner_is(object.owner, watch.owners->own)))
         return;
     const struct file_time *accessed = &object.is.accessed, *modified = &object.is.modified;
     const struct timespec same[] = { { .tv_sec = accessed->seconds, .tv_nsec = (long)accessed->nanoseconds },
@@ -377,46 +235,187 @@ static void settle(const struct request *request, const struct place *place)
 static void answer_rename(const struct request *request)
 {
     settle(request, &request->call->place);
-    if (request->call->rest != NO_ARGUMENT && argument(request, request->call->rest) & RENAME_EXCHANGE_FLAG)
+    if (request->call->more != NO_ARGUMENT && request_argument(request, request->call->more) & RENAME_EXCHANGE_FLAG)
         settle(request, &(struct place){ 2, 3, NO_ARGUMENT, AT_SYMLINK_NOFOLLOW });
-    pass(request);
+    request_pass(request);
+}
+
+/* ---- new files ---- */
+
+/* What is to be made by the supervisor, because it is not to belong to `own` as all that the kernel makes does. */
+struct making {
+    int parent;
+    char path[PATH_MAX];
+    const char *name;
+    struct owner owner;
+};
+
+static void making_release(struct making *making)
+{
+    if (making->parent >= 0)
+        close(making->parent);
+}
+AUTO_RELEASE(struct making, making_release)
+
+static int open_parent(const struct request *request, struct making *making)
+{
+    struct place place = request->call->place;
+    size_t len = strlen(making->path);
+    while (len > 1 && making->path[len - 1] == '/')
+        making->path[--len] = '\0';
+    char *slash = strrchr(making->path, '/');
+    making->name = slash ? slash + 1 : making->path;
+    if (making->name[0] == '\0' || strcmp(making->name, ".") == 0 || strcmp(making->name, "..") == 0)
+        return -1;
+    place.always = AT_EMPTY_PATH;
+    if (!slash || slash == making->path)
+        return request_open_path(request, &place, slash ? "/" : "");
+    *slash = '\0';
+    return request_open_path(request, &place, making->path);
+}
+
+/* A link cannot be marked as no longer the one that the layers have there. */
+static bool replaces_link(const struct object *parent, const char *name, struct owner owner)
+{
+    char path[PATH_MAX];
+    struct owner was;
+    int n = snprintf(path, sizeof path, "%s%s%s", parent->path, parent->path[0] ? "/" : "", name);
+    return n > 0 && (size_t)n < sizeof path && watch.owners->below &&
+           watch.owners->below(watch.owners->context, path, S_IFLNK, true, &was) && !owner_is(was, owner);
+}
+
+/* False: the kernel may make it. Below a directory with the set-group-id bit files have its group. */
+static bool is_to_be_made(const struct request *request, bool link, struct making *out)
+{
+    AUTO(object_release) struct object parent = { .fd = -1, .upper = -1 };
+    const struct owner own = watch.owners->own;
+    *out = (struct making){ .parent = -1, .owner = identity_of_files(request, own) };
+    request_pass(request);
+    out->parent = request_path(request, &request->call->place, out->path) ? open_parent(request, out) : -1;
+    if (out->parent < 0 ||
+        syscall(SYS_statx, out->parent, "", AT_EMPTY_PATH, STATUS_BASIC | STATUS_MOUNT, &parent.is) < 0 ||
+        parent.is.mount != watch.mount)
+        return false;
+    bool grouped = parent.is.mode & S_ISGID;
+    if (!grouped && !link && owner_is(out->owner, own))
+        return false;
+    if (!look(fcntl(out->parent, F_DUPFD_CLOEXEC, 0), &parent))
+        return false;
+    if (grouped)
+        out->owner.gid = parent.owner.gid;
+    if ((owner_is(out->owner, own) && !(link && replaces_link(&parent, out->name, own))) || !request_is_valid(request))
+        return false;
+    umask(request_umask(request));
+    request->reply->flags = 0;
+    return true;
+}
+
+static void finish(const struct request *request, const struct making *making, bool made)
+{
+    AUTO(object_release) struct object object = { .fd = -1, .upper = -1 };
+    int fd = made ? openat(making->parent, making->name, O_PATH | O_NOFOLLOW | O_CLOEXEC) : -1;
+    if (fd < 0 || (look(fd, &object) && !note(&object, making->owner)))
+        request_refuse(request, errno);
+}
+
+static void answer_open(const struct request *request)
+{
+    AUTO(making_release) struct making making;
+    const struct call *call = request->call;
+    int flags = call->more >= 0 ? (int)request_argument(request, call->more) : O_CREAT | O_WRONLY | O_TRUNC;
+    if (!is_to_be_made(request, false, &making))
+        return;
+    AUTO(close)
+    int fd = openat(making.parent, making.name, flags | O_EXCL | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC,
+                    (mode_t)request_argument(request, call->rest) & 07777);
+    if (flags & O_PATH || (fd < 0 && !(flags & O_EXCL))) {
+        request_pass(request); /* it is there */
+        return;
+    }
+    finish(request, &making, fd >= 0);
+    const struct seccomp_descriptor given = { .id = request->notice->id,
+                                              .here = (uint32_t)fd,
+                                              .close_on_exec = (uint32_t)(flags & O_CLOEXEC) };
+    if (request->reply->error == 0)
+        request->reply->value = syscall(SYS_ioctl, request->listener, SECCOMP_GIVE, &given);
+}
+
+static void answer_mkdir(const struct request *request)
+{
+    AUTO(making_release) struct making making;
+    if (is_to_be_made(request, false, &making))
+        finish(request, &making,
+               mkdirat(making.parent, making.name, (mode_t)request_argument(request, request->call->rest)) == 0);
+}
+
+static void answer_mknod(const struct request *request)
+{
+    AUTO(making_release) struct making making;
+    if (is_to_be_made(request, false, &making))
+        finish(request, &making,
+               mknodat(making.parent, making.name, (mode_t)request_argument(request, request->call->rest),
+                       (dev_t)request_argument(request, request->call->more)) == 0);
+}
+
+static void answer_symlink(const struct request *request)
+{
+    AUTO(making_release) struct making making;
+    char target[PATH_MAX];
+    const struct place of_target = { NO_ARGUMENT, request->call->rest, NO_ARGUMENT, 0 };
+    if (is_to_be_made(request, true, &making))
+        finish(request, &making,
+               request_path(request, &of_target, target) && symlinkat(target, making.parent, making.name) == 0);
 }
 
 static void answer_chroot(const struct request *request)
 {
-    watch.chroots = true;
-    pass(request);
+    request_roots.chroots = true;
+    request_pass(request);
 }
 
+enum { NONE = NO_ARGUMENT, ITSELF = AT_SYMLINK_NOFOLLOW };
+
 static const struct call calls[] = {
-    { SYS_fstat, answer_stat, { 0, NO_ARGUMENT, NO_ARGUMENT, AT_EMPTY_PATH }, 1 },
-    { SYS_newfstatat, answer_stat, { 0, 1, 3, 0 }, 2 },
-    { SYS_statx, answer_statx, { 0, 1, 2, 0 }, 4 },
-    { SYS_fchown, answer_chown, { 0, NO_ARGUMENT, NO_ARGUMENT, AT_EMPTY_PATH }, 1 },
-    { SYS_fchownat, answer_chown, { 0, 1, 4, 0 }, 2 },
-    { SYS_renameat2, answer_rename, { 0, 1, NO_ARGUMENT, AT_SYMLINK_NOFOLLOW }, 4 },
-    { SYS_linkat, answer_rename, { 0, 1, 4, AT_SYMLINK_NOFOLLOW }, NO_ARGUMENT },
-    { SYS_chroot, answer_chroot, { NO_ARGUMENT, NO_ARGUMENT, NO_ARGUMENT, 0 }, NO_ARGUMENT },
+    { SYS_fstat, answer_stat, { 0, NONE, NONE, AT_EMPTY_PATH }, 1, NONE },
+    { SYS_newfstatat, answer_stat, { 0, 1, 3, 0 }, 2, NONE },
+    { SYS_statx, answer_statx, { 0, 1, 2, 0 }, NONE, NONE },
+    { SYS_fchown, answer_chown, { 0, NONE, NONE, AT_EMPTY_PATH }, 1, NONE },
+    { SYS_fchownat, answer_chown, { 0, 1, 4, 0 }, 2, NONE },
+    { SYS_renameat2, answer_rename, { 0, 1, NONE, ITSELF }, NONE, 4 },
+    { SYS_linkat, answer_rename, { 0, 1, 4, ITSELF }, NONE, NONE },
+    { SYS_openat, answer_open, { 0, 1, NONE, 0 }, 3, 2 },
+    { SYS_mkdirat, answer_mkdir, { 0, 1, NONE, 0 }, 2, NONE },
+    { SYS_mknodat, answer_mknod, { 0, 1, NONE, 0 }, 2, 3 },
+    { SYS_symlinkat, answer_symlink, { 1, 2, NONE, 0 }, 0, NONE },
+    { SYS_chroot, answer_chroot, { NONE, NONE, NONE, 0 }, NONE, NONE },
 #ifdef SYS_renameat
-    { SYS_renameat, answer_rename, { 0, 1, NO_ARGUMENT, AT_SYMLINK_NOFOLLOW }, NO_ARGUMENT },
+    { SYS_renameat, answer_rename, { 0, 1, NONE, ITSELF }, NONE, NONE },
 #endif
 #ifdef SYS_chown
-    { SYS_stat, answer_stat, { NO_ARGUMENT, 0, NO_ARGUMENT, 0 }, 1 },
-    { SYS_lstat, answer_stat, { NO_ARGUMENT, 0, NO_ARGUMENT, AT_SYMLINK_NOFOLLOW }, 1 },
-    { SYS_chown, answer_chown, { NO_ARGUMENT, 0, NO_ARGUMENT, 0 }, 1 },
-    { SYS_lchown, answer_chown, { NO_ARGUMENT, 0, NO_ARGUMENT, AT_SYMLINK_NOFOLLOW }, 1 },
-    { SYS_rename, answer_rename, { NO_ARGUMENT, 0, NO_ARGUMENT, AT_SYMLINK_NOFOLLOW }, NO_ARGUMENT },
-    { SYS_link, answer_rename, { NO_ARGUMENT, 0, NO_ARGUMENT, AT_SYMLINK_NOFOLLOW }, NO_ARGUMENT },
+    { SYS_stat, answer_stat, { NONE, 0, NONE, 0 }, 1, NONE },
+    { SYS_lstat, answer_stat, { NONE, 0, NONE, ITSELF }, 1, NONE },
+    { SYS_chown, answer_chown, { NONE, 0, NONE, 0 }, 1, NONE },
+    { SYS_lchown, answer_chown, { NONE, 0, NONE, ITSELF }, 1, NONE },
+    { SYS_open, answer_open, { NONE, 0, NONE, 0 }, 2, 1 },
+    { SYS_creat, answer_open, { NONE, 0, NONE, 0 }, 1, NONE },
+    { SYS_mkdir, answer_mkdir, { NONE, 0, NONE, 0 }, 1, NONE },
+    { SYS_mknod, answer_mknod, { NONE, 0, NONE, 0 }, 1, 2 },
+    { SYS_symlink, answer_symlink, { NONE, 1, NONE, 0 }, 0, NONE },
+    { SYS_rename, answer_rename, { NONE, 0, NONE, ITSELF }, NONE, NONE },
+    { SYS_link, answer_rename, { NONE, 0, NONE, ITSELF }, NONE, NONE },
 #endif
 };
 enum { CALLS = sizeof calls / sizeof calls[0] };
-static_assert(CALLS <= (int)PRIVILEGE_WATCHED_MAX, "they fit into the filter");
 
 size_t watch_calls(struct privilege_watched out[static PRIVILEGE_WATCHED_MAX])
 {
-    for (size_t i = 0; i < CALLS; i++)
-        out[i] = (struct privilege_watched){ .number = calls[i].number };
-    return CALLS;
+    for (size_t i = 0; i < CALLS; i++) {
+        bool opens = calls[i].answer == answer_open && calls[i].more >= 0;
+        out[i] = (struct privilege_watched){ .number = calls[i].number,
+                                             .argument = opens ? (uint8_t)calls[i].more : 0,
+                                             .bits = opens ? O_CREAT : 0 };
+    }
+    return identity_calls(out, CALLS);
 }
 
 static const struct call *call_of(int number)
@@ -447,14 +446,14 @@ bool watch_prepare(const struct plan *plan, int machine, struct error *err)
     if (n < 1 || (size_t)n >= sizeof upper || upper[0] != '/')
         return error_set(err, ERROR_INVALID, "'%.200s' is no path from the root directory", upper);
     watch.owners = spec->step->owners;
-    watch.root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    request_roots.root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     watch.upper = openat(machine, upper + 1, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (watch.root < 0 || watch.upper < 0)
+    if (request_roots.root < 0 || watch.upper < 0)
         return error_set_errno(err, errno, "open '%.200s'", upper);
-    watch.processes = open_processes();
-    if (watch.processes < 0)
+    request_roots.processes = open_processes();
+    if (request_roots.processes < 0)
         return error_set_errno(err, errno, "mount /proc for the supervisor");
-    if (syscall(SYS_statx, watch.root, "", AT_EMPTY_PATH, STATUS_BASIC | STATUS_MOUNT, &is) < 0 ||
+    if (syscall(SYS_statx, request_roots.root, "", AT_EMPTY_PATH, STATUS_BASIC | STATUS_MOUNT, &is) < 0 ||
         !(is.mask & STATUS_MOUNT))
         return error_set(err, ERROR_UNSUPPORTED, "the kernel does not tell which mount a file is in");
     watch.mount = is.mount;
@@ -464,16 +463,17 @@ bool watch_prepare(const struct plan *plan, int machine, struct error *err)
 bool watch_begin(int listener, struct error *err)
 {
     syscall(SYS_ioctl, listener, SECCOMP_SET_FLAGS, 1UL /* SYNC_WAKE_UP, since 6.6: faster */);
-    return fchdir(watch.processes) == 0 || error_set_errno(err, errno, "enter /proc");
+    return fchdir(request_roots.processes) == 0 || error_set_errno(err, errno, "enter /proc");
 }
 
 void watch_answer(int listener)
 {
     struct seccomp_notice notice = { 0 };
-    if (ask(listener, SECCOMP_RECEIVE, &notice) < 0)
+    if (syscall(SYS_ioctl, listener, SECCOMP_RECEIVE, &notice) < 0)
         return; /* the process was killed meanwhile */
     struct seccomp_reply reply = { .id = notice.id };
     const struct request request = { listener, &notice, &reply, call_of(notice.number) };
-    request.call->answer(&request);
-    ask(listener, SECCOMP_SEND, &reply);
+    if (!identity_answer(&request, watch.owners->own))
+        request.call->answer(&request);
+    syscall(SYS_ioctl, listener, SECCOMP_SEND, &reply);
 }

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from pushwright import SKOPEO, need, run_tests, wait_until
 
 BUSYBOX = pathlib.Path("/bin/busybox")
 APPLETS = ("sh cat chmod chown chroot cp dd echo env find grep head id ip kill ln ls mkdir mknod mount mv pwd readlink rm sleep sort stat "
-           "touch true umount unshare wc setsid seq nsenter chgrp install su tar").split()
+           "touch true umount unshare wc setsid seq nsenter chgrp su tar").split()
 
 
 def image(w, name, extra=(), replace=()):
@@ -195,9 +196,12 @@ RUN touch /o/a && chown 5:6 /o/a && rm /o/a && touch /o/a; ln -s a /o/l; chown -
 RUN mkdir /o/f; for i in $(seq 100); do touch /o/f/$i; chown $i /o/f/$i; rm /o/f/$i; touch /o/f/$i; done; stat -c '%n %u %g' /o/* /srv/* /c/* > /list
 RUN echo x >> /c/a; echo y >> /srv/keep/w; chmod 600 /srv/keep/m; mv /srv/keep/r /srv/keep/r2; rm /srv/keep/d; touch /srv/keep/d; ln /srv/keep/k /srv/keep/k2
 RUN mv /srv/keep/l /srv/keep/l2; mv /srv/keep/s /srv/keep/s2; rm -rf /srv/keep/sub; mkdir /srv/keep/sub; echo z >> /srv/keep/h1
-RUN install -o 11 -g 12 -m 4755 /bin/busybox /o/inst; tar xf /t.tar -C /o; chmod u+s,g+s /o/h; chown 13 /o/h; stat -c '%n %a' /o/h >> /list
+RUN tar xf /t.tar -C /o; chmod u+s,g+s /o/h; chown 13 /o/h; stat -c '%n %a' /o/h >> /list
 RUN cp -p /c/a /o/cp; cp -a /srv/theirs /o/theirs; chroot /srv chown 21 keep/w; chroot /srv chown 22 /keep/../../keep/m; cd /srv; chown 23 keep/../keep/k
 RUN exec 5<> /o/g2; chown 24 /o/g2; chown 24 /dev/stdout /proc/self/fd/5 /dev/null; chown 1 /missing || chown 1 /o/a/x || echo no >> /list
+RUN touch /srv/keep/dir/new; mkdir -p /srv/keep/dir/d/e; echo x > /srv/keep/dir/d/e/f; chmod g-s /srv/keep/dir; touch /srv/keep/dir/later; ln -sfn y /srv/theirs/l
+RUN chmod 1777 /tmp && su alice -c 'id -u; touch /tmp/a; mkdir -p /tmp/d/d; ln -s x /tmp/l; (umask 77; echo x > /tmp/d/f; echo y >> /tmp/d/f); set -C; echo n > /tmp/d/new' > /su
+RUN su alice -c 'mknod /tmp/d/p p; stat -c %u /tmp/d/p > /tmp/d/owner; rm /tmp/d/p; chown 0 /tmp/a || chgrp 0 /tmp/a || echo no > /tmp/no; cp -p /etc/passwd /tmp/p; su root -c true || echo no >> /tmp/no; exec 3< /tmp/d; echo > /proc/self/fd/3/through' 2> /dev/null; id -u >> /su; rm -f /tmp/d/through
 RUN stat -c '%n %u %g' /o/* /srv/keep/* /srv/keep /c/* >> /list; chroot /srv stat -c '%n %u' /keep/w 2>> /list >> /list || true
 USER alice
 RUN cp -p /c/a /home/alice/x; touch /home/alice/y; chgrp staff /home/alice/y; (chown 0 /home/alice/y || chgrp 0 /home/alice/y || chown alice /c/a) 2> /dev/null || echo no > /home/alice/no
@@ -240,6 +244,50 @@ def an_ordinary_user_alone_makes_the_same_image():
         assert not differences(layers, others), (differences(layers, others), text(tree, "list"), text(other, "list"))
         assert digest_of_another(w, "owners", commit) == first, "one id"
         assert list((w.directory / "cache/layers-user").iterdir()), "by one who has no ids"
+
+
+HOSTILE = """FROM {base}
+RUN mkdir /r && cd /r && for i in $(seq 8); do (for n in $(seq 300); do touch $i; chown $n:$i $i; mv $i $i-; ln -s {outside} $i; chown -h 5 $i; chown 6 $i/victim; rm $i; mv $i- $i; done) & done 2> /dev/null; wait
+RUN cd /r; for i in $(seq 30); do (while true; do touch x$i; chown $i x$i; rm x$i; done) & done 2> /dev/null; sleep 1; kill -9 $(seq 2 200) 2> /dev/null; true
+RUN ln -s {far} /far; for f in {outside}/victim /far/victim {far}/victim /proc/1/root{outside}/victim /proc/1/cwd/victim /proc/self/root/../../..{outside}/victim; do chown 7 $f; chown -h 7 $f; chgrp 7 $f; done 2> /dev/null; true
+RUN for n in $(seq 0 40); do chown 8 /proc/self/fd/$n /proc/self/fd/$n/..{outside}/victim /proc/1/fd/$n/victim /proc/self/../1/fd/$n/victim; done 2> /dev/null; true
+RUN mkdir -p /jail{outside} && touch /jail{outside}/victim && cp /bin/busybox /jail/chown && chroot /jail /chown 9 {outside}/victim && chroot /jail /chown -R 9 /../../../../..{outside}; stat -c '%u' /jail{outside}/victim > /jailed
+"""
+
+
+def hostile_changes_of_owners_stay_inside():
+    with world() as w:
+        base = image(w, "base")
+        as_ordinary(w, 54321, "")
+        outside = w.directory / "outside"
+        outside.mkdir()
+        victim = outside / "victim"
+        victim.write_text("kept")
+        for path in (outside, victim):
+            os.chown(path, 54321, 54321)
+        victim.chmod(0o4755)  # which a change of owner would take away
+        was = victim.stat()
+        tree = built(w, "hostile", HOSTILE.format(base=base, outside=outside, far="../" * 20 + str(outside)[1:]))[2]
+        assert text(tree, "jailed") == "9\n", tree
+        assert {tree[f"r/{number}"][2:4] for number in range(1, 9)} <= {(300, number) for number in range(1, 9)}, tree
+        assert (victim.stat().st_mode, victim.stat().st_ctime_ns) == (was.st_mode, was.st_ctime_ns)
+        errors, _ = refused(w, "killed", f"FROM {base}\nRUN touch f; sh -c 'for i in $(seq 1000); do chown $i f; [ $i -lt 500 ] || kill -9 $$; done'; exit $?\n")
+        assert "exit code: 137" in errors, errors
+        errors, _ = refused(w, "endless", f"FROM {base}\nRUN touch f; while true; do chown 1 f; done & while true; do chown 2 f; done\n", timeoutSeconds=2)
+        assert "took longer than the 2 s" in errors and not mounts_below(w.directory), errors
+
+
+def where_nobody_may_answer_for_the_kernel_owners_are_lost_and_it_is_said():
+    with world() as w:
+        base = image(w, "base", [f("etc/theirs", "x", 0o600, 33, 34)])
+        as_ordinary(w, 54321, "")
+        without_seccomp = re.sub(r"\[155.*?\]", "[317]", re.sub(r"\[39,.*?\]", "[277]", CONTAINER.partition("kept =")[0])).replace("0x7e020000", "0")
+        w.wrap = [sys.executable, "-c", without_seccomp + "os.execvp(sys.argv[1], sys.argv[1:])", *w.wrap]
+        commit = w.repository("lost", {"Dockerfile": f"FROM {base}\nRUN touch /f && chown 5 /f && echo x >> /etc/theirs\nRUN chown 6 /f\n"})
+        w.rule("lost")
+        code, events, log = w.build("lost", commit)
+        assert code == 0 and "artifact.published" in events, log
+        assert log.count("is not recorded here: ") == 1, log
 
 
 # An ordinary container: Docker's capabilities, and a filter that refuses namespaces and mounts. By number, for x86-64 and aarch64.
@@ -658,7 +706,8 @@ if __name__ == "__main__":
         print("1..1\nok 1 - RUN # SKIP as root; as an ordinary user the sandbox has its unit tests")
         sys.exit(0)
     run_tests([the_same_commit_gives_the_same_digest_whatever_is_cached, output_and_failures_are_told, a_command_sees_what_buildkit_shows,
-               an_ordinary_user_with_subordinate_ids_makes_the_same_image, an_ordinary_user_alone_makes_the_same_image, a_container_without_namespaces_makes_the_same_image_in_a_chroot,
+               an_ordinary_user_with_subordinate_ids_makes_the_same_image, an_ordinary_user_alone_makes_the_same_image,
+               hostile_changes_of_owners_stay_inside, where_nobody_may_answer_for_the_kernel_owners_are_lost_and_it_is_said, a_container_without_namespaces_makes_the_same_image_in_a_chroot,
                an_ordinary_container_makes_the_same_image,                the_command_line_builds_the_same_in_every_place, a_chroot_is_not_left_and_shows_nothing_of_ours, nothing_of_ours_is_visible_inside, the_machine_cannot_be_reached, links_of_an_image_lead_nowhere_but_inside,
                mounts_and_their_stubs_stay_inside, no_mount_hides_another_that_lies_below_it, a_source_that_is_bound_lies_on_the_disk_once, what_the_builder_has_more_than_others_is_not_handed_on,
                a_working_directory_leads_nowhere_else, the_kernel_shows_and_takes_little, privileges_are_not_to_be_had, a_command_that_does_not_end_is_killed_whole,
