@@ -119,7 +119,8 @@ static bool write_node(const struct copy *copy, struct tree_node *node, const st
 
     if (!is_new && !is_same(node, is, &same, err))
         return false;
-    if (same) {
+    /* A name that this instruction has written before leaves the file that it was one of. */
+    if (same && (node->layer != copy->layer || node->is.file == is->file)) {
         node->is.mtime_s = is->mtime_s; /* of a directory, told when something in it changes */
         return true;
     }
@@ -342,9 +343,9 @@ static bool copy_path(const struct copy *copy, const char *path, bool keep_time,
 
 /* ---- --parents: the source's own directories go along ---- */
 
-/* The directory of that name below `into`, looking like the source's when it is made. */
+/* The directory of that name below `into`, looking like the source's when it is made; one that is there gets the source's mode, once. */
 static struct tree_node *along(const struct copy *copy, struct tree_node *into, const struct tree_node *source,
-                               struct error *err)
+                               bool again, struct error *err)
 {
     struct tree_node *node = tree_child(copy->to, into, span_of(source->name));
     struct attributes is;
@@ -353,8 +354,11 @@ static struct tree_node *along(const struct copy *copy, struct tree_node *into, 
         cannot(node, "cannot copy to non-directory", err);
         return NULL;
     }
-    if (node)
-        return node;
+    if (node) {
+        is = node->is;
+        is.mode = again ? is.mode : source->is.mode;
+        return write_node(copy, node, &is, false, err) ? node : NULL;
+    }
     if (!copied(copy, &source->is, &is, err))
         return NULL;
     node = tree_add(copy->to, into, span_of(source->name), err);
@@ -377,40 +381,56 @@ static bool see_along(const struct copy *copy, const char *path, size_t strip, s
     return true;
 }
 
-/* path: of the source, no link on the way; strip: how much of it, the pivot, does not go along. */
-static bool copy_along(const struct copy *copy, const char *path, size_t strip, struct error *err)
+/* How much of the way to the path was the way to the one before it. */
+static size_t common_way(const char *path, struct span before)
 {
-    AUTO(numbering_release) struct numbering links = { .last = copy->file_number };
-    struct copy linking = *copy;
-    struct directory_copy work = { .copy = &linking, .path = BYTES(2 * TAR_PATH_MAX) };
-    const struct tree_node *source = copy->from_root;
-    struct span rest = span_of(path);
-    struct tree_node *into = NULL;
-    bool done = bytes_append_text(&work.path, path + strip, err);
+    size_t common = 0, i = 0;
 
-    linking.links = &links;
-    for (struct span part = span_cut(&rest, '/'); done && part.data; part = span_cut(&rest, '/')) {
-        source = tree_child(copy->from, source, part);
-        if (!source || (rest.data && !tree_is_directory(source)))
-            done = not_found(copy, path, err);
-        else if (!rest.data && is_excluded(&work, source))
-            break;
-        else if ((size_t)(part.data - path) < strip)
-            continue;
-        else if (!into && !(into = copy_directory(copy, err)))
-            done = false;
-        else if (rest.data)
-            done = (into = along(copy, into, source, err)) != NULL;
-        else
-            done = copy_child(&work, source, into, err);
-    }
-    bytes_release(&work.path);
-    return done;
+    for (; path[i] && i < before.len && path[i] == before.data[i]; i++)
+        common = path[i] == '/' ? i : common;
+    return i == before.len && path[i] == '/' ? i : common;
 }
 
-static bool go_along(const struct copy *copy, const char *path, size_t strip, struct error *err)
+static bool copy_along(struct directory_copy *work, const char *path, size_t strip, struct error *err)
 {
-    return copy->seen ? see_along(copy, path, strip, err) : copy_along(copy, path, strip, err);
+    const struct copy *copy = work->copy;
+    const struct tree_node *source = copy->from_root;
+    struct tree_node *into = copy_into(copy, err);
+    size_t gone = common_way(path, bytes_span(copy->way));
+    struct span rest = span_of(path);
+
+    for (struct span part = span_cut(&rest, '/'); into && rest.data; part = span_cut(&rest, '/')) {
+        source = tree_child(copy->from, source, part);
+        if ((size_t)(part.data - path) >= strip)
+            into = along(copy, into, source, (size_t)(part.data + part.len - path) <= gone, err);
+        if (!into)
+            return false;
+    }
+    bytes_clear(copy->way);
+    return into && bytes_append_text(copy->way, path, err) &&
+           copy_child(work, tree_child(copy->from, source, span_of(base_name(path))), into, err);
+}
+
+/* path: of the source, no link on the way; strip: how much of it, the pivot, does not go along. As BuildKit, which does not find what was
+ * named and is excluded. */
+static bool go_along(const struct copy *copy, const char *path, size_t strip, bool named, struct error *err)
+{
+    struct directory_copy work = { .copy = copy, .path = BYTES(2 * TAR_PATH_MAX) };
+    const struct tree_node *source = copy->from_root;
+    struct span rest = span_of(path);
+
+    if (copy->seen)
+        return see_along(copy, path, strip, err);
+    for (struct span part = span_cut(&rest, '/'); source && part.data; part = span_cut(&rest, '/'))
+        source = tree_child(copy->from, source, part);
+    bool done = source && bytes_append_text(&work.path, path + strip, err),
+         excluded = done && is_excluded(&work, source);
+    if (!source || (excluded && named))
+        done = not_found(copy, path, err);
+    else if (done)
+        done = excluded ? copy_into(copy, err) != NULL : copy_along(&work, path, strip, err);
+    bytes_release(&work.path);
+    return done;
 }
 
 /* ---- wildcards ---- */
@@ -426,7 +446,7 @@ static bool copy_match(struct matching *matching, struct error *err)
 {
     if (++matching->matches > PATTERN_MATCHES_MAX)
         return error_set(err, ERROR_TOO_LARGE, "a pattern matches more than %d files", PATTERN_MATCHES_MAX);
-    return matching->copy->parents ? go_along(matching->copy, matching->path.data, matching->strip, err)
+    return matching->copy->parents ? go_along(matching->copy, matching->path.data, matching->strip, false, err)
                                    : copy_path(matching->copy, matching->path.data, false, err);
 }
 
@@ -524,8 +544,13 @@ static bool ends_in_dot(const char *source)
 
 bool copy_source(const struct copy *copy, const char *source, struct error *err)
 {
-    AUTO(bytes_release) struct bytes path = BYTES(TAR_PATH_MAX);
-    struct matching matching = { .copy = copy, .path = BYTES(2 * TAR_PATH_MAX) };
+    AUTO(numbering_release) struct numbering links = { .last = copy->file_number };
+    AUTO(bytes_release) struct bytes path = BYTES(TAR_PATH_MAX), way = BYTES(2 * TAR_PATH_MAX);
+    struct copy whole = *copy; /* with --parents all that a pattern matches is one copy */
+    struct matching matching = { .copy = copy->parents ? &whole : copy, .path = BYTES(2 * TAR_PATH_MAX) };
+
+    whole.links = &links;
+    whole.way = &way;
 
     if (!copy_clean(source, &path, err) || (copy->parents && !pivot_of(source, &matching.strip, err)))
         return false;
@@ -535,6 +560,6 @@ bool copy_source(const struct copy *copy, const char *source, struct error *err)
         return done;
     }
     if (copy->parents && path.len > matching.strip)
-        return go_along(copy, path.data, matching.strip, err);
+        return go_along(&whole, path.data, matching.strip, true, err);
     return copy_path(copy, bytes_text(&path), path.len > 0 && !ends_in_dot(source), err);
 }

@@ -30,6 +30,7 @@ struct copy {
     int64_t newest_s;              /* nothing that is copied gets a later time */
     uint64_t *file_number;         /* counted up for hard links */
     struct numbering *links;       /* of the source at hand; the caller leaves it NULL */
+    struct bytes *way;             /* --parents: to what of the source was copied last; the caller leaves it NULL */
     /* ADD: may take a file over that would be copied (*done); NULL: not. */
     bool (*unpack)(void *context, const struct copy *copy, const struct tree_node *source, bool *done,
                    struct error *err);

@@ -492,6 +492,37 @@ def sources_are_chosen_as_the_reference_says():
         assert not w.entries(layout, manifest["layers"][1]), "what does not change anything is in the layer"
 
 
+def parents_and_hard_links_go_along():
+    """What BuildKit 0.32 makes of these."""
+    entries = [d("d", 0o750), f("d/f", "f"), ("d/g", tarfile.LNKTYPE, 0o644, 0, 0, "d/f"), d("d/sub", 0o711), f("d/sub/h", "h")]
+    with world() as w:
+        commit = w.repository("parents", {"x.tar": make_layer(entries), "Dockerfile": f"""FROM scratch AS s
+ADD x.tar /
+FROM {w.base}
+COPY --from=s --parents --chmod=700 d/sub/h /there/
+COPY --from=s --parents --chown=7:7 d/sub/* /there/
+COPY --from=s --parents d/* /linked/
+COPY --from=s --parents --exclude=d/sub d/* d/su?/h /without/
+COPY --from=s --parents --exclude=d d/f* /empty/
+COPY --from=s d d/g /apart/
+COPY --from=s --parents --chmod=u=rwx,go= d/f d/sub/h d/f /again/
+"""})
+        w.rule("parents")
+        _, _, tree, layers = w.built("parents", commit)
+        first, second, linked, without, empty, apart, again = layers[-7:]
+        assert [first[f"there/{name}/"].mode for name in ("d", "d/sub")] == [0o700, 0o700], "made by it"
+        assert [(m.mode, m.uid) for m in (second["there/d/"], second["there/d/sub/"])] == [(0o750, 0), (0o711, 0)], "there already"
+        assert linked["linked/d/g"].islnk() and linked["linked/d/g"].linkname == "linked/d/f"
+        assert sorted(without) == ["without/", "without/d/", "without/d/f", "without/d/g"] and list(empty) == ["empty/"], (sorted(without), list(empty))
+        assert not apart["apart/f"].islnk() and not apart["apart/g"].islnk(), "copied again, it is a file of its own"
+        assert again["again/d/"].mode == 0o750 and again["again/d/f"].mode == 0o700 and again["again/d/sub/"].mode == 0o700
+        for source in ("d/sub/h", "d/sub"):
+            commit = w.repository("excluded", {"x.tar": make_layer(entries), "Dockerfile": f"FROM scratch AS s\nADD x.tar /\nFROM scratch\nCOPY --from=s --parents --exclude=d/sub {source} /\n"})
+            w.rule("excluded")
+            errors = w.build("excluded", commit)[1]["build.finished"]["customData"]["errors"]
+            assert f'"/{source}": not found' in errors, errors
+
+
 def dockerignore_is_honoured():
     with world() as w:
         commit = w.repository("ignore", {"app/Dockerfile": "FROM scratch\nCOPY . /\n", "app/.dockerignore": "*.md\n!README.md\nsecret\n!secret/open\nDockerfile\n",
@@ -1013,7 +1044,7 @@ def hostile_bases_are_refused():
 if __name__ == "__main__":
     run_tests([hello_world_is_built_and_pushed, submodules_are_part_of_the_commit, what_a_person_asks_for_and_a_tag_tell_their_commit_too, the_same_input_gives_the_same_digest, destinations_follow_the_base_image,
                metadata_instructions_reach_the_configuration, stages_and_images_are_copied_from,
-               sources_are_chosen_as_the_reference_says, dockerignore_is_honoured,
+               sources_are_chosen_as_the_reference_says, parents_and_hard_links_go_along, dockerignore_is_honoured,
                archives_are_unpacked, downloads_are_added, downloads_are_asked_for_again_and_fetched_when_they_have_changed, repositories_are_added, mistakes_are_told_by_line, hostile_trees_never_lead_outside,
                a_branch_that_has_moved_on_is_superseded,
                a_newer_push_ends_the_build_of_the_older_one, rules_and_tokens_decide,
