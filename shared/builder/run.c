@@ -203,6 +203,15 @@ const char *runner_directory(struct runner *runner, const char *kind, struct err
 
 /* ---- what it stands on ---- */
 
+static const char **room_for_lowers(struct build *build, struct error *err)
+{
+    const char **lowers = arena_take(build->arena, SANDBOX_LOWERS_MAX * sizeof(lowers[0]));
+
+    if (!lowers)
+        error_set(err, ERROR_TOO_LARGE, "the Dockerfile is too large");
+    return lowers;
+}
+
 static bool add_base(struct run_root *root, struct runner *runner, struct base *base, struct error *err)
 {
     char *paths[IMAGE_LAYERS_MAX] = { NULL };
@@ -234,7 +243,8 @@ static bool add_lower(struct run_root *root, const char *path, struct error *err
 }
 
 /* Directories that a layer has only because something is in them look as the layers below say; the last word is on top. */
-static bool add_implied(struct stage *stage, struct runner *runner, struct run_root *root, struct error *err)
+static bool add_implied(struct stage *stage, struct base *base, struct runner *runner, struct run_root *root,
+                        struct error *err)
 {
     AUTO(bytes_release) struct bytes paths = BYTES(4 * LAYERS_IMPLIED_MAX);
     const struct place_how how = { .owners = sandbox_has_ids(runner->mode) };
@@ -245,7 +255,8 @@ static bool add_implied(struct stage *stage, struct runner *runner, struct run_r
     }
     if (paths.len == 0)
         return true;
-    const struct tree *tree = stage_tree(stage, err);
+    const struct tree *tree =
+        stage ? stage_tree(stage, err) : base_tree(base, runner->build->options->cache_directory, err);
     const char *path = tree ? runner_directory(runner, "implied", err) : NULL;
     return path && place_directories(tree, bytes_span(&paths), path, &how, err) && add_lower(root, path, err);
 }
@@ -254,10 +265,10 @@ static bool add_implied(struct stage *stage, struct runner *runner, struct run_r
 static bool start_root(struct stage *stage, struct runner *runner, struct error *err)
 {
     const struct stage *from = stage->parent;
-    struct run_root root = { .lowers = arena_take(stage->build->arena, SANDBOX_LOWERS_MAX * sizeof(char *)) };
+    struct run_root root = { .lowers = room_for_lowers(stage->build, err) };
 
     if (!root.lowers)
-        return error_set(err, ERROR_TOO_LARGE, "the Dockerfile is too large");
+        return false;
     while (from && !from->root.lowers && from->parent)
         from = from->parent;
     if (from && from->root.lowers) {
@@ -268,7 +279,7 @@ static bool start_root(struct stage *stage, struct runner *runner, struct error 
     } else {
         struct base *base = from ? from->base : stage->base;
         root.stacked = base ? base->image.layer_count : 0;
-        if (base && (!add_base(&root, runner, base, err) || !add_implied(stage, runner, &root, err)))
+        if (base && (!add_base(&root, runner, base, err) || !add_implied(stage, base, runner, &root, err)))
             return false;
     }
     stage->root = root;
@@ -309,6 +320,48 @@ static bool place_new(struct stage *stage, struct runner *runner, const struct t
         return true;
     const char *path = runner_directory(runner, "copied", err);
     return path && place_below(tree_root(tree), path, &how, err) && add_lower(&stage->root, path, err);
+}
+
+/* ---- what is mounted from elsewhere ---- */
+
+/* In the build's arena. */
+struct run_image {
+    const struct base *base;
+    struct run_root root;
+    struct run_image *next;
+};
+
+const struct run_root *runner_image(struct runner *runner, struct base *base, struct error *err)
+{
+    struct run_image *image = runner->images;
+
+    while (image && image->base != base)
+        image = image->next;
+    if (image)
+        return &image->root;
+    struct run_root root = { .lowers = room_for_lowers(runner->build, err) };
+    image = arena_take(runner->build->arena, sizeof(*image));
+    if (!root.lowers || !image || !add_base(&root, runner, base, err) || !add_implied(NULL, base, runner, &root, err))
+        return NULL;
+    *image = (struct run_image){ base, root, runner->images };
+    runner->images = image;
+    return &image->root;
+}
+
+/* Others may be at the same: what is found out is of this copy alone. */
+bool runner_stage(struct runner *runner, const struct stage *stage, struct run_root *out, struct error *err)
+{
+    struct stage copy = *stage;
+    const char **lowers = room_for_lowers(stage->build, err);
+
+    if (!lowers)
+        return false;
+    if (copy.root.lowers)
+        copy.root.lowers = memcpy(lowers, copy.root.lowers, copy.root.lower_count * sizeof(lowers[0]));
+    if ((!copy.root.lowers && !start_root(&copy, runner, err)) || !place_new(&copy, runner, copy.tree, err))
+        return false;
+    *out = copy.root;
+    return true;
 }
 
 /* ---- the command ---- */

@@ -22,6 +22,7 @@ struct runner {
     unsigned count;                  /* of directories made in work */
     int64_t mounts_max;              /* bytes of cache mounts that are kept */
     struct placed_source *placed;    /* what RUN --mount=type=bind has been given */
+    struct run_image *images;        /* the same of images, as layers */
 };
 
 /* Made on the first call. ERROR_UNSUPPORTED: this machine does not let us, and what would help. */
@@ -30,6 +31,11 @@ void runner_free(struct runner *runner);
 
 struct trial;
 void trial_free(struct trial *trial);
+
+/* The image as layers, unpacked once for all builds. */
+const struct run_root *runner_image(struct runner *runner, struct base *base, struct error *err);
+/* The same of a stage that is done, and has its tree. */
+bool runner_stage(struct runner *runner, const struct stage *stage, struct run_root *out, struct error *err);
 
 /* "WORK/KIND-3" in the arena. */
 const char *runner_path(struct runner *runner, const char *kind, struct error *err);

@@ -134,7 +134,13 @@ static bool add_script(struct preparing *at, const char *path, const char *scrip
 
 /* ---- bind, and what a cache begins with ---- */
 
-static bool find_source(struct preparing *at, const struct dockerfile_mount *mount, struct tree_node **node,
+struct source {
+    struct tree_node *node;
+    const struct run_root *image; /* one that is unpacked, or */
+    const struct stage *stage;
+};
+
+static bool find_source(struct preparing *at, const struct dockerfile_mount *mount, struct source *out,
                         struct error *err)
 {
     struct build *build = at->stage->build;
@@ -143,16 +149,21 @@ static bool find_source(struct preparing *at, const struct dockerfile_mount *mou
     struct tree_node *root = build->context->root;
     struct tree_place place;
 
+    *out = (struct source){ 0 };
     if (mount->from)
         dockerfile_plan_mount_source(build->plan, mount->from, &source);
     if (!named_settle(build, &source, err) ||
         (source.kind == DOCKERFILE_NAMED && !named_files(build, source.context, &tree, &root, err)))
         return false;
-    if (source.kind == DOCKERFILE_STAGE)
+    if (source.kind == DOCKERFILE_STAGE) {
+        out->stage = &build->stages[source.stage];
         tree = stage_tree(&build->stages[source.stage], err);
+    }
     if (source.kind == DOCKERFILE_IMAGE) {
         struct base *base = build_base(build, source.image, NULL, err);
-        tree = base ? base_tree(base, build->options->cache_directory, err) : NULL;
+        /* Before its tree, which is made on the way. */
+        out->image = base ? runner_image(at->runner, base, err) : NULL;
+        tree = out->image ? base_tree(base, build->options->cache_directory, err) : NULL;
     }
     if (source.kind == DOCKERFILE_SCRATCH) {
         if (!build->nothing)
@@ -165,7 +176,7 @@ static bool find_source(struct preparing *at, const struct dockerfile_mount *mou
         root = tree_root(tree);
     if (!tree_resolve(tree, root, mount->source, true, &place, err))
         return false;
-    *node = place.node;
+    out->node = place.node;
     return !place.missing[0] || error_set(err, ERROR_INVALID, "\"%s\": not found", mount->source);
 }
 
@@ -210,16 +221,74 @@ static const char *share_source(struct preparing *at, const struct tree_node *no
     return placed->path;
 }
 
+/* Is something there that lies in a layer still? */
+static bool is_in_layers(const struct tree_node *node)
+{
+    if (node->is.type == TAR_FILE)
+        return node->is.content->kind == CONTENT_BASE;
+    for (const struct tree_node *child = node->first; child; child = child->next) {
+        if (is_in_layers(child))
+            return true;
+    }
+    return false;
+}
+
+/* Layers of another build's cache lie there with the times of that build. */
+static bool has_other_times(const struct stage *stage)
+{
+    bool has = false;
+
+    for (size_t i = 0; i < stage->layer_count; i++)
+        has = has || (stage->layers[i].base && !retiming_is_none(stage->layers[i].base->times));
+    return has;
+}
+
+/* Nothing is copied of what lies there in layers: they are stacked again. No lowers: it does not. */
+static bool find_layers(struct preparing *at, const struct source *source, struct run_root *out, struct error *err)
+{
+    const struct stage *stage = source->stage;
+
+    *out = source->image ? *source->image : (struct run_root){ 0 };
+    return !stage || has_other_times(stage) || (!stage->root.lowers && !is_in_layers(source->node)) ||
+           runner_stage(at->runner, stage, out, err);
+}
+
+static bool bind_layers(struct preparing *at, const struct dockerfile_mount *mount, const struct tree_node *node,
+                        const struct run_root *layers, struct error *err)
+{
+    AUTO(bytes_release) struct bytes path = BYTES(TAR_PATH_MAX);
+
+    if (!tree_path(node, &path, err))
+        return false;
+    const struct sandbox_mount bind = {
+        .target = mount->target,
+        .source = path.len > 1 ? arena_dup(at->stage->build->arena, (struct span){ path.data + 1, path.len - 1 }) : ".",
+        .lowers = layers->lowers,
+        .lower_count = layers->lower_count,
+        .writes = runner_directory(at->runner, "writes", err),
+        .read_only = mount->readonly
+    };
+    if (!bind.source)
+        return too_large(err);
+    return bind.writes && add(at, bind, tree_is_directory(node), err);
+}
+
 static bool prepare_bind(struct preparing *at, const struct dockerfile_mount *mount, struct error *err)
 {
-    struct tree_node *node;
+    struct source source;
+    struct run_root layers = { 0 };
 
-    if (!find_source(at, mount, &node, err))
+    if (!find_source(at, mount, &source, err))
         return false;
+    const struct tree_node *node = source.node;
     if (node->is.type != TAR_FILE && !tree_is_directory(node))
         return error_set(err, ERROR_INVALID, "\"%s\" is neither a file nor a directory", mount->source);
     /* What is written is thrown away with its RUN. Where nothing can be stacked, and where "read-only" is only said, each has a copy of its own. */
     bool kept = at->runner->mode != SANDBOX_IN_CHROOT;
+    if (kept && !at->runner->whole && !find_layers(at, &source, &layers, err))
+        return false;
+    if (layers.lower_count > 0)
+        return bind_layers(at, mount, node, &layers, err);
     bool stacked = kept && !mount->readonly && !at->runner->whole && tree_is_directory(node);
     struct sandbox_mount bind = { .target = mount->target, .read_only = mount->readonly };
     bind.source = (kept && mount->readonly) || stacked ? share_source(at, node, err) : place_source(at, node, err);
@@ -330,13 +399,14 @@ static bool fill_cache(struct preparing *at, const struct dockerfile_mount *moun
                        struct error *err)
 {
     const char *fresh = runner_path(at->runner, "cache", err);
-    struct tree_node *node = NULL;
+    struct source source = { 0 };
 
     if (!fresh || mkdir(fresh, 0700) < 0)
         return fresh ? error_set_errno(err, errno, "make '%s'", fresh) : false;
     bool restored = cache_mount_restore(at->stage->build, kept, fresh, at->runner->mode);
-    if (mount->from && !restored && !find_source(at, mount, &node, err))
+    if (mount->from && !restored && !find_source(at, mount, &source, err))
         return false;
+    const struct tree_node *node = source.node;
     if (node && !tree_is_directory(node))
         return error_set(err, ERROR_INVALID, "\"%s\" is no directory", mount->source);
     const struct place_how how = { .owners = sandbox_has_ids(at->runner->mode), .all = true };

@@ -17,7 +17,7 @@ static const struct {
     { "null", "/dev/null" },     { "zero", "/dev/zero" },       { "full", "/dev/full" },
     { "random", "/dev/random" }, { "urandom", "/dev/urandom" }, { "tty", "/dev/tty" },
 };
-enum { DEVICES = sizeof devices / sizeof devices[0] };
+enum { DEVICES = sizeof devices / sizeof devices[0], LOWER_MAX = 3800 };
 
 /* Directories for overlayfs are named by descriptor: no escaping of ':' and ',', no limit of their length, and none of them can
  * be exchanged between looking and mounting. */
@@ -35,17 +35,19 @@ static bool scratch_directory(int scratch, const char *name, int *fd, struct err
     return *fd >= 0 || error_set_errno(err, errno, "open directory '%s'", name);
 }
 
-/* "lowerdir=TOP:...:BOTTOM", topmost first as overlayfs wants it. */
-static bool lower_option(const struct sandbox_spec *spec, char *out, size_t size, struct error *err)
+/* "lowerdir=TOP:...:BOTTOM", topmost first as overlayfs wants it. The descriptors that it names are needed until it is mounted. */
+static bool lower_option(const char *const *lowers, size_t count, int fds[static SANDBOX_LOWERS_MAX],
+                         char out[static LOWER_MAX], struct error *err)
 {
-    size_t len = (size_t)snprintf(out, size, "lowerdir=");
-    for (size_t i = spec->lower_count; i-- > 0;) {
-        int fd;
-        if (!open_directory(spec->lowers[i], &fd, err))
+    size_t len = (size_t)snprintf(out, LOWER_MAX, "lowerdir=");
+    if (count > SANDBOX_LOWERS_MAX)
+        return error_set(err, ERROR_TOO_LARGE, "%zu layers are too many for one mount", count);
+    for (size_t i = count; i-- > 0;) {
+        if (!open_directory(lowers[i], &fds[i], err))
             return false;
-        int n = snprintf(out + len, size - len, "%s/proc/self/fd/%d", i + 1 == spec->lower_count ? "" : ":", fd);
-        if (n < 0 || (size_t)n >= size - len)
-            return error_set(err, ERROR_TOO_LARGE, "%zu layers are too many for one mount", spec->lower_count);
+        int n = snprintf(out + len, LOWER_MAX - len, "%s/proc/self/fd/%d", i + 1 == count ? "" : ":", fds[i]);
+        if (n < 0 || (size_t)n >= LOWER_MAX - len)
+            return error_set(err, ERROR_TOO_LARGE, "%zu layers are too many for one mount", count);
         len += (size_t)n;
     }
     return true;
@@ -92,14 +94,14 @@ static bool bind_whole(const struct sandbox_spec *spec, const char *target, stru
  * network file systems), in memory. */
 static bool stack_layers(const struct sandbox_spec *spec, char *target, size_t target_size, struct error *err)
 {
-    char lower[3800];
-    int scratch, root;
+    char lower[LOWER_MAX];
+    int scratch, root, fds[SANDBOX_LOWERS_MAX];
     if (!open_directory(spec->scratch, &scratch, err) || !scratch_directory(scratch, "root", &root, err))
         return false;
     snprintf(target, target_size, "/proc/self/fd/%d", root);
     if (spec->whole)
         return bind_whole(spec, target, err);
-    if (!lower_option(spec, lower, sizeof lower, err))
+    if (!lower_option(spec->lowers, spec->lower_count, fds, lower, err))
         return false;
     if (overlay_mount(spec, lower, scratch, target, err))
         return true;
@@ -254,36 +256,38 @@ static bool look_alike(int source, int writes, struct error *err)
     return error_set_errno(err, errno, "make a directory for what is written");
 }
 
-/* The source with a layer of its own upon it, seen at `writes`/root. */
-static bool overlay_source(const struct sandbox_spec *spec, const struct sandbox_mount *row, int source,
-                           struct error *err)
+/* The source, or the layers, with one of its own upon it, seen at `writes`/root. */
+static bool overlay_source(const struct sandbox_spec *spec, const struct sandbox_mount *row, struct error *err)
 {
-    char lower[64], target[64];
-    int writes, seen;
-    if (!open_directory(row->writes, &writes, err) || !look_alike(source, writes, err) ||
-        !scratch_directory(writes, "root", &seen, err))
+    const char *const *lowers = row->lowers ? row->lowers : &row->source;
+    size_t count = row->lowers ? row->lower_count : 1;
+    char lower[LOWER_MAX], target[64];
+    int writes, seen, fds[SANDBOX_LOWERS_MAX];
+    if (!open_directory(row->writes, &writes, err) || !lower_option(lowers, count, fds, lower, err) ||
+        !look_alike(fds[count - 1], writes, err) || !scratch_directory(writes, "root", &seen, err))
         return false;
-    snprintf(lower, sizeof lower, "lowerdir=/proc/self/fd/%d", source);
     snprintf(target, sizeof target, "/proc/self/fd/%d", seen);
-    return overlay_mount(spec, lower, writes, target, err);
+    bool mounted = overlay_mount(spec, lower, writes, target, err);
+    for (size_t i = 0; i < count; i++)
+        close(fds[i]); /* there may be many mounts */
+    return mounted;
 }
 
 /* What is mounted, by descriptor. */
 static int open_source(const struct sandbox_spec *spec, const struct sandbox_mount *row, struct error *err)
 {
+    const struct open_way inside = { .flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+                                     .resolve = OPEN_BENEATH | OPEN_NO_LINKS };
     char seen[4096];
-    int source = open(row->source, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    if (source < 0)
-        error_set_errno(err, errno, "open what is mounted at '%s'", row->target);
-    if (source < 0 || !row->writes)
-        return source;
-    if (!overlay_source(spec, row, source, err))
+    if (row->writes && !overlay_source(spec, row, err))
         return -1;
-    snprintf(seen, sizeof seen, "%s/root", row->writes);
-    int upon = open(seen, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    if (upon < 0)
+    snprintf(seen, sizeof seen, "%s/root", row->writes ? row->writes : "");
+    int source = open(row->writes ? seen : row->source, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    int part =
+        source >= 0 && row->lowers ? (int)syscall(SYS_openat2, source, row->source, &inside, sizeof inside) : source;
+    if (part < 0)
         error_set_errno(err, errno, "open what is mounted at '%s'", row->target);
-    return upon;
+    return part;
 }
 
 static bool take_tree(const struct sandbox_spec *spec, const struct sandbox_mount *row, int *tree, struct error *err)

@@ -68,8 +68,9 @@ static inline const char *sandbox_opaque_attribute(enum sandbox_mode mode)
 struct sandbox_mount {
     const char *target; /* path inside, links followed there; made when it is missing: a directory, or an empty file */
     const char *source; /* directory, file or socket outside; NULL: content, or a file system in memory */
-    const char *
-        writes; /* an empty directory, which takes what is written to the directory `source`; NULL: that itself is written to */
+    const char *const *lowers; /* layers as below, for this mount alone; `source` is a path in them, by no link */
+    size_t lower_count;
+    const char *writes; /* an empty directory that takes what is written; NULL: goes to the directory `source` */
     bool read_only;
     int64_t size;        /* of memory, bytes at most; 0: half of the machine's */
     const char *content; /* of a file that never lies on a disk, such as a secret; NULL: none */

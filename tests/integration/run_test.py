@@ -2,6 +2,7 @@
 """RUN in the shipped build function: what a command sees, what it cannot reach, what is left when it is killed. Bases are busybox images in a real
 registry; what BuildKit makes of hundreds of Dockerfiles with RUN is in tests/conformance/dockerfile_builds_test.py."""
 import concurrent.futures
+import contextlib
 import io
 import json
 import os
@@ -494,6 +495,27 @@ RUN --mount=source=data/f,target=/same --mount=source=data/g,target=/same cat /s
         assert text(tree, "o").split() == ["/c:", "d", "/c/d:", "f", "g", "g"], text(tree, "o")
 
 
+@contextlib.contextmanager
+def held(w, name, commit, said):
+    """A build whose last command has said this and goes on; killed afterwards."""
+    (w.directory / "event.json").write_text(json.dumps(w.event(name, commit)))
+    log = w.directory / "log"
+    builder = subprocess.Popen([str(BIN / "build"), "--event", str(w.directory / "event.json")], stdout=subprocess.DEVNULL, stderr=log.open("w"),
+                               env=w.environment())
+    try:
+        wait_until(lambda: said in log.read_text(), 60, "the last command")
+        yield
+    finally:
+        builder.kill()
+        builder.wait()
+    shutil.rmtree(w.directory / "tmp")
+
+
+def large_files(w, name):
+    """Of that name in the store of layers, each counted once."""
+    return len({path.stat().st_ino for path in (w.directory / "cache/layers").rglob(name) if path.stat().st_size >= 8000000})
+
+
 def a_source_that_is_bound_lies_on_the_disk_once():
     """Whatever number of commands reads it; what one writes to it, the next does not see, nor does the source change its looks."""
     mark = f"94{os.getpid()}"
@@ -511,22 +533,54 @@ RUN --mount=from=made,source=/m,target=/m stat -c '%a %u %g' /m >> /o; stat -c '
 {run.format(",rw")}{run.format("")[4:].replace("/b", "/c")}du -s {w.directory} 2>/dev/null; wc -c < /c/f >> /o; echo o''ver; sleep {mark}; exit 3
 """})
         w.rule("bound", timeoutSeconds=60)
-        (w.directory / "event.json").write_text(json.dumps(w.event("bound", commit)))
-        log = w.directory / "log"
-        builder = subprocess.Popen([str(BIN / "build"), "--event", str(w.directory / "event.json")], stdout=subprocess.DEVNULL, stderr=log.open("w"),
-                                   env=w.environment())
-        try:
-            wait_until(lambda: " over" in log.read_text(), 60, "the last command")
-            copies = [path for path in (w.directory / "cache/layers").rglob("f") if path.stat().st_size >= 8000000]
-            assert len({path.stat().st_ino for path in copies}) == 2, copies  # one is what the second command made of it
-        finally:
-            builder.kill()
-            builder.wait()
-        shutil.rmtree(w.directory / "tmp")
+        with held(w, "bound", commit, " over"):
+            assert large_files(w, "f") == 2  # one is what the second command made of it
         commit = w.repository("bound", {"Dockerfile": (w.directory / "work-bound/Dockerfile").read_text().replace(f"sleep {mark}; exit 3", "true")})
         tree = w.built("bound", commit)[2]
         assert text(tree, "o").split() == ["8000000", "read-only", "1", "0", "f", "sub", "2770", "1000", "50", "644", "1000", "50",
                                            "2770", "1000", "50", "644", "1000", "50", "2", "8000000"], text(tree, "o")
+
+
+MOUNTED = """FROM {base} AS made
+RUN mkdir -m 2770 /m && head -c 8000000 /dev/zero > /m/f && rm /etc/group && : {change}
+FROM {base}
+RUN --mount=from={tools},target=/t ls /t /t/opt /t/opt/sub > /o; stat -c %a /t/opt >> /o; (echo x > /t/opt/new) 2>/dev/null || echo read-only >> /o; echo {change} > /c
+RUN --mount=from={tools},source=/link,target=/t,rw echo more >> /t/big; rm -r /t/sub; wc -c < /t/big >> /o; ls /t >> /o
+RUN --mount=from={tools},source=/opt/big,target=/one --mount=from=made,source=/m/f,target=/two,rw wc -c < /one >> /o; echo y >> /two; wc -c < /two >> /o
+RUN --mount=from=made,target=/made ls /made/etc >> /o; stat -c %a /made/m >> /o; wc -c < /made/m/f >> /o; echo o''ver; {wait}
+"""
+
+
+def what_is_mounted_of_images_and_stages_is_unpacked_once_for_all_builds():
+    need("newuidmap")
+    mark = f"sleep 93{os.getpid()}"
+    with world() as w:
+        tools = f"{w.host}/fx/tools:1"
+        layers = [[d("opt", 0o750), f("opt/big", "x" * 8000000), f("opt/gone", "x"), d("opt/sub"), f("opt/sub/old", "x")],
+                  [f("opt/.wh.gone"), f("opt/sub/.wh..wh..opq"), f("opt/sub/new", "n"), s("link", "opt")]]
+        write_layout(w.directory / "tools", "x", layers, {"architecture": "amd64", "os": "linux", "config": {}, "history": [{}, {}]})
+        subprocess.run([*SKOPEO, "copy", "-q", "--dest-tls-verify=false", f"oci:{w.directory}/tools:x", f"docker://{tools}"], check=True, capture_output=True)
+        names = {"base": image(w, "base"), "tools": tools}
+        commit = w.repository("mounted", {"Dockerfile": MOUNTED.format(change=1, wait="true", **names)})
+        w.rule("mounted", timeoutSeconds=60)
+        first, _, tree, _ = w.built("mounted", commit)
+        text_of_o = text(tree, "o").split()
+        assert text_of_o == ["/t:", "link", "opt", "/t/opt:", "big", "sub", "/t/opt/sub:", "new", "750", "read-only", "8000005", "big",
+                             "8000000", "8000002", "passwd", "2770", "8000000"], text_of_o
+        for who, subordinate in (("with ids", "somebody:500000:65536\n"), ("alone", "nobody-else:100000:65536\n")):
+            shutil.rmtree(w.directory / "cache")
+            as_ordinary(w, 54321, subordinate)
+            assert digest_of_another(w, "mounted", commit) == first, who
+        shutil.rmtree(w.directory / "cache")
+        w.wrap = []
+        assert digest_of_another(w, "mounted", commit) == first, "nothing is cached"
+        store = sorted((path.parent.name, path.stat().st_ino) for path in (w.directory / "cache/layers").glob("*/fs"))
+        asked = len((w.directory / "registry.log").read_text())
+        commit = w.repository("mounted", {"Dockerfile": MOUNTED.format(change=2, wait=mark, **names)})
+        with held(w, "mounted", commit, " over"):
+            assert (large_files(w, "big"), large_files(w, "f")) == (2, 2)  # what lies there, and what a command made of it
+            assert sorted((path.parent.name, path.stat().st_ino) for path in (w.directory / "cache/layers").glob("*/fs")) == store
+        assert "GET /v2/fx/tools/blobs" not in (w.directory / "registry.log").read_text()[asked:]
 
 
 def privileges_are_not_to_be_had():
@@ -709,6 +763,7 @@ if __name__ == "__main__":
                an_ordinary_user_with_subordinate_ids_makes_the_same_image, an_ordinary_user_alone_makes_the_same_image,
                hostile_changes_of_owners_stay_inside, where_nobody_may_answer_for_the_kernel_owners_are_lost_and_it_is_said, a_container_without_namespaces_makes_the_same_image_in_a_chroot,
                an_ordinary_container_makes_the_same_image,                the_command_line_builds_the_same_in_every_place, a_chroot_is_not_left_and_shows_nothing_of_ours, nothing_of_ours_is_visible_inside, the_machine_cannot_be_reached, links_of_an_image_lead_nowhere_but_inside,
-               mounts_and_their_stubs_stay_inside, no_mount_hides_another_that_lies_below_it, a_source_that_is_bound_lies_on_the_disk_once, what_the_builder_has_more_than_others_is_not_handed_on,
+               mounts_and_their_stubs_stay_inside, no_mount_hides_another_that_lies_below_it, a_source_that_is_bound_lies_on_the_disk_once,
+               what_is_mounted_of_images_and_stages_is_unpacked_once_for_all_builds, what_the_builder_has_more_than_others_is_not_handed_on,
                a_working_directory_leads_nowhere_else, the_kernel_shows_and_takes_little, privileges_are_not_to_be_had, a_command_that_does_not_end_is_killed_whole,
                a_killed_builder_leaves_nothing, cache_mounts_give_way_to_those_that_are_used, builds_at_the_same_time_share_what_they_unpack])
