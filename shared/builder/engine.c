@@ -730,10 +730,49 @@ static void release_all(struct built *built, size_t count)
     memset(built, 0, count * sizeof(built[0]));
 }
 
+/* At whatever registry, which may be a mirror, and of whatever version. */
+static bool is_own_frontend(const char *name)
+{
+    static const char *const own[] = { "docker/dockerfile", "docker/dockerfile-upstream" };
+    struct span rest = span_of(name), place = span_cut(&rest, '@');
+    long slash = span_find_last(place, '/'), colon = span_find_last(place, ':');
+
+    if (colon > slash)
+        place.len = (size_t)colon;
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+        size_t before = place.len - strlen(own[i]);
+        if (span_ends(place, own[i]) && (before == 0 || place.data[before - 1] == '/'))
+            return true;
+    }
+    return false;
+}
+
+/* A Dockerfile in a language of its own may mean something else than what is made of it. */
+static void tell_of_frontend(const struct engine *engine)
+{
+    const struct dockerfile_pairs args = engine->options.args;
+    const char *frontend = engine->dockerfile->syntax;
+    struct progress_step step = { 0 };
+    char line[300];
+
+    for (size_t i = 0; i < args.count; i++) {
+        if (strcmp(args.items[i].key, "BUILDKIT_SYNTAX") == 0)
+            frontend = args.items[i].value;
+    }
+    if (!frontend || !*frontend || is_own_frontend(frontend))
+        return;
+    progress_begin(engine->options.progress, &step, "[internal] syntax of the Dockerfile");
+    snprintf(line, sizeof(line),
+             "WARNING: it is read as one of docker/dockerfile:1, frontends such as '%.200s' are not loaded", frontend);
+    progress_say(&step, line);
+    progress_end(&step, NULL);
+}
+
 bool engine_build(struct engine *engine, const char *const *platforms, size_t count, struct built *out,
                   struct error *err)
 {
     memset(out, 0, count * sizeof(out[0]));
+    tell_of_frontend(engine);
     turns_take(engine->turns);
     bool good = build_all(engine, platforms, count, true, out, err);
     if (!are_sure(out, count)) {

@@ -373,6 +373,16 @@ def warnings_are_told_as_buildx_tells_them():
         assert re.search(r"^build +scratch +makes it$", out, re.M) and "(default)" in out, out
 
 
+def frontends_of_others_are_told_of():
+    """Who writes `# syntax=` of another language may mean something else."""
+    with world() as w:
+        for name, foreign in (("docker/dockerfile:1.7-labs", False), ("mirror.example:5000/hub/docker/dockerfile:1@sha256:" + "a" * 64, False),
+                              ("docker.io/docker/dockerfile-upstream:master", False), ("docker/dockerfile-x", True), ("notdocker/dockerfile:1", True)):
+            plain, said = context(w, "FROM scratch\nLABEL a=b\n", name="plain"), context(w, f"# syntax={name}\nFROM scratch\nLABEL a=b\n", name="said")
+            for told in (run(w, said)[1], run(w, "--build-arg", f"BUILDKIT_SYNTAX={name}", plain)[1]):
+                assert (f"WARNING: it is read as one of docker/dockerfile:1, frontends such as '{name}'" in told) == foreign, (name, told)
+
+
 def what_cannot_be_honoured_is_refused_by_name():
     with world() as w:
         place = context(w, "FROM scratch\nLABEL a=b\n")
@@ -637,7 +647,7 @@ if __name__ == "__main__":
     run_tests([an_image_is_pushed_with_all_that_was_said_of_it, every_output_holds_the_same_image, the_cache_lies_where_it_is_told_to,
                what_is_said_of_an_image_stands_beside_it, podman_loads_what_is_made_for_docker,
                a_git_repository_is_a_context, named_contexts_stand_for_what_they_say, a_dockerfile_may_come_from_standard_input, an_archive_is_a_context, passwords_of_docker_and_podman_are_used_and_never_shown, secrets_of_known_names_are_for_sources,
-               a_failure_shows_output_and_place, warnings_are_told_as_buildx_tells_them, what_cannot_be_honoured_is_refused_by_name, what_a_command_is_given_can_be_said, an_agent_is_lent_to_whom_its_mount_names,
+               a_failure_shows_output_and_place, warnings_are_told_as_buildx_tells_them, frontends_of_others_are_told_of, what_cannot_be_honoured_is_refused_by_name, what_a_command_is_given_can_be_said, an_agent_is_lent_to_whom_its_mount_names,
                a_foreign_machine_needs_an_emulator,
                progress_is_written_in_whole_lines, json_is_what_buildkit_writes, a_terminal_is_redrawn, an_interrupt_ends_everything, an_ordinary_user_builds_with_run,
                root_of_a_podman_container_builds])
