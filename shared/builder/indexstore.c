@@ -2,9 +2,15 @@
 
 #include "shared/builder/baseindex.h"
 #include "shared/oci/compress.h"
+#include "shared/oci/descriptor.h"
 #include "shared/oci/referrers.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #define ARTIFACT "application/vnd.pushwright.layer-index.v1"
+/* "DIGEST SIZE" of the blob: where lists tell it, the manifest need not be read. */
+#define BLOB_KEY "dev.pushwright.blob"
 
 /* The blob, in gzip: the seal, then what it is made over. Numbers of the entries stand as they lie in the memory of a little-endian
  * machine of 64 bits, which the magic tells. */
@@ -62,6 +68,28 @@ static bool believe(const struct looking *looking, const struct bytes *plain, st
                        (const uint8_t *)plain->data);
 }
 
+static bool read_told(const char *told, struct descriptor *out)
+{
+    struct span size = span_of(told ? told : ""), digest = span_cut(&size, ' ');
+    char *end = NULL;
+
+    *out = (struct descriptor){ .size = size.len > 0 ? strtoll(size.data, &end, 10) : -1 };
+    if (!digest_is_legal(digest) || out->size <= 0 || *end)
+        return false;
+    memcpy(out->digest, digest.data, digest.len);
+    return true;
+}
+
+static bool read_packed(const struct looking *looking, const struct descriptor *manifest, const struct json *notes,
+                        struct bytes *packed, struct error *err)
+{
+    struct descriptor blob;
+
+    return read_told(json_get_string(notes, BLOB_KEY), &blob)
+               ? store_read_blob(looking->store, &blob, packed, err)
+               : oci_referrers_read(looking->store, looking->layer->blob.digest, manifest, packed, err);
+}
+
 /* One that is wrong is passed over: there may be another behind it. */
 static bool on_referrer(void *context, const struct descriptor *manifest, const char *type,
                         const struct json *annotations, struct error *err)
@@ -71,9 +99,7 @@ static bool on_referrer(void *context, const struct descriptor *manifest, const 
     struct error failed = { 0 };
 
     (void)type;
-    (void)annotations;
-    if (looking->found ||
-        !oci_referrers_read(looking->store, looking->layer->blob.digest, manifest, &packed, &failed) ||
+    if (looking->found || !read_packed(looking, manifest, annotations, &packed, &failed) ||
         !inflate(bytes_span(&packed), &plain, &failed) || !believe(looking, &plain, &failed))
         return true;
     looking->found = bytes_append(looking->entries, plain.data + HEAD, plain.len - HEAD, err);
@@ -116,6 +142,12 @@ void indexstore_put(const struct indexstore_options *options, const struct regis
     if (!store || !seal_up(options, layer, entries, &packed, &err))
         return;
     struct referrer_blob blob = { ARTIFACT "+gzip", bytes_span(&packed) };
-    struct referrer_new referrer = { .artifact_type = ARTIFACT, .blobs = &blob, .blob_count = 1 };
+    const struct descriptor packed_as = descriptor_of(blob.media_type, blob.content);
+    char told[DIGEST_TEXT_SIZE + 24];
+    snprintf(told, sizeof(told), "%s %lld", packed_as.digest, (long long)packed_as.size);
+    const struct referrer_annotation note = { BLOB_KEY, told };
+    const struct referrer_new referrer = {
+        .artifact_type = ARTIFACT, .blobs = &blob, .blob_count = 1, .annotations = &note, .annotation_count = 1
+    };
     oci_referrers_push(store, &layer->blob, &referrer, &made, &err);
 }

@@ -94,6 +94,23 @@ def hello_takes_seven_requests_and_one_a_base_layer():
             assert len(seen) == 6 + layers and count(seen, mounted) == layers and count(seen, read_there, read_of_base) == 0, seen
 
 
+def an_index_that_lies_in_the_registry_takes_two_requests_or_three():
+    """The list, by the registry's own or else by its tag, and what is in it; the layer is mounted."""
+    with world() as w:
+        requests, name, environment = Requests(w), "indexed", {"PUSHWRIGHT_CHAIN_KEY": "k" * 32, "PUSHWRIGHT_REGISTRY_INDEX": "1"}
+        files = {"Dockerfile": f"FROM {base_of(w, 1, 'indexed-base')}\nADD ./ /usr/share/nginx/html\n", "index.html": "new"}
+        requests.take("PUT /v2/fx/indexed-base/manifests/1")
+        for text in ("first", "second"):
+            forget(w)
+            commit = prepared(w, name, {**files, "index.html": text})
+            code, events, log = w.build(name, commit, environment=environment)
+            assert code == 0 and "artifact.published" in events, log
+            seen = requests.take(rf"PUT /v2/acme/{name}/manifests/main-{commit[:7]}")
+        listed = 2  # this registry answers that it keeps no such lists
+        assert len(seen) == 7 + 1 + listed + 1, seen
+        assert count(seen, f"GET acme/{name}/blobs 200") == 1 == count(seen, "GET fx/indexed-base/blobs 200"), seen
+
+
 def more_tags_take_a_request_each():
     with world() as w:
         requests = Requests(w)
@@ -293,7 +310,8 @@ def bases_come_from_a_mirror_and_nothing_else_does():
 
 
 if __name__ == "__main__":
-    run_tests([hello_takes_seven_requests_and_one_a_base_layer, more_tags_take_a_request_each,
+    run_tests([hello_takes_seven_requests_and_one_a_base_layer, an_index_that_lies_in_the_registry_takes_two_requests_or_three,
+               more_tags_take_a_request_each,
                with_run_no_layer_is_mounted_that_was_unpacked_from_where_it_goes, a_base_of_another_registry_is_read_where_it_was_sent_to,
                a_layer_that_is_damaged_where_it_goes_is_not_published, a_layer_is_sent_while_the_next_is_made,
                what_a_failed_build_began_at_the_registry_is_taken_back, an_unchanged_image_pushes_nothing_but_its_tag,
