@@ -84,7 +84,7 @@ static void get(const struct request *request, const struct row *row, struct own
 static void put(const struct request *request, enum id id, struct ids ids)
 {
     struct rlimit limit;
-    if (!limit_access(request, id, NULL, &limit))
+    if (!limit_access(request, id, NULL, &limit) || !request_is_valid(request))
         return;
     limit.rlim_cur = (rlim_t)(ids.real | (ids.keeps ? keeps_mark : 0)) << 32 | ids.effective;
     any_changed = true;

@@ -114,3 +114,8 @@ bool owners_full(const struct owners *owners)
 {
     return owners->full;
 }
+
+bool owners_none(const struct owners *owners)
+{
+    return owners->count == 0;
+}

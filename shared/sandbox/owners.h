@@ -33,5 +33,6 @@ bool owners_find(const struct owners *owners, int directory, const char *name, s
 /* False with errno: ENOSPC, there are too many (and owners_full() from then on), or why the file has nothing to be known by. */
 bool owners_note(struct owners *owners, int directory, const char *name, struct owner owner);
 bool owners_full(const struct owners *owners);
+bool owners_none(const struct owners *owners);
 
 #endif

@@ -106,12 +106,32 @@ static bool find_owner(struct object *object)
     return object->upper >= 0;
 }
 
-/* False: it is not in the root directory's file system, or is no longer at all. Takes the descriptor. */
+/* What most calls ask: nothing is noted, and the layers say that it is `own`, be it changed or not. */
+static bool is_plain(const struct object *object)
+{
+    const struct sandbox_owners *owners = watch.owners;
+    struct owner owner;
+    return owners_none(owners->notes) && owners->below &&
+           owners->below(owners->context, object->path, object->is.mode & S_IFMT, true, &owner) &&
+           owner_is(owner, owners->own);
+}
+
+static bool is_in_root(const struct object *object)
+{
+    return object->is.mount == watch.mount;
+}
+
+/* False: it is no longer. Takes the descriptor. What lies in a mount, such as a file system in memory, is known by itself. */
 static bool look(int fd, struct object *object)
 {
-    *object = (struct object){ .fd = fd, .upper = -1 };
-    return syscall(SYS_statx, fd, "", AT_EMPTY_PATH, STATUS_BASIC | STATUS_MOUNT, &object->is) == 0 &&
-           object->is.mount == watch.mount && find_upper(object) && find_owner(object);
+    *object = (struct object){ .fd = fd, .upper = -1, .owner = watch.owners->own };
+    if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH, STATUS_BASIC | STATUS_MOUNT, &object->is) < 0)
+        return false;
+    if (is_in_root(object))
+        return path_of(fd, object->path) && (is_plain(object) || (find_upper(object) && find_owner(object)));
+    object->upper = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    object->noted = owners_find(watch.owners->notes, fd, "", &object->owner);
+    return object->upper >= 0;
 }
 
 static bool note(struct object *object, struct owner owner)
@@ -196,11 +216,11 @@ static void answer_chown(const struct request *request)
     uint64_t uid = request_argument(request, request->call->rest),
              gid = request_argument(request, request->call->rest + 1);
     int fd = request_open(request, &request->call->place);
-    if (fd < 0 && errno != ELOOP) {
+    if (fd < 0 && errno != ELOOP && errno != EPERM) {
         request_refuse(request, errno);
         return;
     }
-    if (fd < 0 || !look(fd, &object)) /* a pipe, a file in memory: success without effect */
+    if (fd < 0 || !look(fd, &object)) /* a process that we may not look into: success without effect */
         return;
     const struct owner to = { changed(uid, object.owner.uid), changed(gid, object.owner.gid) };
     if (!may_give(request, &object, to)) {
@@ -210,8 +230,12 @@ static void answer_chown(const struct request *request)
     if (!request_is_valid(request))
         return;
     if (fchownat(object.fd, "", (uint32_t)uid == (uint32_t)UNCHANGED ? (uid_t)-1 : 0,
-                 (uint32_t)gid == (uint32_t)UNCHANGED ? (gid_t)-1 : 0, AT_EMPTY_PATH) < 0 ||
-        ((object.noted || !owner_is(to, object.owner)) && !note(&object, to)))
+                 (uint32_t)gid == (uint32_t)UNCHANGED ? (gid_t)-1 : 0, AT_EMPTY_PATH) < 0) {
+        if (is_in_root(&object) || errno != EPERM) /* a device of the machine: success without effect, too */
+            request_refuse(request, errno);
+        return;
+    }
+    if ((object.noted || !owner_is(to, object.owner)) && !note(&object, to))
         request_refuse(request, errno);
 }
 
@@ -280,7 +304,7 @@ static bool replaces_link(const struct object *parent, const char *name, struct 
     char path[PATH_MAX];
     struct owner was;
     int n = snprintf(path, sizeof path, "%s%s%s", parent->path, parent->path[0] ? "/" : "", name);
-    return n > 0 && (size_t)n < sizeof path && watch.owners->below &&
+    return n > 0 && (size_t)n < sizeof path && is_in_root(parent) && watch.owners->below &&
            watch.owners->below(watch.owners->context, path, S_IFLNK, true, &was) && !owner_is(was, owner);
 }
 
@@ -292,9 +316,7 @@ static bool is_to_be_made(const struct request *request, bool link, struct makin
     *out = (struct making){ .parent = -1, .owner = identity_of_files(request, own) };
     request_pass(request);
     out->parent = request_path(request, &request->call->place, out->path) ? open_parent(request, out) : -1;
-    if (out->parent < 0 ||
-        syscall(SYS_statx, out->parent, "", AT_EMPTY_PATH, STATUS_BASIC | STATUS_MOUNT, &parent.is) < 0 ||
-        parent.is.mount != watch.mount)
+    if (out->parent < 0 || syscall(SYS_statx, out->parent, "", AT_EMPTY_PATH, STATUS_BASIC, &parent.is) < 0)
         return false;
     bool grouped = parent.is.mode & S_ISGID;
     if (!grouped && !link && owner_is(out->owner, own))

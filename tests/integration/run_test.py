@@ -18,6 +18,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from build_test import BIN, d, f, s, world, write_layout
 from containers import ordinary_container
+from debian_base import debian_base
 from pushwright import SKOPEO, need, run_tests, wait_until
 
 BUSYBOX = pathlib.Path("/bin/busybox")
@@ -245,6 +246,46 @@ def an_ordinary_user_alone_makes_the_same_image():
         assert not differences(layers, others), (differences(layers, others), text(tree, "list"), text(other, "list"))
         assert digest_of_another(w, "owners", commit) == first, "one id"
         assert list((w.directory / "cache/layers-user").iterdir()), "by one who has no ids"
+
+
+# What Debian's own programs ask and check: passwd's files belong to a group of their own, dpkg, setpriv and su become somebody else.
+DEBIAN = """FROM {base}
+RUN useradd -m -u 1234 bob && adduser --disabled-password --gecos "" carl && groupadd -r grp && usermod -a -G grp bob && passwd -d man && ls -ln /etc/*shadow* > /list
+RUN mkdir -p /var/lib/x && chown bob:grp /var/lib/x && sed -i s/bob/bob/ /etc/shadow && su bob -c 'id -u; touch ~/mine; mkdir ~/d; ln -s x ~/d/l; mkfifo ~/f; python3 -V || true' >> /list && rm ~bob/f
+RUN setpriv --reuid man --regid mail --clear-groups sh -c 'id -u; touch /tmp/by-man; umask 077; mkdir -p /tmp/m/m; echo > /tmp/m/m/f' && chgrp staff /var/local && touch /var/local/x /var/mail/y
+RUN install -d -o man -g mail -m 2775 /i && install -o man -m 4711 /bin/true /i/x && install -g mail /bin/true /i/y && cp -a /bin/true /i/z && tar cf - /i | tar xf - -C /tmp && cp -a /i /i2 && mv /i2 /i3
+RUN mkdir -p /p/DEBIAN /p/opt/p && printf 'Package: p\\nVersion: 1\\nArchitecture: all\\nMaintainer: x <x@example.org>\\nDescription: x\\n' > /p/DEBIAN/control && touch /p/opt/p/a /p/opt/p/b \
+    && printf '#!/bin/sh\\nchown -R man: /opt/p; dpkg-statoverride --add bob grp 2750 /opt/p/b' > /p/DEBIAN/postinst && chmod 755 /p/DEBIAN/postinst && chown bob /p/opt/p/b && chmod 4755 /p/opt/p/b \
+    && dpkg-deb -b /p /p.deb && dpkg -i /p.deb && dpkg --configure -a && dpkg-statoverride --update --force-statoverride-add --add man mail 6755 /opt/p/a && rm -r /p.deb /var/log
+RUN --mount=type=tmpfs,target=/t touch /t/a && chown man /t/a && cp -a /t /t2 && ln -s /dev/stdout /ll && chown man /ll /dev/null && dpkg -r p && rm -r /var/log; test ! -e /opt/p/a
+USER bob
+RUN cp -p /etc/passwd ~/passwd; touch ~/y && chgrp grp ~/y; ! chown root ~/y && ls -ln /etc/shadow ~ > /tmp/ls && sed 's/ [A-Z][a-z][a-z] .*:.. / /' /tmp/ls > ~/list && rm /tmp/ls
+"""
+
+
+def own_layers(w, name, dockerfile):
+    """What a build adds to its base."""
+    commit = w.repository(name, {"Dockerfile": dockerfile})
+    w.rule(name)
+    code, events, log = w.build(name, commit)
+    assert code == 0 and "artifact.published" in events, log
+    layout = w.directory / f"pulled-{name}"
+    subprocess.run([*SKOPEO, "copy", "-q", "--src-tls-verify=false", f"docker://{w.host}/acme/{name}:main-{commit[:7]}", f"oci:{layout}:x"],
+                   check=True, capture_output=True)
+    manifest = w.blob(layout, json.loads((layout / "index.json").read_text())["manifests"][0]["digest"])
+    return [w.entries(layout, layer) for layer in manifest["layers"][1:]]
+
+
+def debians_programs_make_the_same_image_alone():
+    with world() as w:
+        subprocess.run([*SKOPEO, "copy", "-q", "--dest-tls-verify=false", f"oci:{debian_base()}:base", f"docker://{w.host}/fx/debian:1"], check=True)
+        dockerfile = DEBIAN.format(base=f"{w.host}/fx/debian:1")
+        layers = own_layers(w, "rooted", dockerfile)
+        assert layers[1]["home/bob/mine"].uid == 1234 and layers[2]["var/local/x"].gid == 50 and layers[5]["t2/a"].uid == 6, layers
+        shutil.rmtree(w.directory / "cache")
+        as_ordinary(w, 54321, "")
+        found = differences(layers, own_layers(w, "alone", dockerfile))
+        assert not found, found
 
 
 HOSTILE = """FROM {base}
@@ -761,7 +802,7 @@ if __name__ == "__main__":
         sys.exit(0)
     run_tests([the_same_commit_gives_the_same_digest_whatever_is_cached, output_and_failures_are_told, a_command_sees_what_buildkit_shows,
                an_ordinary_user_with_subordinate_ids_makes_the_same_image, an_ordinary_user_alone_makes_the_same_image,
-               hostile_changes_of_owners_stay_inside, where_nobody_may_answer_for_the_kernel_owners_are_lost_and_it_is_said, a_container_without_namespaces_makes_the_same_image_in_a_chroot,
+               debians_programs_make_the_same_image_alone, hostile_changes_of_owners_stay_inside, where_nobody_may_answer_for_the_kernel_owners_are_lost_and_it_is_said, a_container_without_namespaces_makes_the_same_image_in_a_chroot,
                an_ordinary_container_makes_the_same_image,                the_command_line_builds_the_same_in_every_place, a_chroot_is_not_left_and_shows_nothing_of_ours, nothing_of_ours_is_visible_inside, the_machine_cannot_be_reached, links_of_an_image_lead_nowhere_but_inside,
                mounts_and_their_stubs_stay_inside, no_mount_hides_another_that_lies_below_it, a_source_that_is_bound_lies_on_the_disk_once,
                what_is_mounted_of_images_and_stages_is_unpacked_once_for_all_builds, what_the_builder_has_more_than_others_is_not_handed_on,
