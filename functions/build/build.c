@@ -15,6 +15,7 @@
 #include "shared/base/clock.h"
 #include "shared/builder/baseindex.h"
 #include "shared/builder/hide.h"
+#include "shared/builder/keepgit.h"
 #include "shared/builder/publish.h"
 #include "shared/config/config.h"
 #include "shared/git/git.h"
@@ -376,15 +377,18 @@ static bool fetch(struct job *job, struct git_snapshot **out, struct error *err)
     return !job->unwanted || superseded(job, "the head commit's message asks to skip builds");
 }
 
-static bool open_context(const struct job *job, struct git_snapshot *snapshot, struct context *out, struct error *err)
+static bool open_context(const struct job *job, struct git_snapshot *snapshot, const struct dockerfile_pairs *arguments,
+                         struct context *out, struct error *err)
 {
     const struct config_build *rule = job->rule;
+    const struct submodules_options submodules = { &job->remote, job->state->allow_private, false };
+    const struct context_commit commit = { .snapshot = snapshot,
+                                           .submodules = rule->submodules ? &submodules : NULL,
+                                           .dockerfile = rule->dockerfile,
+                                           .directory = rule->context,
+                                           .keep_git_dir = keepgit_asked(arguments) ? rule->clone : NULL };
 
-    const struct submodules_options submodules = { &job->remote, job->state->allow_private };
-
-    return snapshot ? context_of_commit(snapshot, rule->submodules ? &submodules : NULL, rule->dockerfile,
-                                        rule->context, out, err)
-                    : context_of_text(span_of(rule->inline_text), out, err);
+    return snapshot ? context_of_commit(&commit, out, err) : context_of_text(span_of(rule->inline_text), out, err);
 }
 
 static bool build(struct job *job, struct error *err)
@@ -421,7 +425,7 @@ static bool build(struct job *job, struct error *err)
     if (!progress || !hide_secrets(job, progress, err) ||
         !order_tags(job->call, &job->order, job->rule, job->commit, &job->tags, err) ||
         !order_arguments(job->call, &job->order, job->rule, job->commit, &options.args, err) ||
-        !open_context(job, snapshot, &context, err))
+        !open_context(job, snapshot, &options.args, &context, err))
         return false;
     AUTO(ahead_free) struct ahead *ahead = ahead_new(job->rule->image, &job->registries, err);
     if (!ahead)

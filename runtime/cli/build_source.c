@@ -2,6 +2,7 @@
 
 #include "shared/base/file.h"
 #include "shared/builder/download.h"
+#include "shared/builder/keepgit.h"
 #include "shared/dockerfile/gitref.h"
 
 #include <errno.h>
@@ -131,10 +132,15 @@ static bool open_git(const struct opening *opening, const struct git_ref *git, s
     source->remote = strncmp(git->remote, "http", 4) == 0 ? git->remote : NULL;
     progress_say(opening->step, source->commit);
     const char *file = arena_printf(request->arena, "%s/%s", directory, source->name);
-    const struct submodules_options submodules = { &remote, true };
-    return file ? context_of_commit(source->snapshot, git->submodules == GIT_REF_NO ? NULL : &submodules, file,
-                                    directory, &source->context, err)
-                : out_of_memory(err);
+    const struct submodules_options submodules = { &remote, true, false };
+    const struct dockerfile_pairs arguments = { request->args.items, request->args.count };
+    bool keep = git->keep_git_dir == GIT_REF_YES || keepgit_asked(&arguments);
+    const struct context_commit what = { .snapshot = source->snapshot,
+                                         .submodules = git->submodules == GIT_REF_NO ? NULL : &submodules,
+                                         .dockerfile = file,
+                                         .directory = directory,
+                                         .keep_git_dir = keep ? git->remote : NULL };
+    return file ? context_of_commit(&what, &source->context, err) : out_of_memory(err);
 }
 
 /* ---- each kind ---- */

@@ -1,6 +1,7 @@
 #include "shared/base/digest.h"
 
 #include <assert.h>
+#include <mbedtls/sha1.h>
 #include <mbedtls/sha256.h>
 #include <stdalign.h>
 #include <stdlib.h>
@@ -12,6 +13,9 @@ enum { BLOCK_SIZE = 64 }; /* FIPS 180-4: SHA-256 works on blocks of 512 bits */
 
 static_assert(sizeof(mbedtls_sha256_context) <= sizeof(struct sha256), "the library's context fits");
 static_assert(alignof(mbedtls_sha256_context) <= alignof(struct sha256), "and is aligned");
+
+static_assert(sizeof(mbedtls_sha1_context) <= sizeof(struct sha1), "so does this one");
+static_assert(alignof(mbedtls_sha1_context) <= alignof(struct sha1), "and is aligned");
 
 static mbedtls_sha256_context *context_of(struct sha256 *sha)
 {
@@ -41,6 +45,23 @@ void sha256_final(struct sha256 *sha, uint8_t out[static SHA256_SIZE])
 {
     must(mbedtls_sha256_finish(context_of(sha), out));
     mbedtls_sha256_free(context_of(sha)); /* wipes: the state of an HMAC is as good as its key */
+}
+
+void sha1_init(struct sha1 *sha)
+{
+    mbedtls_sha1_init((mbedtls_sha1_context *)(void *)sha);
+    must(mbedtls_sha1_starts((mbedtls_sha1_context *)(void *)sha));
+}
+
+void sha1_update(struct sha1 *sha, const void *data, size_t len)
+{
+    if (len > 0)
+        must(mbedtls_sha1_update((mbedtls_sha1_context *)(void *)sha, data, len));
+}
+
+void sha1_final(struct sha1 *sha, uint8_t out[static SHA1_SIZE])
+{
+    must(mbedtls_sha1_finish((mbedtls_sha1_context *)(void *)sha, out));
 }
 
 void sha256_of(struct span data, uint8_t out[static SHA256_SIZE])

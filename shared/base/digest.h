@@ -1,4 +1,4 @@
-/* SHA-256, HMAC-SHA256 and comparing in constant time (mbedTLS behind it, with the processor's instructions). */
+/* SHA-256, HMAC-SHA256, SHA-1 and comparing in constant time (mbedTLS behind it, with the processor's instructions). */
 #ifndef PUSHWRIGHT_BASE_DIGEST_H
 #define PUSHWRIGHT_BASE_DIGEST_H
 
@@ -17,6 +17,17 @@ void sha256_update(struct sha256 *sha, const void *data, size_t len);
 void sha256_final(struct sha256 *sha, uint8_t out[static SHA256_SIZE]);
 void sha256_of(struct span data, uint8_t out[static SHA256_SIZE]);
 void sha256_hex_of(struct span data, char out[static SHA256_HEX_SIZE]);
+
+/* For git's own file formats only, which end in it: it holds against accidents, not against anybody. */
+enum { SHA1_SIZE = 20 };
+
+struct sha1 {
+    uint64_t state[12]; /* opaque; holds the library's context */
+};
+
+void sha1_init(struct sha1 *sha);
+void sha1_update(struct sha1 *sha, const void *data, size_t len);
+void sha1_final(struct sha1 *sha, uint8_t out[static SHA1_SIZE]);
 
 struct hmac_sha256 {
     struct sha256 inner, outer;

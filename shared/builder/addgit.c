@@ -1,5 +1,6 @@
 #include "shared/builder/addgit.h"
 
+#include "shared/builder/keepgit.h"
 #include "shared/builder/submodules.h"
 #include "shared/builder/turns.h"
 #include "shared/http/address.h"
@@ -66,12 +67,10 @@ static struct git_snapshot *fetch(const struct git_ref *source, const struct add
 }
 
 /* ssh needs keys that a build has none of; files of this machine are not the Dockerfile's to read. */
-static bool check_source(const struct git_ref *source, const struct addgit_options *options, struct error *err)
+static bool check_source(const struct git_ref *source, struct error *err)
 {
     if (strncasecmp(source->remote, "http://", 7) != 0 && strncasecmp(source->remote, "https://", 8) != 0)
         return error_set(err, ERROR_UNSUPPORTED, "of a git repository is possible by https and http only");
-    if (options->keep_git_dir || source->keep_git_dir == GIT_REF_YES)
-        return error_set(err, ERROR_UNSUPPORTED, "keeping the .git directory is not supported by this builder");
     return true;
 }
 
@@ -89,9 +88,23 @@ static bool find_root(const struct git_ref *source, struct fetched *fetched, str
     return true;
 }
 
+/* The commit's files and those of its submodules. */
+static bool fill(const struct git_ref *source, const struct addgit_options *options,
+                 const struct git_remote_options *remote, struct fetched *fetched, struct error *err)
+{
+    bool keep = (options->keep_git_dir || source->keep_git_dir == GIT_REF_YES) && !*source->directory;
+    const struct submodules_options submodules = { remote, options->allow_private, keep };
+
+    fetched->snapshot = fetch(source, options, remote, err);
+    if (fetched->snapshot)
+        fetched->files = files_of_commit(fetched->snapshot, err);
+    return fetched->files && (source->submodules == GIT_REF_NO || submodules_fetch(fetched->files, &submodules, err)) &&
+           (!keep || keepgit(fetched->files, fetched->snapshot, tree_root(fetched->files->tree), remote->url, err));
+}
+
 struct fetched *addgit_fetch(const struct git_ref *source, const struct addgit_options *options, struct error *err)
 {
-    if (!check_source(source, options, err))
+    if (!check_source(source, err))
         return NULL;
     struct error failed = { 0 };
     const struct sourceauth *auth = &options->auth;
@@ -106,12 +119,7 @@ struct fetched *addgit_fetch(const struct git_ref *source, const struct addgit_o
         return NULL;
     }
     const struct git_remote_options remote = remote_of(source, options, authorization);
-    fetched->snapshot = fetch(source, options, &remote, err);
-    if (fetched->snapshot)
-        fetched->files = files_of_commit(fetched->snapshot, err);
-    const struct submodules_options submodules = { &remote, options->allow_private };
-    if (fetched->files && (source->submodules == GIT_REF_NO || submodules_fetch(fetched->files, &submodules, err)) &&
-        find_root(source, fetched, err))
+    if (fill(source, options, &remote, fetched, err) && find_root(source, fetched, err))
         return fetched;
     fetched_free(fetched);
     return NULL;

@@ -20,8 +20,8 @@ void fetched_free(struct fetched *list);
 struct turns;
 struct addgit_options {
     const char *checksum; /* the commit that the ref must stand at, or its beginning; NULL: any */
-    bool keep_git_dir;
-    bool allow_private; /* else no address of the own network is connected to */
+    bool keep_git_dir;    /* also where the source itself does not say so; of the whole repository only, as BuildKit */
+    bool allow_private;   /* else no address of the own network is connected to */
     struct sourceauth auth;
     bool (*cancelled)(void *context);
     void *cancelled_context;
@@ -32,7 +32,7 @@ struct addgit_options {
 struct fetched *addgit_fetch(const struct git_ref *source, const struct addgit_options *options, struct error *err);
 
 /* The repository's files, or those of its subdirectory, into the destination, with its submodules. What was fetched is put in front of
- * *list. ERROR_UNSUPPORTED for ssh and for --keep-git-dir. */
+ * *list. ERROR_UNSUPPORTED for ssh. */
 bool addgit(const struct copy *copy, const char *source, const struct addgit_options *options, struct fetched **list,
             struct error *err);
 

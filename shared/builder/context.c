@@ -1,6 +1,7 @@
 #include "shared/builder/context.h"
 
 #include "shared/base/file.h"
+#include "shared/builder/keepgit.h"
 #include "shared/dockerfile/dockerfile.h"
 #include "shared/dockerfile/ignore.h"
 
@@ -106,14 +107,28 @@ static bool find_all(struct context *context, const char *dockerfile, const char
            (!context->ignore || files_prune(context->files, context->root, context->ignore, err));
 }
 
-bool context_of_commit(struct git_snapshot *snapshot, const struct submodules_options *submodules,
-                       const char *dockerfile, const char *directory, struct context *out, struct error *err)
+static bool is_whole(const struct tree *tree, const char *directory)
+{
+    return find(tree, tree_root(tree), directory, TAR_DIRECTORY, &(struct error){ 0 }) == tree_root(tree);
+}
+
+bool context_of_commit(const struct context_commit *commit, struct context *out, struct error *err)
 {
     AUTO(context_release) struct context context = { .dockerfile = BYTES(DOCKERFILE_SIZE_MAX) };
+    struct submodules_options submodules = { 0 };
 
-    context.files = files_of_commit(snapshot, err);
-    return context.files && (!submodules || submodules_fetch(context.files, submodules, err)) &&
-           find_all(&context, dockerfile, directory, err) && hand_over(&context, out);
+    context.files = files_of_commit(commit->snapshot, err);
+    if (!context.files)
+        return false;
+    bool keep = commit->keep_git_dir && is_whole(context.files->tree, commit->directory);
+    if (commit->submodules) {
+        submodules = *commit->submodules;
+        submodules.keep_git_dirs = keep;
+    }
+    return (!commit->submodules || submodules_fetch(context.files, &submodules, err)) &&
+           find_all(&context, commit->dockerfile, commit->directory, err) &&
+           (!keep || keepgit(context.files, commit->snapshot, context.root, commit->keep_git_dir, err)) &&
+           hand_over(&context, out);
 }
 
 /* ---- an archive ---- */

@@ -13,11 +13,18 @@ struct context {
     struct ignore *ignore; /* by which files were left out; NULL: by none */
 };
 
-/* The commit's tree. `dockerfile` and `directory` are paths from the repository's root; symbolic links are followed inside the
- * repository only. NAME.dockerignore beside the Dockerfile, else .dockerignore in the directory is honoured (BuildKit does so for
- * local directories only; what is left out there is mostly secret). submodules NULL: they are left empty. ERROR_INVALID names what is missing or hostile. */
-bool context_of_commit(struct git_snapshot *snapshot, const struct submodules_options *submodules,
-                       const char *dockerfile, const char *directory, struct context *out, struct error *err);
+struct context_commit {
+    struct git_snapshot *snapshot;
+    const struct submodules_options *submodules; /* NULL: they are left empty */
+    const char *dockerfile, *directory;          /* paths from the repository's root */
+    const char *
+        keep_git_dir; /* the remote of a .git (keepgit.h) when the directory is the whole repository; NULL: none is made */
+};
+
+/* The commit's tree. Symbolic links are followed inside the repository only. NAME.dockerignore beside the Dockerfile, else .dockerignore in
+ * the directory is honoured (BuildKit does so for local directories only; what is left out there is mostly secret), not for the .git that
+ * was asked for. ERROR_INVALID names what is missing or hostile. */
+bool context_of_commit(const struct context_commit *commit, struct context *out, struct error *err);
 
 /* A directory of this machine. `dockerfile` NULL is Dockerfile (or dockerfile) in it; else it may lie anywhere, "-" is standard input. */
 bool context_of_directory(const char *directory, const char *dockerfile, struct context *out, struct error *err);

@@ -1,5 +1,6 @@
 #include "shared/builder/submodules.h"
 
+#include "shared/builder/keepgit.h"
 #include "shared/http/address.h"
 #include "shared/http/url.h"
 
@@ -158,8 +159,9 @@ static bool fill(struct files *files, const struct submodule *module, const char
     if (!choose_token(url, options, &remote, err))
         return false;
     struct git_snapshot *snapshot = fetch(&remote, module->commit, err);
-    const struct submodules_options below = { &remote, options->allow_private };
+    const struct submodules_options below = { &remote, options->allow_private, options->keep_git_dirs };
     return snapshot && files_add_commit(files, snapshot, module->node, err) &&
+           (!options->keep_git_dirs || keepgit(files, snapshot, module->node, url, err)) &&
            fill_all(files, module->node, &below, nested + 1, err);
 }
 

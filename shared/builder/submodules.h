@@ -14,6 +14,7 @@ enum { SUBMODULES_MAX = 100, SUBMODULES_NESTED_MAX = 5, GITMODULES_MAX = 256 * 1
 struct submodules_options {
     const struct git_remote_options *remote; /* of the commit itself */
     bool allow_private;
+    bool keep_git_dirs; /* each has one of its own (keepgit.h) */
 };
 
 /* Fill in the directories that files_of_commit() left empty, and those of submodules in them. Errors name the submodule's path. */

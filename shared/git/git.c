@@ -291,8 +291,43 @@ static bool fetch_by_id(struct session *session, const git_oid *commit, struct e
     return false;
 }
 
+/* What is fetched, and by which name: none when it is NULL. */
+struct fetching {
+    git_oid commit, pointed;
+    char *ref;
+};
+
+static void fetching_release(struct fetching *fetching)
+{
+    free(fetching->ref);
+}
+AUTO_RELEASE(struct fetching, fetching_release)
+
+/* A ref that has moved on since stands for the commit that it pointed to. */
+static bool fetching_name(struct fetching *fetching, const char *ref, const struct pointed *tip, struct error *err)
+{
+    fetching->pointed = git_oid_equal(&fetching->commit, &tip->commit) ? tip->direct : fetching->commit;
+    fetching->ref = strdup(ref);
+    return fetching->ref || error_set(err, ERROR_INTERNAL, "out of memory");
+}
+
+/* The branch that HEAD stands for, when the server tells it. */
+static const char *session_branch(struct session *session, const char *ref)
+{
+    const git_remote_head **heads = NULL;
+    size_t count = 0;
+
+    if (strcmp(ref, "HEAD") != 0 || git_remote_ls(&heads, &count, session->remote) < 0)
+        return ref;
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(heads[i]->name, ref) == 0 && heads[i]->symref_target)
+            return heads[i]->symref_target;
+    }
+    return ref;
+}
+
 static bool fetch_into(git_repository *repository, const struct git_remote_options *options, const char *ref,
-                       const git_oid *wanted, git_oid *commit, struct error *err)
+                       const git_oid *wanted, struct fetching *fetching, struct error *err)
 {
     AUTO(session_release) struct session session = { .options = options };
     struct pointed tip;
@@ -300,15 +335,25 @@ static bool fetch_into(git_repository *repository, const struct git_remote_optio
     if (!session_open(&session, repository, err))
         return false;
     if (!ref) {
-        *commit = *wanted;
+        fetching->commit = *wanted;
         return fetch_by_id(&session, wanted, err);
     }
     if (!session_tip(&session, ref, &tip, err))
         return false;
-    *commit = *meant(wanted, &tip);
-    if (git_oid_equal(commit, &tip.commit))
+    fetching->commit = *meant(wanted, &tip);
+    if (!fetching_name(fetching, session_branch(&session, ref), &tip, err))
+        return false;
+    if (git_oid_equal(&fetching->commit, &tip.commit))
         return session_fetch(&session, ref, 1, err);
-    return fetch_history(&session, repository, ref, &tip.commit, commit, err);
+    return fetch_history(&session, repository, ref, &tip.commit, &fetching->commit, err);
+}
+
+static struct git_snapshot *snapshot_of(git_repository *repository, char *directory, const struct fetching *fetching,
+                                        struct error *err)
+{
+    struct git_snapshot *snapshot = snapshot_new(repository, directory, &fetching->commit, err);
+
+    return fetching->ref ? snapshot_named(snapshot, fetching->ref, &fetching->pointed, err) : snapshot;
 }
 
 /* No build takes longer than a day. */
@@ -321,18 +366,18 @@ static struct git_snapshot *fetch_remote(const struct git_remote_options *option
     directory_clear_temporary(temporary_name, abandoned_after_s);
     AUTO(free) char *directory = directory_make_temporary(temporary_name, err);
     AUTO(git_repository_free) git_repository *repository = NULL;
-    git_oid commit;
+    AUTO(fetching_release) struct fetching fetching = { .ref = NULL };
 
     if (!directory)
         return NULL;
     int code = git_repository_init(&repository, directory, 1);
     if (code < 0)
         library_failed(err, code, "make a repository in '%s'", directory);
-    if (code < 0 || !fetch_into(repository, options, ref, wanted, &commit, err)) {
+    if (code < 0 || !fetch_into(repository, options, ref, wanted, &fetching, err)) {
         directory_remove(directory, &(struct error){ 0 });
         return NULL;
     }
-    return snapshot_new(TAKE(repository), TAKE(directory), &commit, err);
+    return snapshot_of(TAKE(repository), TAKE(directory), &fetching, err);
 }
 
 /* The directory of a file URL or plain path; NULL in *path for other schemes. */
@@ -384,10 +429,21 @@ static bool local_tip(git_repository *repository, const char *url, const char *r
     return true;
 }
 
+static bool local_name(git_repository *repository, const char *ref, const struct pointed *tip,
+                       struct fetching *fetching, struct error *err)
+{
+    AUTO(git_reference_free) git_reference *head = NULL;
+    bool is_branch = strcmp(ref, "HEAD") == 0 && git_reference_lookup(&head, repository, ref) == 0 &&
+                     git_reference_symbolic_target(head);
+
+    return fetching_name(fetching, is_branch ? git_reference_symbolic_target(head) : ref, tip, err);
+}
+
 static struct git_snapshot *fetch_local(const struct git_remote_options *options, const char *path, const char *ref,
                                         const git_oid *wanted, struct error *err)
 {
     AUTO(git_repository_free) git_repository *repository = local_open(path, err);
+    AUTO(fetching_release) struct fetching fetching = { .ref = NULL };
     struct pointed tip;
 
     if (!repository)
@@ -396,12 +452,13 @@ static struct git_snapshot *fetch_local(const struct git_remote_options *options
         return snapshot_new(TAKE(repository), NULL, wanted, err);
     if (!local_tip(repository, options->url, ref, &tip, err))
         return NULL;
-    git_oid commit = *meant(wanted, &tip);
-    if (!is_ancestor(repository, &tip.commit, &commit)) {
-        not_reachable(options, ref, &commit, err);
+    fetching.commit = *meant(wanted, &tip);
+    if (!is_ancestor(repository, &tip.commit, &fetching.commit)) {
+        not_reachable(options, ref, &fetching.commit, err);
         return NULL;
     }
-    return snapshot_new(TAKE(repository), NULL, &commit, err);
+    return local_name(repository, ref, &tip, &fetching, err) ? snapshot_of(TAKE(repository), NULL, &fetching, err)
+                                                             : NULL;
 }
 
 bool git_url_check(const char *url, struct error *err)

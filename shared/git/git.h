@@ -60,6 +60,11 @@ const char *git_snapshot_commit(const struct git_snapshot *snapshot); /* 40 hex 
 int64_t git_snapshot_time_s(const struct git_snapshot *snapshot);     /* committer time, seconds since 1970 */
 const char *git_snapshot_message(const struct git_snapshot *snapshot);
 
+/* The full name of the ref that it was fetched by, of the branch that HEAD stands for when it was HEAD; NULL: by its id. And what that
+ * ref points to itself, 40 hex digits: an annotated tag, or the commit. */
+const char *git_snapshot_ref(const struct git_snapshot *snapshot);
+const char *git_snapshot_pointed(const struct git_snapshot *snapshot);
+
 enum git_mode {
     GIT_MODE_FILE = 0100644,
     GIT_MODE_EXECUTABLE = 0100755,
@@ -82,6 +87,12 @@ struct git_entry {
 typedef bool git_entry_fn(void *context, const struct git_entry *entry, struct error *err);
 bool git_snapshot_walk(struct git_snapshot *snapshot, size_t entries_max, git_entry_fn *on_entry, void *context,
                        struct error *err);
+
+/* Any object as it is hashed, without git's head (gitformat-pack: the numbers of the kinds); appended to *out. */
+enum git_kind { GIT_KIND_COMMIT = 1, GIT_KIND_TREE, GIT_KIND_BLOB, GIT_KIND_TAG };
+bool git_snapshot_object_header(struct git_snapshot *snapshot, const char *oid, enum git_kind *kind, int64_t *size,
+                                struct error *err);
+bool git_snapshot_object_read(struct git_snapshot *snapshot, const char *oid, struct bytes *out, struct error *err);
 
 /* A blob's size, and its content appended to *out (over its ceiling: ERROR_TOO_LARGE before it is read). */
 bool git_snapshot_blob_size(struct git_snapshot *snapshot, const char *oid, int64_t *size, struct error *err);

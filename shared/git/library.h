@@ -14,6 +14,7 @@ AUTO_FREE(git_object, git_object_free)
 AUTO_FREE(git_commit, git_commit_free)
 AUTO_FREE(git_blob, git_blob_free)
 AUTO_FREE(git_odb, git_odb_free)
+AUTO_FREE(git_odb_object, git_odb_object_free)
 AUTO_FREE(git_tree, git_tree_free)
 
 /* Ready for use; cheap when it is already. The user's and the system's git configuration are not read: what a build does must not

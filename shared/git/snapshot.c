@@ -11,7 +11,8 @@ struct git_snapshot {
     git_commit *commit;
     git_tree *tree;
     char *directory;
-    char id[GIT_OID_TEXT_SIZE];
+    char *ref;
+    char id[GIT_OID_TEXT_SIZE], pointed[GIT_OID_TEXT_SIZE];
 };
 
 void git_snapshot_free(struct git_snapshot *snapshot)
@@ -24,6 +25,7 @@ void git_snapshot_free(struct git_snapshot *snapshot)
     if (snapshot->directory)
         directory_remove(snapshot->directory, &(struct error){ 0 });
     free(snapshot->directory);
+    free(snapshot->ref);
     free(snapshot);
 }
 
@@ -41,6 +43,7 @@ struct git_snapshot *snapshot_new(git_repository *repository, char *directory, c
     snapshot->repository = repository;
     snapshot->directory = directory;
     git_oid_tostr(snapshot->id, sizeof(snapshot->id), commit);
+    memcpy(snapshot->pointed, snapshot->id, sizeof(snapshot->id));
 
     int code = git_commit_lookup(&snapshot->commit, repository, commit);
     if (code == 0)
@@ -50,6 +53,30 @@ struct git_snapshot *snapshot_new(git_repository *repository, char *directory, c
         return NULL;
     }
     return TAKE(snapshot);
+}
+
+struct git_snapshot *snapshot_named(struct git_snapshot *taken, const char *ref, const git_oid *pointed,
+                                    struct error *err)
+{
+    AUTO(git_snapshot_free) struct git_snapshot *snapshot = taken;
+
+    if (!snapshot)
+        return NULL;
+    git_oid_tostr(snapshot->pointed, sizeof(snapshot->pointed), pointed);
+    snapshot->ref = strdup(ref);
+    if (!snapshot->ref)
+        error_set(err, ERROR_INTERNAL, "out of memory");
+    return snapshot->ref ? TAKE(snapshot) : NULL;
+}
+
+const char *git_snapshot_ref(const struct git_snapshot *snapshot)
+{
+    return snapshot->ref;
+}
+
+const char *git_snapshot_pointed(const struct git_snapshot *snapshot)
+{
+    return snapshot->pointed;
 }
 
 const char *git_snapshot_commit(const struct git_snapshot *snapshot)
@@ -172,22 +199,61 @@ bool git_snapshot_walk(struct git_snapshot *snapshot, size_t entries_max, git_en
     return walk_tree(&walk, snapshot->tree, err);
 }
 
-static bool header_of(struct git_snapshot *snapshot, const char *oid_text, git_oid *oid, size_t *size,
-                      struct error *err)
+static bool object_header(struct git_snapshot *snapshot, const char *oid_text, git_oid *oid, git_object_t *type,
+                          size_t *size, struct error *err)
 {
     AUTO(git_odb_free) git_odb *odb = NULL;
-    git_object_t type = GIT_OBJECT_INVALID;
     int code = git_oid_fromstr(oid, oid_text);
 
     if (code == 0)
         code = git_repository_odb(&odb, snapshot->repository);
     if (code == 0)
-        code = git_odb_read_header(size, &type, odb, oid);
+        code = git_odb_read_header(size, type, odb, oid);
+    return code == 0 || library_failed(err, code, "object %s", oid_text);
+}
+
+static bool header_of(struct git_snapshot *snapshot, const char *oid_text, git_oid *oid, size_t *size,
+                      struct error *err)
+{
+    git_object_t type;
+
+    return object_header(snapshot, oid_text, oid, &type, size, err) &&
+           (type == GIT_OBJECT_BLOB || error_set(err, ERROR_INVALID, "object %s is not a file", oid_text));
+}
+
+bool git_snapshot_object_header(struct git_snapshot *snapshot, const char *oid_text, enum git_kind *kind, int64_t *size,
+                                struct error *err)
+{
+    git_object_t type;
+    size_t bytes;
+    git_oid oid;
+
+    if (!object_header(snapshot, oid_text, &oid, &type, &bytes, err))
+        return false;
+    *kind = (enum git_kind)type;
+    *size = (int64_t)bytes;
+    return true;
+}
+
+bool git_snapshot_object_read(struct git_snapshot *snapshot, const char *oid_text, struct bytes *out, struct error *err)
+{
+    AUTO(git_odb_free) git_odb *odb = NULL;
+    AUTO(git_odb_object_free) git_odb_object *object = NULL;
+    git_object_t type;
+    size_t size;
+    git_oid oid;
+
+    if (!object_header(snapshot, oid_text, &oid, &type, &size, err))
+        return false;
+    if (size > out->max - out->len)
+        return error_set(err, ERROR_TOO_LARGE, "object %s has %zu bytes, more than the %zu that are allowed", oid_text,
+                         size, out->max - out->len);
+    int code = git_repository_odb(&odb, snapshot->repository);
+    if (code == 0)
+        code = git_odb_read(&object, odb, &oid);
     if (code < 0)
         return library_failed(err, code, "object %s", oid_text);
-    if (type != GIT_OBJECT_BLOB)
-        return error_set(err, ERROR_INVALID, "object %s is not a file", oid_text);
-    return true;
+    return bytes_append(out, git_odb_object_data(object), git_odb_object_size(object), err);
 }
 
 bool git_snapshot_blob_size(struct git_snapshot *snapshot, const char *oid_text, int64_t *size, struct error *err)

@@ -9,4 +9,8 @@
 struct git_snapshot *snapshot_new(git_repository *repository, char *directory, const git_oid *commit,
                                   struct error *err);
 
+/* Remembers the ref that it was fetched by, and what that points to itself. Takes the snapshot (NULL: nothing to do). */
+struct git_snapshot *snapshot_named(struct git_snapshot *snapshot, const char *ref, const git_oid *pointed,
+                                    struct error *err);
+
 #endif

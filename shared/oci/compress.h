@@ -35,6 +35,11 @@ bool compress_append(struct bytes *out, struct span plain, const struct compress
 /* One gzip member, no name, no time: the same input and level give the same bytes on every machine. */
 bool gzip_append(struct bytes *out, struct span plain, int level, struct error *err);
 
+/* One zlib stream (RFC 1950), likewise. */
+bool zlib_append(struct bytes *out, struct span plain, struct error *err);
+
 uint32_t checksum_of(struct span data); /* gzip's (RFC 1952): finds what is torn or rotten, not who means harm */
+uint32_t checksum_add(uint32_t checksum, struct span data); /* of more behind it; 0: of nothing */
+uint32_t adler32_add(uint32_t checksum, struct span data);  /* zlib's, likewise; 1: of nothing */
 
 #endif

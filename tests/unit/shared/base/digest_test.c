@@ -47,6 +47,33 @@ static void a_million_bytes_in_uneven_pieces(void **state)
     assert_string_equal(hex, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
+/* FIPS 180-4 examples (NIST's "SHA1.pdf"), the empty message, and a million times "a". */
+static void sha1_gives_the_standards_digests(void **state)
+{
+    static const struct {
+        const char *text, *hex;
+        size_t times;
+    } rows[] = {
+        { "", "da39a3ee5e6b4b0d3255bfef95601890afd80709", 1 },
+        { "abc", "a9993e364706816aba3e25717850c26c9cd0d89d", 1 },
+        { "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", "84983e441c3bd26ebaae4aa1f95129e5e54670f1", 1 },
+        { "aaaaaaaaaa", "34aa973cd4c4daa4f61eeb2bdbad27316534016f", 100000 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct sha1 sha;
+        uint8_t digest[SHA1_SIZE];
+        char hex[2 * SHA1_SIZE + 1];
+        sha1_init(&sha);
+        for (size_t k = 0; k < rows[i].times; k++)
+            sha1_update(&sha, rows[i].text, strlen(rows[i].text));
+        sha1_final(&sha, digest);
+        hex_encode(hex, digest, sizeof digest);
+        assert_string_equal(hex, rows[i].hex);
+    }
+}
+
 static void a_copy_goes_on_by_itself(void **state)
 {
     (void)state;
@@ -127,7 +154,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sha256_gives_the_standards_digests), cmocka_unit_test(a_million_bytes_in_uneven_pieces),
         cmocka_unit_test(a_copy_goes_on_by_itself),           cmocka_unit_test(hmac_gives_the_rfcs_codes),
-        cmocka_unit_test(comparing_sees_every_byte),
+        cmocka_unit_test(comparing_sees_every_byte),          cmocka_unit_test(sha1_gives_the_standards_digests),
     };
     return cmocka_run_group_tests_name("base/digest", tests, NULL, NULL);
 }

@@ -259,6 +259,51 @@ static void the_tip_is_fetched(void **state)
     }
 }
 
+static void what_it_was_fetched_by_is_known(void **state)
+{
+    static const struct {
+        const char *ref, *known;
+        unsigned commit; /* asked for, and got */
+    } rows[] = { { "refs/heads/main", "refs/heads/main", 2 },
+                 { "HEAD", "refs/heads/main", 2 },
+                 { "refs/heads/main", "refs/heads/main", 0 },
+                 { "refs/tags/v1", "refs/tags/v1", 1 } };
+    const char *places[] = { url("open.git"), file_url("w.git") };
+    char tag[GIT_OID_TEXT_SIZE];
+    struct error err = { 0 };
+
+    (void)state;
+    shell(tag, "cd w; git rev-parse refs/tags/v1");
+    for (size_t i = 0; i < 2; i++) {
+        struct git_remote_options remote = { .url = places[i] };
+        for (size_t j = 0; j < sizeof(rows) / sizeof(rows[0]); j++) {
+            const char *commit = world.commits[rows[j].commit];
+            AUTO(git_snapshot_free) struct git_snapshot *snapshot = git_fetch(&remote, rows[j].ref, commit, &err);
+            AUTO(bytes_release) struct bytes text = BYTES(4096);
+            enum git_kind kind;
+            int64_t size;
+
+            if (!snapshot)
+                fail_msg("%s: %s: %s", places[i], rows[j].ref, err.message);
+            assert_string_equal(git_snapshot_ref(snapshot), rows[j].known);
+            assert_string_equal(git_snapshot_pointed(snapshot), rows[j].commit == 1 ? tag : commit);
+            assert_true(git_snapshot_object_header(snapshot, git_snapshot_pointed(snapshot), &kind, &size, &err));
+            assert_int_equal(kind, rows[j].commit == 1 ? GIT_KIND_TAG : GIT_KIND_COMMIT);
+            assert_true(git_snapshot_object_read(snapshot, git_snapshot_pointed(snapshot), &text, &err));
+            assert_int_equal(text.len, size);
+            assert_non_null(strstr(text.data, rows[j].commit == 1 ? "\ntype commit\n" : "\ncommitter "));
+            text.max = text.len + 1;
+            assert_false(git_snapshot_object_read(snapshot, git_snapshot_pointed(snapshot), &text, &err));
+            assert_int_equal(err.kind, ERROR_TOO_LARGE);
+            assert_false(git_snapshot_object_read(snapshot, "1111111111111111111111111111111111111111", &text, &err));
+        }
+        AUTO(git_snapshot_free) struct git_snapshot *by_id = git_fetch(&remote, NULL, world.commits[1], &err);
+        assert_non_null(by_id);
+        assert_null(git_snapshot_ref(by_id));
+        assert_string_equal(git_snapshot_pointed(by_id), world.commits[1]);
+    }
+}
+
 static void an_older_commit_of_the_ref_is_found(void **state)
 {
     const char *places[] = { url("w.git"), url("open.git"), file_url("w.git") };
@@ -585,6 +630,7 @@ int main(void)
         cmocka_unit_test(tips_are_told),
         cmocka_unit_test(names_that_people_use_are_found),
         cmocka_unit_test(the_tip_is_fetched),
+        cmocka_unit_test(what_it_was_fetched_by_is_known),
         cmocka_unit_test(an_older_commit_of_the_ref_is_found),
         cmocka_unit_test(the_id_of_an_annotated_tag_means_its_commit),
         cmocka_unit_test(history_is_deepened_until_the_commit_is_found),

@@ -1,3 +1,4 @@
+#include "shared/oci/compress.h"
 #include "shared/oci/zlib_stream.h"
 
 #include <setjmp.h>
@@ -124,6 +125,26 @@ static void the_sinks_error_is_passed_on(void **state)
     assert_int_equal(err.kind, ERROR_CONFLICT);
 }
 
+static void what_was_deflated_here_comes_back(void **state)
+{
+    static char plain[300000];
+    static const size_t sizes[] = { 0, 1, 1000, sizeof plain };
+    struct error err = { 0 };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof plain; i++)
+        plain[i] = (char)(i * i >> 7);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        AUTO(bytes_release) struct bytes packed = BYTES(2 * sizeof plain), out = BYTES(sizeof plain);
+        bool done;
+        assert_true(zlib_append(&packed, (struct span){ plain, sizes[i] }, &err));
+        assert_true(inflate_all(bytes_span(&packed), 4096, (int64_t)sizes[i], &out, &done, &err));
+        assert_true(done);
+        assert_int_equal(out.len, sizes[i]);
+        assert_memory_equal(bytes_text(&out), plain, sizes[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -133,6 +154,7 @@ int main(void)
         cmocka_unit_test(another_size_than_was_said_is_an_error),
         cmocka_unit_test(damage_is_found),
         cmocka_unit_test(the_sinks_error_is_passed_on),
+        cmocka_unit_test(what_was_deflated_here_comes_back),
     };
     return cmocka_run_group_tests_name("shared/oci/zlib_stream", tests, NULL, NULL);
 }
