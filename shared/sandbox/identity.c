@@ -72,13 +72,16 @@ struct owner identity_of_files(const struct request *request, struct owner own)
     return (struct owner){ ids_of(request, USER, own).effective, ids_of(request, GROUP, own).effective };
 }
 
-static void get(const struct request *request, const struct row *row, struct owner own)
+static long get(const struct request *request, const struct row *row, struct owner own)
 {
     const struct ids ids = ids_of(request, row->id, own);
     const uint32_t all[] = { ids.real, ids.effective, ids.real };
-    request->reply->value = row->of == ALL ? 0 : all[row->of];
-    for (int i = 0; row->of == ALL && i < 3; i++)
-        request_write(request, request_argument(request, i), &all[i], sizeof all[i]);
+    if (!any_changed)
+        return REQUEST_PASS;
+    long answer = row->of == ALL ? 0 : (long)all[row->of];
+    for (int i = 0; row->of == ALL && i < 3 && answer == 0; i++)
+        answer = request_write(request, request_argument(request, i), &all[i], sizeof all[i]);
+    return answer;
 }
 
 static void put(const struct request *request, enum id id, struct ids ids)
@@ -92,7 +95,7 @@ static void put(const struct request *request, enum id id, struct ids ids)
 }
 
 /* setuid(2), setreuid(2): who is root may be anybody, everybody else what he is. */
-static void set(const struct request *request, const struct row *row, struct owner own)
+static long set(const struct request *request, const struct row *row, struct owner own)
 {
     const struct ids user = ids_of(request, USER, own), was = ids_of(request, row->id, own);
     bool root = user.effective == 0 || user.keeps;
@@ -101,34 +104,23 @@ static void set(const struct request *request, const struct row *row, struct own
         uint32_t asked = (uint32_t)request_argument(request, i);
         if (asked == unchanged)
             continue;
-        if (!root && asked != was.real && asked != was.effective) {
-            request_refuse(request, EPERM);
-            return;
-        }
+        if (!root && asked != was.real && asked != was.effective)
+            return -EPERM;
         if (i == REAL && (row->of > 1 || root))
             ids.real = asked;
         if (i == EFFECTIVE || row->of == 1)
             ids.effective = asked;
     }
-    if (row->number == SYS_prctl) {
+    if (row->number == SYS_prctl)
         ids.keeps = user.effective == 0 && request_argument(request, 1);
-        request_pass(request);
-    }
     put(request, row->id, ids);
+    return row->number == SYS_prctl ? REQUEST_PASS : 0;
 }
 
-bool identity_answer(const struct request *request, struct owner own)
+long identity_answer(const struct request *request, struct owner own)
 {
-    for (size_t i = 0; i < ROWS; i++) {
-        if (rows[i].number != request->notice->number)
-            continue;
-        if (rows[i].set)
-            set(request, &rows[i], own);
-        else if (any_changed)
-            get(request, &rows[i], own);
-        else
-            request_pass(request);
-        return true;
-    }
-    return false;
+    const struct row *row = rows;
+    while (row < rows + ROWS - 1 && row->number != request->notice->number)
+        row++;
+    return row->set ? set(request, row, own) : get(request, row, own);
 }

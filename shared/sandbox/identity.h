@@ -18,7 +18,7 @@ void identity_begin(void);
 /* Whose a new file of the process is. */
 struct owner identity_of_files(const struct request *request, struct owner own);
 
-/* False: it is another call. */
-bool identity_answer(const struct request *request, struct owner own);
+/* To one of these calls. */
+long identity_answer(const struct request *request, struct owner own);
 
 #endif

@@ -40,12 +40,12 @@ static bool read_path(const struct request *request, uint64_t address, char out[
     return false;
 }
 
-void request_write(const struct request *request, uint64_t address, const void *data, size_t len)
+long request_write(const struct request *request, uint64_t address, const void *data, size_t len)
 {
     const struct iovec here = { (void *)(uintptr_t)data, len }, there = { (void *)(uintptr_t)address, len };
-    if (request_is_valid(request) &&
-        process_vm_writev((pid_t)request->notice->pid, &here, 1, &there, 1, 0) != (ssize_t)len)
-        request_refuse(request, EFAULT);
+    bool written = request_is_valid(request) &&
+                   process_vm_writev((pid_t)request->notice->pid, &here, 1, &there, 1, 0) == (ssize_t)len;
+    return written ? 0 : -EFAULT;
 }
 
 /* ---- the file that it means ---- */

@@ -18,10 +18,12 @@ struct place {
     uint16_t always;
 };
 
+/* What a call is answered with: its value, -errno, or that the kernel is to go on with it. */
+enum { REQUEST_PASS = INT_MIN };
+
 struct request {
     int listener;
     const struct seccomp_notice *notice;
-    struct seccomp_reply *reply; /* success with the value 0, unless said otherwise */
     const struct call *call;
 };
 
@@ -30,23 +32,13 @@ static inline uint64_t request_argument(const struct request *request, int numbe
     return request->notice->args[number];
 }
 
-/* The kernel answers. */
-static inline void request_pass(const struct request *request)
-{
-    request->reply->flags = SECCOMP_CONTINUE;
-}
-
-static inline void request_refuse(const struct request *request, int reason)
-{
-    request->reply->error = -reason;
-}
-
 /* Is it still the process that has called? Its number may be another one's by now. */
 bool request_is_valid(const struct request *request);
 
 /* "" where the argument is no string and need not be one: AT_EMPTY_PATH. False with errno. */
 bool request_path(const struct request *request, const struct place *place, char out[static PATH_MAX]);
-void request_write(const struct request *request, uint64_t address, const void *data, size_t len);
+/* 0, or -errno: an answer. */
+long request_write(const struct request *request, uint64_t address, const void *data, size_t len);
 
 /* Where requests look from; the working directory has to be `processes`, a file system of the processes as the supervisor numbers them. */
 struct request_roots {

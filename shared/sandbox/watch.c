@@ -11,7 +11,9 @@
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
-enum { RENAME_EXCHANGE_FLAG = 2, ROUNDS = 8, UNCHANGED = -1 };
+enum { RENAME_EXCHANGE_FLAG = 2, ROUNDS = 8 };
+
+static const uint32_t unchanged = UINT32_MAX;
 
 /* One for the process, which has no allocator. */
 static struct {
@@ -22,10 +24,10 @@ static struct {
 
 struct call {
     int number;
-    void (*answer)(const struct request *request);
+    long (*answer)(const struct request *request);
     struct place place;
     int8_t rest; /* the argument with the buffer, the user, the mode, the target */
-    int8_t more; /* the one with the flags of what is opened or renamed, the device */
+    int8_t more; /* the one with the flags of what is opened or renamed, the device, the mask */
 };
 
 /* ---- whose it is ---- */
@@ -143,47 +145,40 @@ static bool note(struct object *object, struct owner owner)
 
 /* ---- the calls ---- */
 
-/* What the kernel would tell of every file is `own`. */
-static bool is_told_wrong(const struct request *request, struct object *object)
+/* False with errno, 0: it is there, but cannot be looked at. */
+static bool find(const struct request *request, const struct place *place, struct object *object)
 {
-    int fd = request_open(request, &request->call->place);
+    int fd = request_open(request, place);
     *object = (struct object){ .fd = -1, .upper = -1 };
-    if (fd >= 0 && look(fd, object) && !owner_is(object->owner, watch.owners->own))
+    if (fd < 0)
+        return false;
+    if (look(fd, object))
         return true;
-    request_pass(request);
+    errno = 0;
     return false;
 }
 
-static void answer_stat(const struct request *request)
+/* What the kernel would tell of every file is `own`. */
+static long answer_stat(const struct request *request)
 {
     AUTO(object_release) struct object object;
-    struct stat is; /* as the kernel has it, on every machine that this is for */
-    if (!is_told_wrong(request, &object))
-        return;
-    if (syscall(SYS_newfstatat, object.fd, "", &is, AT_EMPTY_PATH) < 0) {
-        request_refuse(request, errno);
-        return;
-    }
-    is.st_uid = object.owner.uid;
-    is.st_gid = object.owner.gid;
-    request_write(request, request_argument(request, request->call->rest), &is, sizeof is);
-}
-
-static void answer_statx(const struct request *request)
-{
-    AUTO(object_release) struct object object;
-    struct file_status is;
-    if (!is_told_wrong(request, &object))
-        return;
-    unsigned flags = (unsigned)request_argument(request, 2) & 0x6000 /* AT_STATX_SYNC_TYPE */,
-             mask = (unsigned)request_argument(request, 3);
-    if (syscall(SYS_statx, object.fd, "", AT_EMPTY_PATH | flags, mask, &is) < 0) {
-        request_refuse(request, errno);
-        return;
-    }
-    is.uid = object.owner.uid;
-    is.gid = object.owner.gid;
-    request_write(request, request_argument(request, 4), &is, sizeof is);
+    const struct call *call = request->call;
+    bool full = call->number == SYS_statx;
+    union {
+        struct stat plain; /* as the kernel has it, on every machine that this is for */
+        struct file_status full;
+    } is;
+    if (!find(request, &call->place, &object) || owner_is(object.owner, watch.owners->own))
+        return REQUEST_PASS;
+    unsigned synchronised = full ? (unsigned)request_argument(request, call->place.flags) & 0x6000 : 0;
+    long told = full ? syscall(SYS_statx, object.fd, "", AT_EMPTY_PATH | synchronised,
+                               request_argument(request, call->more), &is)
+                     : syscall(SYS_newfstatat, object.fd, "", &is, AT_EMPTY_PATH);
+    if (told < 0)
+        return -errno;
+    *(full ? &is.full.uid : &is.plain.st_uid) = object.owner.uid;
+    *(full ? &is.full.gid : &is.plain.st_gid) = object.owner.gid;
+    return request_write(request, request_argument(request, call->rest), &is, full ? sizeof is.full : sizeof is.plain);
 }
 
 static bool is_group_of_own(uint32_t gid)
@@ -204,48 +199,36 @@ static bool may_give(const struct request *request, const struct object *object,
             (to.gid == object->owner.gid || to.gid == who.gid || (owner_is(who, own) && is_group_of_own(to.gid))));
 }
 
-static uint32_t changed(uint64_t asked, uint32_t is)
+static uint32_t changed(uint32_t asked, uint32_t is)
 {
-    return (uint32_t)asked == (uint32_t)UNCHANGED ? is : (uint32_t)asked;
+    return asked == unchanged ? is : asked;
 }
 
-/* The kernel is asked to give the file to whom it is: it copies it up, takes the set-id bits and capabilities away, and sets its time of change. */
-static void answer_chown(const struct request *request)
+/* The kernel is asked to give the file to whom it is: it copies it up, takes the set-id bits and capabilities away, and sets its time of change.
+ * Success without effect: a process or file that we may not look into, a device of the machine. */
+static long answer_chown(const struct request *request)
 {
-    AUTO(object_release) struct object object = { .fd = -1, .upper = -1 };
-    uint64_t uid = request_argument(request, request->call->rest),
-             gid = request_argument(request, request->call->rest + 1);
-    int fd = request_open(request, &request->call->place);
-    if (fd < 0 && errno != ELOOP && errno != EPERM) {
-        request_refuse(request, errno);
-        return;
-    }
-    if (fd < 0 || !look(fd, &object)) /* a process that we may not look into: success without effect */
-        return;
+    AUTO(object_release) struct object object;
+    uint32_t uid = (uint32_t)request_argument(request, request->call->rest),
+             gid = (uint32_t)request_argument(request, request->call->rest + 1);
+    if (!find(request, &request->call->place, &object))
+        return errno == ELOOP || errno == EPERM ? 0 : -errno;
     const struct owner to = { changed(uid, object.owner.uid), changed(gid, object.owner.gid) };
-    if (!may_give(request, &object, to)) {
-        request_refuse(request, EPERM);
-        return;
-    }
+    if (!may_give(request, &object, to))
+        return -EPERM;
     if (!request_is_valid(request))
-        return;
-    if (fchownat(object.fd, "", (uint32_t)uid == (uint32_t)UNCHANGED ? (uid_t)-1 : 0,
-                 (uint32_t)gid == (uint32_t)UNCHANGED ? (gid_t)-1 : 0, AT_EMPTY_PATH) < 0) {
-        if (is_in_root(&object) || errno != EPERM) /* a device of the machine: success without effect, too */
-            request_refuse(request, errno);
-        return;
-    }
-    if ((object.noted || !owner_is(to, object.owner)) && !note(&object, to))
-        request_refuse(request, errno);
+        return 0;
+    if (fchownat(object.fd, "", uid == unchanged ? uid : 0, gid == unchanged ? gid : 0, AT_EMPTY_PATH) < 0)
+        return is_in_root(&object) || errno != EPERM ? -errno : 0;
+    return (object.noted || !owner_is(to, object.owner)) && !note(&object, to) ? -errno : 0;
 }
 
 /* A file of the layers is known by its path; before it gets another one, its owner is noted, and that of what cannot be marked as no file of
  * theirs. The path of a directory with files of the layers in it cannot be changed. */
 static void settle(const struct request *request, const struct place *place)
 {
-    AUTO(object_release) struct object object = { .fd = -1, .upper = -1 };
-    int fd = request_open(request, place);
-    if (fd < 0 || !look(fd, &object) || object.noted || S_ISDIR(object.is.mode) || !request_is_valid(request) ||
+    AUTO(object_release) struct object object;
+    if (!find(request, place, &object) || object.noted || S_ISDIR(object.is.mode) || !request_is_valid(request) ||
         (S_ISREG(object.is.mode) && owner_is(object.owner, watch.owners->own)))
         return;
     const struct file_time *accessed = &object.is.accessed, *modified = &object.is.modified;
@@ -256,12 +239,12 @@ static void settle(const struct request *request, const struct place *place)
     note(&object, object.owner);
 }
 
-static void answer_rename(const struct request *request)
+static long answer_rename(const struct request *request)
 {
     settle(request, &request->call->place);
     if (request->call->more != NO_ARGUMENT && request_argument(request, request->call->more) & RENAME_EXCHANGE_FLAG)
         settle(request, &(struct place){ 2, 3, NO_ARGUMENT, AT_SYMLINK_NOFOLLOW });
-    request_pass(request);
+    return REQUEST_PASS;
 }
 
 /* ---- new files ---- */
@@ -314,7 +297,6 @@ static bool is_to_be_made(const struct request *request, bool link, struct makin
     AUTO(object_release) struct object parent = { .fd = -1, .upper = -1 };
     const struct owner own = watch.owners->own;
     *out = (struct making){ .parent = -1, .owner = identity_of_files(request, own) };
-    request_pass(request);
     out->parent = request_path(request, &request->call->place, out->path) ? open_parent(request, out) : -1;
     if (out->parent < 0 || syscall(SYS_statx, out->parent, "", AT_EMPTY_PATH, STATUS_BASIC, &parent.is) < 0)
         return false;
@@ -328,71 +310,66 @@ static bool is_to_be_made(const struct request *request, bool link, struct makin
     if ((owner_is(out->owner, own) && !(link && replaces_link(&parent, out->name, own))) || !request_is_valid(request))
         return false;
     umask(request_umask(request));
-    request->reply->flags = 0;
     return true;
 }
 
-static void finish(const struct request *request, const struct making *making, bool made)
+static long finish(const struct making *making, bool made)
 {
     AUTO(object_release) struct object object = { .fd = -1, .upper = -1 };
     int fd = made ? openat(making->parent, making->name, O_PATH | O_NOFOLLOW | O_CLOEXEC) : -1;
-    if (fd < 0 || (look(fd, &object) && !note(&object, making->owner)))
-        request_refuse(request, errno);
+    return fd < 0 || (look(fd, &object) && !note(&object, making->owner)) ? -errno : 0;
 }
 
-static void answer_open(const struct request *request)
+static long answer_open(const struct request *request)
 {
     AUTO(making_release) struct making making;
     const struct call *call = request->call;
     int flags = call->more >= 0 ? (int)request_argument(request, call->more) : O_CREAT | O_WRONLY | O_TRUNC;
-    if (!is_to_be_made(request, false, &making))
-        return;
+    if (flags & O_PATH || !is_to_be_made(request, false, &making))
+        return REQUEST_PASS;
     AUTO(close)
     int fd = openat(making.parent, making.name, flags | O_EXCL | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC,
                     (mode_t)request_argument(request, call->rest) & 07777);
-    if (flags & O_PATH || (fd < 0 && !(flags & O_EXCL))) {
-        request_pass(request); /* it is there */
-        return;
-    }
-    finish(request, &making, fd >= 0);
-    const struct seccomp_descriptor given = { .id = request->notice->id,
-                                              .here = (uint32_t)fd,
-                                              .close_on_exec = (uint32_t)(flags & O_CLOEXEC) };
-    if (request->reply->error == 0)
-        request->reply->value = syscall(SYS_ioctl, request->listener, SECCOMP_GIVE, &given);
+    if (fd < 0 && !(flags & O_EXCL))
+        return REQUEST_PASS; /* it is there */
+    long answer = finish(&making, fd >= 0);
+    if (answer == 0)
+        answer = syscall(SYS_ioctl, request->listener, SECCOMP_GIVE,
+                         &(struct seccomp_descriptor){ .id = request->notice->id,
+                                                       .here = (uint32_t)fd,
+                                                       .close_on_exec = (uint32_t)(flags & O_CLOEXEC) });
+    return answer == -1 ? -errno : answer;
 }
 
-static void answer_mkdir(const struct request *request)
+/* A directory, or any other file but a link. */
+static long answer_mknod(const struct request *request)
 {
     AUTO(making_release) struct making making;
-    if (is_to_be_made(request, false, &making))
-        finish(request, &making,
-               mkdirat(making.parent, making.name, (mode_t)request_argument(request, request->call->rest)) == 0);
+    const struct call *call = request->call;
+    mode_t mode = (mode_t)request_argument(request, call->rest);
+    if (!is_to_be_made(request, false, &making))
+        return REQUEST_PASS;
+    return finish(&making, (call->more < 0 ? mkdirat(making.parent, making.name, mode)
+                                           : mknodat(making.parent, making.name, mode,
+                                                     (dev_t)request_argument(request, call->more))) == 0);
 }
 
-static void answer_mknod(const struct request *request)
-{
-    AUTO(making_release) struct making making;
-    if (is_to_be_made(request, false, &making))
-        finish(request, &making,
-               mknodat(making.parent, making.name, (mode_t)request_argument(request, request->call->rest),
-                       (dev_t)request_argument(request, request->call->more)) == 0);
-}
-
-static void answer_symlink(const struct request *request)
+static long answer_symlink(const struct request *request)
 {
     AUTO(making_release) struct making making;
     char target[PATH_MAX];
     const struct place of_target = { NO_ARGUMENT, request->call->rest, NO_ARGUMENT, 0 };
-    if (is_to_be_made(request, true, &making))
-        finish(request, &making,
-               request_path(request, &of_target, target) && symlinkat(target, making.parent, making.name) == 0);
+    if (!is_to_be_made(request, true, &making))
+        return REQUEST_PASS;
+    return finish(&making,
+                  request_path(request, &of_target, target) && symlinkat(target, making.parent, making.name) == 0);
 }
 
-static void answer_chroot(const struct request *request)
+static long answer_chroot(const struct request *request)
 {
+    (void)request;
     request_roots.chroots = true;
-    request_pass(request);
+    return REQUEST_PASS;
 }
 
 enum { NONE = NO_ARGUMENT, ITSELF = AT_SYMLINK_NOFOLLOW };
@@ -400,13 +377,13 @@ enum { NONE = NO_ARGUMENT, ITSELF = AT_SYMLINK_NOFOLLOW };
 static const struct call calls[] = {
     { SYS_fstat, answer_stat, { 0, NONE, NONE, AT_EMPTY_PATH }, 1, NONE },
     { SYS_newfstatat, answer_stat, { 0, 1, 3, 0 }, 2, NONE },
-    { SYS_statx, answer_statx, { 0, 1, 2, 0 }, NONE, NONE },
+    { SYS_statx, answer_stat, { 0, 1, 2, 0 }, 4, 3 },
     { SYS_fchown, answer_chown, { 0, NONE, NONE, AT_EMPTY_PATH }, 1, NONE },
     { SYS_fchownat, answer_chown, { 0, 1, 4, 0 }, 2, NONE },
     { SYS_renameat2, answer_rename, { 0, 1, NONE, ITSELF }, NONE, 4 },
     { SYS_linkat, answer_rename, { 0, 1, 4, ITSELF }, NONE, NONE },
     { SYS_openat, answer_open, { 0, 1, NONE, 0 }, 3, 2 },
-    { SYS_mkdirat, answer_mkdir, { 0, 1, NONE, 0 }, 2, NONE },
+    { SYS_mkdirat, answer_mknod, { 0, 1, NONE, 0 }, 2, NONE },
     { SYS_mknodat, answer_mknod, { 0, 1, NONE, 0 }, 2, 3 },
     { SYS_symlinkat, answer_symlink, { 1, 2, NONE, 0 }, 0, NONE },
     { SYS_chroot, answer_chroot, { NONE, NONE, NONE, 0 }, NONE, NONE },
@@ -420,7 +397,7 @@ static const struct call calls[] = {
     { SYS_lchown, answer_chown, { NONE, 0, NONE, ITSELF }, 1, NONE },
     { SYS_open, answer_open, { NONE, 0, NONE, 0 }, 2, 1 },
     { SYS_creat, answer_open, { NONE, 0, NONE, 0 }, 1, NONE },
-    { SYS_mkdir, answer_mkdir, { NONE, 0, NONE, 0 }, 1, NONE },
+    { SYS_mkdir, answer_mknod, { NONE, 0, NONE, 0 }, 1, NONE },
     { SYS_mknod, answer_mknod, { NONE, 0, NONE, 0 }, 1, 2 },
     { SYS_symlink, answer_symlink, { NONE, 1, NONE, 0 }, 0, NONE },
     { SYS_rename, answer_rename, { NONE, 0, NONE, ITSELF }, NONE, NONE },
@@ -442,10 +419,10 @@ size_t watch_calls(struct privilege_watched out[static PRIVILEGE_WATCHED_MAX])
 
 static const struct call *call_of(int number)
 {
-    size_t at = 0;
-    while (at < CALLS - 1 && calls[at].number != number)
-        at++;
-    return &calls[at];
+    for (size_t i = 0; i < CALLS; i++)
+        if (calls[i].number == number)
+            return &calls[i];
+    return NULL;
 }
 
 /* ---- from beginning to end ---- */
@@ -463,22 +440,16 @@ bool watch_prepare(const struct plan *plan, int machine, struct error *err)
     const struct sandbox_spec *spec = plan->spec;
     char upper[PATH_MAX];
     struct file_status is;
-    int n = spec->whole ? snprintf(upper, sizeof upper, "%s", spec->whole)
-                        : snprintf(upper, sizeof upper, "%s/upper", spec->scratch);
-    if (n < 1 || (size_t)n >= sizeof upper || upper[0] != '/')
-        return error_set(err, ERROR_INVALID, "'%.200s' is no path from the root directory", upper);
+    snprintf(upper, sizeof upper, "%s%s", spec->whole ? spec->whole : spec->scratch, spec->whole ? "" : "/upper");
     watch.owners = spec->step->owners;
+    watch.upper = openat(machine, upper + 1, O_PATH | O_DIRECTORY | O_CLOEXEC); /* without the slash: below it */
     request_roots.root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    watch.upper = openat(machine, upper + 1, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (request_roots.root < 0 || watch.upper < 0)
-        return error_set_errno(err, errno, "open '%.200s'", upper);
     request_roots.processes = open_processes();
-    if (request_roots.processes < 0)
-        return error_set_errno(err, errno, "mount /proc for the supervisor");
-    if (syscall(SYS_statx, request_roots.root, "", AT_EMPTY_PATH, STATUS_BASIC | STATUS_MOUNT, &is) < 0 ||
-        !(is.mask & STATUS_MOUNT))
-        return error_set(err, ERROR_UNSUPPORTED, "the kernel does not tell which mount a file is in");
-    watch.mount = is.mount;
+    if (watch.upper < 0 || request_roots.root < 0 || request_roots.processes < 0)
+        return error_set_errno(err, errno, "look into changes and processes");
+    if (syscall(SYS_statx, request_roots.root, "", AT_EMPTY_PATH, STATUS_MOUNT, &is) < 0)
+        return error_set_errno(err, errno, "look at '/'");
+    watch.mount = is.mount; /* since 5.8 */
     return true;
 }
 
@@ -493,9 +464,14 @@ void watch_answer(int listener)
     struct seccomp_notice notice = { 0 };
     if (syscall(SYS_ioctl, listener, SECCOMP_RECEIVE, &notice) < 0)
         return; /* the process was killed meanwhile */
+    const struct request request = { listener, &notice, call_of(notice.number) };
+    long answer = request.call ? request.call->answer(&request) : identity_answer(&request, watch.owners->own);
     struct seccomp_reply reply = { .id = notice.id };
-    const struct request request = { listener, &notice, &reply, call_of(notice.number) };
-    if (!identity_answer(&request, watch.owners->own))
-        request.call->answer(&request);
+    if (answer == REQUEST_PASS)
+        reply.flags = SECCOMP_CONTINUE;
+    else if (answer < 0)
+        reply.error = (int32_t)answer;
+    else
+        reply.value = answer;
     syscall(SYS_ioctl, listener, SECCOMP_SEND, &reply);
 }
