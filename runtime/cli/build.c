@@ -7,6 +7,7 @@
 #include "runtime/cli/story.h"
 #include "shared/base/clock.h"
 #include "shared/builder/baseindex.h"
+#include "shared/builder/named_download.h"
 #include "shared/dockerfile/platform.h"
 #include "shared/sandbox/sandbox.h"
 
@@ -157,6 +158,7 @@ static bool build(struct session *session, struct error *err)
         .target = request->target,
         .args = { request->args.items, request->args.count },
         .contexts = { request->contexts.items, request->contexts.count },
+        .download = named_download,
         .labels = { request->labels.items, request->labels.count },
         .progress = session->progress,
         .name_platform = request->platforms.count > 1,

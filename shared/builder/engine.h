@@ -60,6 +60,8 @@ struct engine_options {
     struct dockerfile_pairs args;
     struct dockerfile_pairs
         contexts; /* named contexts; a directory is opened as it is said: never from who is not trusted */
+    /* How one is read that is a download: named_download() (named_download.h), or NULL: it is refused, and nobody links what it takes. */
+    struct files *(*download)(const struct engine_options *options, const char *url, struct error *err);
     struct dockerfile_pairs labels; /* of the image, beside those of the Dockerfile */
     struct progress *progress;      /* NULL: nobody listens */
     bool name_platform;             /* in the names of steps: there are several */

@@ -74,7 +74,7 @@ struct files *files_of_archive(const struct content *archive, bool *is_archive, 
                                .workdir = "/",
                                .dest = "/",
                                .from_name = "the context",
-                               .keep_owner = true,
+                               .has_owner = true,
                                .newest_s = INT64_MAX,
                                .file_number = &file_number };
     const struct archive_options options = { files->spool, &file_number, archive_bytes_max };

@@ -8,11 +8,9 @@ bool named_settle(struct build *build, struct dockerfile_source *source, struct 
     if (source->kind != DOCKERFILE_NAMED)
         return true;
     const struct named_context *context = source->context;
-    if (context->kind == NAMED_CONTEXT_DOWNLOAD || context->kind == NAMED_CONTEXT_TARGET)
-        return error_set(err, ERROR_UNSUPPORTED,
-                         "context '%s' is %s, which this builder does not take: a directory, git, docker-image:// and "
-                         "oci-layout:// are",
-                         context->name, context->kind == NAMED_CONTEXT_TARGET ? "a target" : "a download");
+    if (context->kind == NAMED_CONTEXT_TARGET || (context->kind == NAMED_CONTEXT_DOWNLOAD && !build->options->download))
+        return error_set(err, ERROR_UNSUPPORTED, "context '%s' is a %s, which this builder does not take",
+                         context->name, context->kind == NAMED_CONTEXT_TARGET ? "target" : "download");
     if (context->kind != NAMED_CONTEXT_IMAGE && context->kind != NAMED_CONTEXT_LAYOUT)
         return true;
     source->kind = DOCKERFILE_IMAGE;
@@ -21,19 +19,29 @@ bool named_settle(struct build *build, struct dockerfile_source *source, struct 
     return source->image || error_set(err, ERROR_TOO_LARGE, "the Dockerfile is too large");
 }
 
-static struct fetched *read_directory(const char *path, struct error *err)
+static struct files *read_directory(const char *path, struct error *err)
 {
     AUTO(context_release) struct context context = { 0 };
-    struct fetched *fetched = calloc(1, sizeof(*fetched));
 
-    if (!fetched)
+    return context_of_folder(path, &context, err) ? TAKE(context.files) : NULL;
+}
+
+static struct fetched *read_files(const struct engine_options *engine, const struct named_context *context,
+                                  struct error *err)
+{
+    AUTO(files_free)
+    struct files *files = context->kind == NAMED_CONTEXT_DOWNLOAD ? engine->download(engine, context->value, err)
+                                                                  : read_directory(context->value, err);
+    struct fetched *fetched = files ? calloc(1, sizeof(*fetched)) : NULL;
+
+    if (!files)
+        return NULL;
+    if (!fetched) {
         error_set(err, ERROR_INTERNAL, "out of memory");
-    if (!fetched || !context_of_folder(path, &context, err)) {
-        free(fetched);
         return NULL;
     }
-    fetched->files = TAKE(context.files);
-    fetched->root = context.root;
+    fetched->root = tree_root(files->tree);
+    fetched->files = TAKE(files);
     return fetched;
 }
 
@@ -46,7 +54,7 @@ static struct fetched *read_named(const struct build *build, const struct named_
                                         .cancelled_context = engine->cancelled_context };
 
     return context->kind == NAMED_CONTEXT_GIT ? addgit_fetch(&context->git, &how, err)
-                                              : read_directory(context->value, err);
+                                              : read_files(engine, context, err);
 }
 
 bool named_files(struct build *build, const struct named_context *context, const struct tree **tree,

@@ -214,7 +214,7 @@ RUN --mount=type=bind,from=tools,target=/m cp /m/tool /bound
         out = w.directory / "out"
         assert sorted(p.name for p in (out / "tools").iterdir()) == [".dockerignore", "out", "tool"], list((out / "tools").iterdir())
         assert (out / "from-git").read_text() == "git" and "www" in (out / "deps").read_text() and (out / "bound").read_text() == "tool"
-        for value, why in ((f"base={tools}", "a stage stands on an image"), ("tools=http://127.0.0.1:1/x.tar", "is a download"),
+        for value, why in ((f"base={tools}", "a stage stands on an image"), ("tools=http://127.0.0.1:1/x.tar", "context 'tools': download"),
                            ("tools=target:x", "is a target"), (f"tools={w.directory}/missing", "context 'tools'")):
             _, said = run(w, *named, "--build-context", value, "-o", w.directory / "no", place, code=1)
             assert why in said, (value, said)
@@ -260,6 +260,69 @@ def an_archive_is_a_context():
                 tar.addfile(entry, io.BytesIO(body))
         said = run(w, "-", stdin=hostile.read_bytes(), code=1)[1]
         assert b"ERROR" in said and not (w.directory / "escaped").exists(), said
+
+
+def packed(*members, how="w:gz"):
+    """A tar of (name, type, text or target)."""
+    whole = io.BytesIO()
+    with tarfile.open(fileobj=whole, mode=how) as tar:
+        for name, kind, text in members:
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.uid, entry.mode, entry.mtime = kind, 1234, 0o755 if kind == tarfile.DIRTYPE else 0o640, 1500000000
+            if kind == tarfile.REGTYPE:
+                entry.size = len(text)
+            else:
+                entry.linkname = text
+            tar.addfile(entry, io.BytesIO(text.encode()) if kind == tarfile.REGTYPE else None)
+    return whole.getvalue()
+
+
+def a_download_is_a_named_context():
+    with world() as w:
+        origin, other = Origin(), Origin()
+        name = "HTTP_AUTH_TOKEN_127.0.0.1"
+        place = context(w, f"FROM {image(w, 'base')}\nCOPY --from=data . /all/\nCOPY --from=data sub/f /f\nRUN --mount=type=bind,from=data,target=/m cat /m/sub/f > /bound\n")
+
+        def built(*more, url=origin.url("/data.tar.gz"), **options):
+            out = w.directory / f"out-{w.sequence}"
+            w.sequence += 1
+            said = run(w, "--build-context", f"data={url}", "-o", out, *more, place, **options)[1]
+            return said if options.get("code") else out
+
+        members = (("sub", tarfile.DIRTYPE, ""), ("sub/f", tarfile.REGTYPE, "data"), ("out", tarfile.SYMTYPE, "/etc"), ("same", tarfile.LNKTYPE, "sub/f"))
+        for how in ("w", "w:gz", "w:xz", "w:bz2"):
+            origin.body = packed(*members, how=how)
+            out = built()
+            assert (out / "all/sub/f").read_text() == (out / "all/same").read_text() == (out / "f").read_text() == (out / "bound").read_text() == "data"
+            info = (out / "f").stat()
+            assert (info.st_mode & 0o777, info.st_mtime) == (0o640, 1500000000) and (os.getuid() != 0 or info.st_uid == 0), info
+            assert os.readlink(out / "all/out") == "/etc"
+        # Credentials are its own host's; a redirect leads to it all the same.
+        other.body, origin.leads_to, origin.wanted = origin.body, other.url("/there.tar"), "Bearer s3cr3t"
+        assert (built("--secret", f"id={name},env=S", S="s3cr3t") / "f").read_text() == "data" and origin.take()[-1] == 200
+        assert (built("--secret", f"id={name},env=S", url=origin.url("/elsewhere"), S="s3cr3t") / "f").read_text() == "data"
+        assert {said for _, _, said in other.asked} == {None}, "a redirect took the secret along"
+        assert "401" in built(code=1)
+        origin.wanted = None
+        # What leads outside ends inside, or is refused.
+        secret = w.directory / "secret"
+        secret.write_text("secret")
+        for hostile in ((("sub", tarfile.SYMTYPE, str(w.directory)), ("f", tarfile.REGTYPE, "x")), (("sub", tarfile.DIRTYPE, ""), ("sub/f", tarfile.SYMTYPE, str(secret))),
+                        (("sub", tarfile.DIRTYPE, ""), ("sub/f", tarfile.LNKTYPE, str(secret)))):
+            origin.body = packed(*hostile)
+            assert "ERROR" in built(code=1), hostile
+        origin.body = packed(("../../sub/f", tarfile.REGTYPE, "in"), ("/../escaped", tarfile.REGTYPE, "in"))
+        out = built()
+        assert (out / "f").read_text() == "in" and (out / "all/escaped").read_text() == "in" and not (w.directory / "escaped").exists()
+        origin.body = packed(*members)[:-40]
+        assert "unexpected EOF" in built(code=1)
+        # What is no archive is one file.
+        origin.body, origin.modified = b"plain", "Fri, 14 Jul 2017 02:40:00 GMT"
+        place = context(w, "FROM scratch\nCOPY --from=data / /\n")
+        out = built()
+        assert [(p.name, p.read_bytes(), p.stat().st_mode & 0o777, p.stat().st_mtime) for p in out.iterdir()] == [("context", b"plain", 0o600, 1500000000)]
+        origin.shutdown()
+        other.shutdown()
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -646,7 +709,7 @@ def root_of_a_podman_container_builds():
 if __name__ == "__main__":
     run_tests([an_image_is_pushed_with_all_that_was_said_of_it, every_output_holds_the_same_image, the_cache_lies_where_it_is_told_to,
                what_is_said_of_an_image_stands_beside_it, podman_loads_what_is_made_for_docker,
-               a_git_repository_is_a_context, named_contexts_stand_for_what_they_say, a_dockerfile_may_come_from_standard_input, an_archive_is_a_context, passwords_of_docker_and_podman_are_used_and_never_shown, secrets_of_known_names_are_for_sources,
+               a_git_repository_is_a_context, named_contexts_stand_for_what_they_say, a_download_is_a_named_context, a_dockerfile_may_come_from_standard_input, an_archive_is_a_context, passwords_of_docker_and_podman_are_used_and_never_shown, secrets_of_known_names_are_for_sources,
                a_failure_shows_output_and_place, warnings_are_told_as_buildx_tells_them, frontends_of_others_are_told_of, what_cannot_be_honoured_is_refused_by_name, what_a_command_is_given_can_be_said, an_agent_is_lent_to_whom_its_mount_names,
                a_foreign_machine_needs_an_emulator,
                progress_is_written_in_whole_lines, json_is_what_buildkit_writes, a_terminal_is_redrawn, an_interrupt_ends_everything, an_ordinary_user_builds_with_run,
