@@ -175,15 +175,14 @@ bool diff_owner_below(void *context, const char *path, mode_t type, bool marked,
 }
 
 /* Is it what the layers below have there, or its copy? Only files and directories can be marked as copies, and of files only those that had one
- * name. */
+ * name. Where everything was copied, all that is not the command's own is noted, so that nobody needs to know. */
 static bool is_of_tree(const struct diff *diff, int directory, const char *name, const struct tree_node *node,
                        const struct stat *is)
 {
-    if (!node || node->is.type != type_of(is->st_mode))
+    if (!node || node->is.type != type_of(is->st_mode) || (diff->whole && diff->notes))
         return false;
-    if (!diff->notes || node->is.file || (!S_ISREG(is->st_mode) && !S_ISDIR(is->st_mode)))
-        return true;
-    return !diff->whole && attribute(directory, name, SANDBOX_COPIED_ATTRIBUTE, NULL, 0) >= 0;
+    return !diff->notes || node->is.file || (!S_ISREG(is->st_mode) && !S_ISDIR(is->st_mode)) ||
+           attribute(directory, name, SANDBOX_COPIED_ATTRIBUTE, NULL, 0) >= 0;
 }
 
 /* Of one whose only user stands for all. A file of the tree has no capabilities on the disk there: it has lost them when it was written or given
@@ -193,11 +192,12 @@ static void read_owner(const struct diff *diff, int directory, const char *name,
 {
     struct owner owner = diff->own;
     bool noted = diff->notes && owners_find(diff->notes, directory, name, &owner);
-    if (!noted && is_of_tree(diff, directory, name, node, is)) {
+    bool of_tree = !noted && is_of_tree(diff, directory, name, node, is);
+    if (of_tree)
         owner = (struct owner){ node->is.uid, node->is.gid };
-        if (node->is.mtime_s == below(diff, is->st_mtim.tv_sec) && is->st_mtim.tv_nsec == 0)
-            out->capability = node->is.capability;
-    }
+    if ((of_tree || (diff->whole && node && owner_is(owner, (struct owner){ node->is.uid, node->is.gid }))) &&
+        node->is.mtime_s == below(diff, is->st_mtim.tv_sec) && is->st_mtim.tv_nsec == 0)
+        out->capability = node->is.capability;
     out->uid = owner.uid;
     out->gid = owner.gid;
 }

@@ -156,8 +156,8 @@ RUN stat -c '%n %u %g %a' /o/* > /list; rm /o/a
 """
 
 
-def as_ordinary(w, uid, subordinate):
-    """Run by somebody who has these ids set aside; the machine's own files stay as they are."""
+def as_ordinary(w, uid, subordinate, first="true"):
+    """Run by somebody who has these ids set aside, after a command of root's; the machine's own files stay as they are."""
     for name in ("passwd", "group", "subuid", "subgid"):
         was = pathlib.Path("/etc", name)
         (w.directory / f"etc-{name}").write_text(was.read_text() if was.exists() else "")
@@ -171,7 +171,7 @@ def as_ordinary(w, uid, subordinate):
         os.chown(w.directory / name, uid, uid)
     binds = "".join(f"mount --bind {w.directory}/etc-{name} /etc/{name} && " for name in ("passwd", "subuid", "subgid"))
     w.wrap = ["unshare", "-m", "--propagation", "private", "sh", "-c",
-              f'{binds} exec setpriv --reuid {uid} --regid {uid} --clear-groups "$@"', "sh"]
+              f'{binds} {first} && exec setpriv --reuid {uid} --regid {uid} --clear-groups "$@"', "sh"]
 
 
 def an_ordinary_user_with_subordinate_ids_makes_the_same_image():
@@ -246,6 +246,15 @@ def an_ordinary_user_alone_makes_the_same_image():
         assert not differences(layers, others), (differences(layers, others), text(tree, "list"), text(other, "list"))
         assert digest_of_another(w, "owners", commit) == first, "one id"
         assert list((w.directory / "cache/layers-user").iterdir()), "by one who has no ids"
+        stack = [w.directory / name for name in ("lower", "upper", "stacked")]
+        for place in stack:
+            place.mkdir()
+            os.chown(place, 54321, 54321)
+        as_ordinary(w, 54321, "", "mount -t overlay overlay -o lowerdir={},upperdir={},workdir={} ".format(*stack) + f"{w.directory}/cache")
+        w.rules["owners"]["image"] += "-and"
+        code, events, log = w.build("owners", commit)
+        assert code == 0 and "works on a copy" in log, log
+        assert first.partition(":")[2] in events["artifact.published"]["subject"]["id"], "on a copy"
 
 
 # What Debian's own programs ask and check: passwd's files belong to a group of their own, dpkg, setpriv and su become somebody else.
