@@ -21,6 +21,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import pushwright
@@ -402,6 +403,11 @@ def report(number, suite, results):
     return count
 
 
+def on_a_disk():
+    """Where directories are as large as where the answers were recorded, which is in some: not so in memory."""
+    return next((place for place in (tempfile.gettempdir(), "/var/tmp") if os.stat(place).st_blksize <= os.stat(place).st_size), None)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("suites", nargs="*", default=SUITES)
@@ -416,7 +422,7 @@ def main():
         return
     differences, total = read_differences(), {}
     print(f"1..{len(arguments.suites)}")
-    with pushwright.temporary_directory() as directory, pushwright.registry(directory / "registry") as registry:
+    with pushwright.temporary_directory(on_a_disk()) as directory, pushwright.registry(directory / "registry") as registry:
         workshop = Workshop(directory, registry)
         suites = {suite: [case for case in read_suite(suite) if fnmatch.fnmatch(case["id"], arguments.only)]
                   for suite in arguments.suites}

@@ -40,11 +40,13 @@ def mirror():
 
 
 def debian_base():
-    """The layout, with the image as tag "base": one layer of 50 to 60 MB. Made once; what was interrupted is swept."""
+    """The layout, with the image as tag "base": one layer of 50 to 60 MB. Made once, and again when something else is to be in it; what was
+    interrupted is swept."""
     need("debootstrap")
     if os.getuid() != 0:
         raise Skip("debootstrap wants root")
-    layout = CACHE / "bases" / f"debian-{codename()}-{architecture()}"
+    content = hashlib.sha256(repr((INCLUDED, LEFT_OUT)).encode()).hexdigest()[:8]
+    layout = CACHE / "bases" / f"debian-{codename()}-{architecture()}-{content}"
     if not (layout / "index.json").exists():
         layout.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="new-", dir=layout.parent) as work:

@@ -69,8 +69,8 @@ def need(program):
 
 
 @contextlib.contextmanager
-def temporary_directory():
-    path = tempfile.mkdtemp(prefix="pw-")
+def temporary_directory(below=None):
+    path = tempfile.mkdtemp(prefix="pw-", dir=below)
     try:
         yield pathlib.Path(path)
     finally:
