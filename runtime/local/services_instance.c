@@ -152,6 +152,7 @@ static bool launch(struct services *services, struct instance *instance, struct 
         .user = run->user,
         .hostname = instance->service->record.name,
         .output = theirs,
+        .connections = &sandbox_connections,
         .port = instance->port,
         .stop_signal = run->stop_signal,
         .check = run->check,

@@ -74,21 +74,21 @@ struct relays; /* connections being carried; see relay.c */
 struct source {
     enum { SOURCE_CHANNEL, SOURCE_PROGRAM, SOURCE_CHILDREN, SOURCE_CLIENT, SOURCE_SERVER, SOURCE_CALLS } kind;
 };
-struct relays *relays_new(int epoll, unsigned port);
-/* Takes the client's socket. False: no memory; it is closed. */
-bool relays_add(struct relays *relays, int client);
-void relays_handle(struct relays *relays, struct source *source);
-void relays_drain(struct relays *relays);
-size_t relays_count(const struct relays *relays);
-/* After each round: frees what has ended, tries again what was refused. Milliseconds until it wants to be called again, -1: no need. */
-int relays_tend(struct relays *relays, int64_t now_ms);
-/* A client that the program has seen nothing of (or, draining, one that begins a new exchange); -1: none. The caller owns it. */
-int relays_take_returned(struct relays *relays);
-/* The program is gone: untouched clients are returned, the others closed. */
-void relays_abandon(struct relays *relays);
-
-/* A connection attempt to the program's port: 1 accepted, 0 not yet. */
-int port_probe(unsigned port);
-int port_connect(unsigned port, int family); /* nonblocking socket, connecting; -1 with errno */
+struct sandbox_carrier {
+    struct relays *(*new)(int epoll, unsigned port);
+    /* Takes the client's socket. False: no memory; it is closed. */
+    bool (*add)(struct relays *relays, int client);
+    void (*handle)(struct relays *relays, struct source *source);
+    void (*drain)(struct relays *relays);
+    size_t (*count)(const struct relays *relays);
+    /* After each round: frees what has ended, tries again what was refused. Milliseconds until it wants to be called again, -1: no need. */
+    int (*tend)(struct relays *relays, int64_t now_ms);
+    /* A client that the program has seen nothing of (or, draining, one that begins a new exchange); -1: none. The caller owns it. */
+    int (*take_returned)(struct relays *relays);
+    /* The program is gone: untouched clients are returned, the others closed. */
+    void (*abandon)(struct relays *relays);
+    /* A connection attempt to the program's port: 1 accepted, 0 not yet. */
+    int (*probe)(unsigned port);
+};
 
 #endif

@@ -30,6 +30,7 @@ struct monitor {
     int epoll, signals, calls; /* calls: -1, or where those that are watched come in */
     struct error unwatched;    /* why they do not, though they should */
     pid_t program, check;
+    const struct sandbox_carrier *carrier; /* NULL: there are no connections, and no relays */
     struct relays *relays;
     unsigned probes;
     bool probing, draining, drained, ended;
@@ -230,7 +231,10 @@ static bool watch_sources(struct monitor *monitor, struct error *err)
     if (monitor->signals < 0 || monitor->epoll < 0 || epoll_ctl(monitor->epoll, EPOLL_CTL_ADD, CHANNEL, &channel) < 0 ||
         epoll_ctl(monitor->epoll, EPOLL_CTL_ADD, monitor->signals, &signals) < 0)
         return error_set_errno(err, errno, "watch the sandbox");
-    monitor->relays = relays_new(monitor->epoll, monitor->plan->spec->port);
+    monitor->carrier = monitor->plan->spec->connections;
+    if (!monitor->carrier)
+        return true;
+    monitor->relays = monitor->carrier->new(monitor->epoll, monitor->plan->spec->port);
     return monitor->relays || error_set(err, ERROR_INTERNAL, "out of memory");
 }
 
@@ -269,17 +273,17 @@ static void check_begin(struct monitor *monitor)
 
 static void return_clients(struct monitor *monitor)
 {
-    for (int fd = relays_take_returned(monitor->relays); fd >= 0; fd = relays_take_returned(monitor->relays)) {
+    for (int fd; monitor->carrier && (fd = monitor->carrier->take_returned(monitor->relays)) >= 0; close(fd))
         tell(SANDBOX_RETURNED, 0, "", fd);
-        close(fd);
-    }
 }
 
 static void order_connect(struct monitor *monitor, int value, int fd)
 {
     (void)value;
-    if (fd >= 0)
-        relays_add(monitor->relays, fd);
+    if (fd >= 0 && monitor->carrier)
+        monitor->carrier->add(monitor->relays, fd);
+    else if (fd >= 0)
+        close(fd);
 }
 
 static void order_check(struct monitor *monitor, int value, int fd)
@@ -294,7 +298,8 @@ static void order_drain(struct monitor *monitor, int value, int fd)
     (void)fd;
     monitor->draining = true;
     monitor->drain_deadline_ms = clock_monotonic_ms() + value;
-    relays_drain(monitor->relays);
+    if (monitor->carrier)
+        monitor->carrier->drain(monitor->relays);
 }
 
 /* A line "Name:\thex mask" of the program's status: does the mask hold the signal? */
@@ -360,7 +365,8 @@ static void program_ended(struct monitor *monitor, int status)
     monitor->ended = true;
     shutdown(CHANNEL, SHUT_RD);
     read_orders(monitor);
-    relays_abandon(monitor->relays);
+    if (monitor->carrier)
+        monitor->carrier->abandon(monitor->relays);
     return_clients(monitor);
     tell(SANDBOX_EXITED, status, "", -1);
     leave(0);
@@ -384,7 +390,7 @@ static void reap(struct monitor *monitor)
 
 static void probe(struct monitor *monitor, int64_t now)
 {
-    if (port_probe(monitor->plan->spec->port)) {
+    if (monitor->carrier->probe(monitor->plan->spec->port)) {
         monitor->probing = false;
         tell(SANDBOX_LISTENING, 0, "", -1);
         return;
@@ -405,7 +411,7 @@ static void run_timers(struct monitor *monitor, int64_t now)
         kill(-monitor->check, SIGKILL);
         kill(monitor->check, SIGKILL);
     }
-    bool over = relays_count(monitor->relays) == 0 || now >= monitor->drain_deadline_ms;
+    bool over = !monitor->carrier || monitor->carrier->count(monitor->relays) == 0 || now >= monitor->drain_deadline_ms;
     if (monitor->draining && !monitor->drained && over) {
         monitor->drained = true;
         tell(SANDBOX_DRAINED, 0, "", -1);
@@ -440,7 +446,7 @@ static void handle_source(struct monitor *monitor, struct source *source, uint32
     else if (source->kind == SOURCE_CHILDREN)
         reap(monitor);
     else
-        relays_handle(monitor->relays, source);
+        monitor->carrier->handle(monitor->relays, source);
 }
 
 static _Noreturn void supervise(struct monitor *monitor)
@@ -448,7 +454,7 @@ static _Noreturn void supervise(struct monitor *monitor)
     struct epoll_event events[64];
     for (;;) {
         int64_t now = clock_monotonic_ms();
-        int wait = relays_tend(monitor->relays, now);
+        int wait = monitor->carrier ? monitor->carrier->tend(monitor->relays, now) : -1;
         run_timers(monitor, now);
         int count = epoll_wait(monitor->epoll, events, 64, next_timer(monitor, wait, now));
         for (int i = 0; i < count; i++)
@@ -479,6 +485,6 @@ _Noreturn void monitor_main(const struct plan *plan, int channel)
     if (monitor.program < 0 || !give_up_privileges(&monitor, &err) || !watch_calls_come(&monitor, &err))
         fail(&err);
     tell(SANDBOX_STARTED, 0, monitor.unwatched.message, -1);
-    monitor.probing = plan->spec->port != 0;
+    monitor.probing = monitor.carrier && plan->spec->port != 0;
     supervise(&monitor);
 }

@@ -56,7 +56,7 @@ struct relays {
     struct relay *all;
 };
 
-struct relays *relays_new(int epoll, unsigned port)
+static struct relays *carrier_new(int epoll, unsigned port)
 {
     struct relays *relays = mmap(NULL, sizeof *relays, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (relays == MAP_FAILED)
@@ -66,7 +66,7 @@ struct relays *relays_new(int epoll, unsigned port)
     return relays;
 }
 
-int port_connect(unsigned port, int family)
+static int port_connect(unsigned port, int family)
 {
     struct sockaddr_in v4 = { .sin_family = AF_INET,
                               .sin_port = htons((uint16_t)port),
@@ -90,7 +90,7 @@ int port_connect(unsigned port, int family)
     return fd;
 }
 
-int port_probe(unsigned port)
+static int port_probe(unsigned port)
 {
     static const int families[] = { AF_INET, AF_INET6 };
     for (size_t i = 0; i < 2; i++) {
@@ -165,7 +165,7 @@ static void dial(struct relays *relays, struct relay *relay, int64_t now_ms)
     watch(relays, &relay->server, EPOLLOUT);
 }
 
-bool relays_add(struct relays *relays, int client)
+static bool carrier_add(struct relays *relays, int client)
 {
     struct relay *relay = mmap(NULL, sizeof *relay, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (relay == MAP_FAILED) {
@@ -294,7 +294,7 @@ static void connect_settled(struct relays *relays, struct relay *relay)
     relay_advance(relays, relay);
 }
 
-void relays_handle(struct relays *relays, struct source *source)
+static void carrier_handle(struct relays *relays, struct source *source)
 {
     struct relay *relay = ((struct end *)source)->relay;
     if (relay->finished || relay->returning)
@@ -305,7 +305,7 @@ void relays_handle(struct relays *relays, struct source *source)
         connect_settled(relays, relay);
 }
 
-void relays_drain(struct relays *relays)
+static void carrier_drain(struct relays *relays)
 {
     relays->draining = true;
     for (struct relay *relay = relays->all; relay; relay = relay->next)
@@ -313,7 +313,7 @@ void relays_drain(struct relays *relays)
             give_back(relays, relay);
 }
 
-void relays_abandon(struct relays *relays)
+static void carrier_abandon(struct relays *relays)
 {
     for (struct relay *relay = relays->all; relay; relay = relay->next) {
         if (!relay->finished && !relay->returning && untouched(relay))
@@ -323,12 +323,12 @@ void relays_abandon(struct relays *relays)
     }
 }
 
-size_t relays_count(const struct relays *relays)
+static size_t carrier_count(const struct relays *relays)
 {
     return relays->count;
 }
 
-int relays_take_returned(struct relays *relays)
+static int carrier_take_returned(struct relays *relays)
 {
     for (struct relay *relay = relays->all; relay; relay = relay->next) {
         if (!relay->returning || relay->finished)
@@ -341,7 +341,7 @@ int relays_take_returned(struct relays *relays)
     return -1;
 }
 
-int relays_tend(struct relays *relays, int64_t now_ms)
+static int carrier_tend(struct relays *relays, int64_t now_ms)
 {
     int wait = -1;
     for (struct relay **link = &relays->all; *link;) {
@@ -363,3 +363,15 @@ int relays_tend(struct relays *relays, int64_t now_ms)
     }
     return wait;
 }
+
+const struct sandbox_carrier sandbox_connections = {
+    .new = carrier_new,
+    .add = carrier_add,
+    .handle = carrier_handle,
+    .drain = carrier_drain,
+    .count = carrier_count,
+    .tend = carrier_tend,
+    .take_returned = carrier_take_returned,
+    .abandon = carrier_abandon,
+    .probe = port_probe,
+};

@@ -106,6 +106,10 @@ struct sandbox_limits {
     unsigned pids;  /* processes and threads */
 };
 
+/* Carries connections to the program; a program that only runs steps need not link it. */
+struct sandbox_carrier;
+extern const struct sandbox_carrier sandbox_connections;
+
 enum { SANDBOX_GROUPS_MAX = 3072 };
 
 /* The directory in which control groups with these limits can be made: found by trying, what killed builders have left in it is removed, and
@@ -129,13 +133,14 @@ struct sandbox_spec {
     const char *cwd;  /* NULL or "": "/"; made when missing */
     const char *user; /* name or uid, with :group or :gid; looked up inside; NULL or "": root */
     const char *hostname;
-    int output;                      /* receives standard output and error */
-    unsigned port;                   /* where the program is going to listen inside; 0: it does not */
-    int stop_signal;                 /* 0: SIGTERM */
-    const char *const *check;        /* a command that tells by exit status 0 that the program is well */
-    size_t check_count;              /* 0: none */
-    long check_timeout_ms;           /* 0: 30 s */
-    const struct sandbox_step *step; /* NULL: a service */
+    int output;                                /* receives standard output and error */
+    const struct sandbox_carrier *connections; /* &sandbox_connections; NULL: there are none */
+    unsigned port;                             /* where the program is going to listen inside; 0: it does not */
+    int stop_signal;                           /* 0: SIGTERM */
+    const char *const *check;                  /* a command that tells by exit status 0 that the program is well */
+    size_t check_count;                        /* 0: none */
+    long check_timeout_ms;                     /* 0: 30 s */
+    const struct sandbox_step *step;           /* NULL: a service */
     struct sandbox_limits limits;
     const char *groups; /* where its control group is made; NULL: nowhere */
 };

@@ -505,6 +505,7 @@ static struct run serve(const char *name)
 {
     const char *const argv[] = { "program", "inside", "serve", "8080", name };
     struct sandbox_spec spec = spec_of(argv, 5);
+    spec.connections = &sandbox_connections;
     spec.port = 8080;
     struct run run = run_begin(spec);
     expect(&run, SANDBOX_STARTED);
@@ -554,6 +555,7 @@ static void a_connection_that_an_ended_program_never_saw_comes_back(void **state
 {
     (void)state;
     struct sandbox_spec spec = spec_of(ARGV("program", "inside", "ignore"));
+    spec.connections = &sandbox_connections;
     spec.port = 8080; /* where it does not listen */
     struct run run = run_begin(spec);
     expect(&run, SANDBOX_STARTED);
