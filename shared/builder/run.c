@@ -440,7 +440,7 @@ static bool start_failed(struct stage *stage, struct dockerfile_words words, con
     return error_set(err, starts_with(text, cannot_stack) ? ERROR_UNSUPPORTED : ERROR_INVALID, "sandbox: %s", text);
 }
 
-/* The first time, and only where one user stands for all. */
+/* Why owners are not noted, where one user stands for all; "": they are. The first time it is told. */
 static void tell_unwatched(struct stage *stage, const char *why)
 {
     AUTO(bytes_release) struct bytes line = BYTES(2 * SANDBOX_TEXT_MAX);
@@ -454,7 +454,7 @@ static void tell_unwatched(struct stage *stage, const char *why)
 }
 
 static bool attend(struct stage *stage, struct sandbox *sandbox, struct run_output *output,
-                   struct dockerfile_words words, struct error *err)
+                   struct dockerfile_words words, char unwatched[static SANDBOX_TEXT_MAX], struct error *err)
 {
     const struct engine_options *options = stage->build->options;
     struct pollfd ready[] = { { .fd = sandbox_fd(sandbox), .events = POLLIN },
@@ -475,7 +475,7 @@ static bool attend(struct stage *stage, struct sandbox *sandbox, struct run_outp
             memcpy(text, event.text, sizeof(text));
         }
         if (event.kind == SANDBOX_STARTED)
-            tell_unwatched(stage, event.text);
+            memcpy(unwatched, event.text, SANDBOX_TEXT_MAX);
         if (event.kind == SANDBOX_EXITED)
             status = event.status;
         if (event.kind == SANDBOX_EXITED && sandbox_reached(sandbox))
@@ -488,11 +488,12 @@ static bool attend(struct stage *stage, struct sandbox *sandbox, struct run_outp
 }
 
 static bool start_and_attend(struct stage *stage, const struct sandbox_spec *spec, struct run_output *output,
-                             struct error *err)
+                             char unwatched[static SANDBOX_TEXT_MAX], struct error *err)
 {
     AUTO(sandbox_free) struct sandbox *sandbox = sandbox_start(spec, err);
 
-    return sandbox && attend(stage, sandbox, output, (struct dockerfile_words){ spec->argv, spec->arg_count }, err);
+    return sandbox &&
+           attend(stage, sandbox, output, (struct dockerfile_words){ spec->argv, spec->arg_count }, unwatched, err);
 }
 
 const char *build_argument(const struct build *build, const char *name)
@@ -572,9 +573,11 @@ static bool execute(struct stage *stage, const struct dockerfile_run *run, struc
                                        .step = &step };
     if (!build_settle(stage->build, err))
         return false;
+    char unwatched[SANDBOX_TEXT_MAX] = "";
     turns_give(stage->build->turns);
-    bool good = start_and_attend(stage, &spec, output, err);
+    bool good = start_and_attend(stage, &spec, output, unwatched, err);
     turns_take(stage->build->turns);
+    tell_unwatched(stage, unwatched);
     return good;
 }
 

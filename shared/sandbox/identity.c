@@ -12,8 +12,10 @@ struct ids {
     bool keeps; /* capabilities */
 };
 
-static const uint32_t unchanged = UINT32_MAX, keeps_mark = UINT32_C(1) << 31; /* no such ids are known of */
-static bool any_changed;                                                      /* since the sandbox began */
+/* Limits of ours have the highest bit, which nobody else sets; ids have 31. */
+static const rlim_t ours = UINT64_C(1) << 63, keeps_mark = UINT64_C(1) << 31;
+static const uint32_t id_mask = INT32_MAX, unchanged = UINT32_MAX;
+static bool any_changed; /* since the sandbox began */
 
 static const struct row {
     int number;
@@ -61,10 +63,11 @@ static struct ids ids_of(const struct request *request, enum id id, struct owner
 {
     struct rlimit limit;
     uint32_t first = id == USER ? own.uid : own.gid;
-    if (!any_changed || !limit_access(request, id, NULL, &limit) || limit.rlim_cur == limit.rlim_max)
+    if (!any_changed || !limit_access(request, id, NULL, &limit) || limit.rlim_cur == limit.rlim_max ||
+        !(limit.rlim_cur & ours))
         return (struct ids){ first, first, false };
-    return (struct ids){ (uint32_t)(limit.rlim_cur >> 32) & ~keeps_mark, (uint32_t)limit.rlim_cur,
-                         limit.rlim_cur >> 63 };
+    return (struct ids){ (uint32_t)(limit.rlim_cur >> 32) & id_mask, (uint32_t)limit.rlim_cur & id_mask,
+                         limit.rlim_cur & keeps_mark };
 }
 
 struct owner identity_of_files(const struct request *request, struct owner own)
@@ -89,7 +92,8 @@ static void put(const struct request *request, enum id id, struct ids ids)
     struct rlimit limit;
     if (!limit_access(request, id, NULL, &limit) || !request_is_valid(request))
         return;
-    limit.rlim_cur = (rlim_t)(ids.real | (ids.keeps ? keeps_mark : 0)) << 32 | ids.effective;
+    limit.rlim_cur =
+        ours | (rlim_t)(ids.real & id_mask) << 32 | (ids.effective & id_mask) | (ids.keeps ? keeps_mark : 0);
     any_changed = true;
     limit_access(request, id, &limit, NULL);
 }

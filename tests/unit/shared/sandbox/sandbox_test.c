@@ -160,6 +160,44 @@ static int inside_serve(char **args)
     }
 }
 
+static void print_owner(const char *path)
+{
+    struct stat is;
+    if (lstat(path, &is) < 0)
+        printf("%s %s\n", path, strerror(errno));
+    else
+        printf("%s %u %u\n", path, is.st_uid, is.st_gid);
+}
+
+static int inside_own(char **args)
+{
+    (void)args;
+    struct stat is;
+    int fd = open("/file", O_CREAT | O_EXCL | O_WRONLY, 0600);
+    print_try("give", fchown(fd, 5, 6));
+    fstat(fd, &is);
+    printf("opened %u %u\n", is.st_uid, is.st_gid);
+    rename("/file", "/renamed");
+    rename("/second", "/moved");
+    print_owner("/renamed");
+    print_owner("/moved");
+    mkdir("/grouped", 02775);
+    print_try("group", chown("/grouped", (uid_t)-1, 60) < 0 ? -1 : chmod("/grouped", 02775));
+    mkdir("/grouped/in", 0755);
+    print_owner("/grouped/in");
+    print_try("become", setgid(50) < 0 ? -1 : setuid(1000));
+    printf("now %u %u %u %u\n", getuid(), geteuid(), getgid(), getegid());
+    print_try("regain", setuid(0));
+    mkdir("/mine", 0755);
+    print_try("link", symlink("x", "/mine/link"));
+    print_try("open", open("/mine/file", O_CREAT | O_EXCL | O_RDWR, 0644));
+    print_owner("/mine/link");
+    print_owner("/mine/file");
+    print_try("give-away", chown("/mine", 0, (gid_t)-1));
+    print_try("none", chown("/none", 1000, 50));
+    return 0;
+}
+
 static int inside_main(char **args)
 {
     static const struct {
@@ -167,7 +205,7 @@ static int inside_main(char **args)
         int (*run)(char **args);
     } programs[] = {
         { "show", inside_show }, { "try", inside_try },     { "exit", inside_exit },   { "ignore", inside_ignore },
-        { "obey", inside_obey }, { "serve", inside_serve }, { "plain", inside_plain },
+        { "obey", inside_obey }, { "serve", inside_serve }, { "plain", inside_plain }, { "own", inside_own },
     };
     for (size_t i = 0; i < sizeof programs / sizeof programs[0]; i++)
         if (strcmp(args[0], programs[i].name) == 0)
@@ -381,6 +419,49 @@ static void what_is_written_stays_in_the_scratch_directory(void **state)
     assert_int_equal(access(path, F_OK), -1);
     snprintf(path, sizeof path, "%s/etc/hosts", layer_one);
     assert_int_equal(access(path, F_OK), -1);
+}
+
+static bool second_is_of_7(void *context, const char *path, mode_t type, bool marked, struct owner *out)
+{
+    (void)context;
+    *out = (struct owner){ 7, 8 };
+    return marked && type == S_IFREG && strcmp(path, "second") == 0;
+}
+
+static void owners_of_a_step_are_shown_to_it_and_noted(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path;
+        struct owner owner;
+    } noted[] = { { "renamed", { 5, 6 } },      { "moved", { 7, 8 } },    { "grouped", { 0, 60 } },
+                  { "grouped/in", { 0, 60 } },  { "mine", { 1000, 50 } }, { "mine/link", { 1000, 50 } },
+                  { "mine/file", { 1000, 50 } } };
+    if (mode != SANDBOX_AS_USER)
+        skip();
+    struct error err = { 0 };
+    AUTO(owners_free) struct owners *notes = owners_new(100, &err);
+    const struct sandbox_owners owners = { .notes = notes, .below = second_is_of_7 };
+    const struct sandbox_step step = { .owners = &owners };
+    struct sandbox_spec spec = spec_of(ARGV("program", "inside", "own"));
+    spec.step = &step;
+    struct run run = run_begin(spec);
+    assert_string_equal(expect(&run, SANDBOX_STARTED).text, "");
+    const char *text = read_all(run.output);
+    assert_int_equal(expect(&run, SANDBOX_EXITED).status, 0);
+    assert_string_equal(text, "give allowed\nopened 5 6\n/renamed 5 6\n/moved 7 8\ngroup allowed\n/grouped/in 0 60\n"
+                              "become allowed\nnow 1000 1000 50 50\nregain Operation not permitted\nlink allowed\n"
+                              "open allowed\n/mine/link 1000 50\n/mine/file 1000 50\n"
+                              "give-away Operation not permitted\nnone No such file or directory\n");
+    char upper[320];
+    snprintf(upper, sizeof upper, "%s/upper", run.scratch);
+    AUTO(close) int directory = open(upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (size_t i = 0; i < sizeof noted / sizeof noted[0]; i++) {
+        struct owner found = { 0, 0 };
+        assert_true(owners_find(notes, directory, noted[i].path, &found));
+        assert_true(owner_is(found, noted[i].owner));
+    }
+    run_end(&run);
 }
 
 static void exit_statuses_arrive(void **state)
@@ -716,6 +797,7 @@ static int run_tests(const char *name)
         cmocka_unit_test(user_and_working_directory_of_the_image_count),
         cmocka_unit_test(what_could_reach_the_machine_is_refused),
         cmocka_unit_test(what_is_written_stays_in_the_scratch_directory),
+        cmocka_unit_test(owners_of_a_step_are_shown_to_it_and_noted),
         cmocka_unit_test(exit_statuses_arrive),
         cmocka_unit_test(a_program_that_cannot_start_says_why),
         cmocka_unit_test(a_missing_layer_is_named),
