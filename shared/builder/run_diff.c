@@ -305,7 +305,8 @@ static bool is_same(const struct reading *reading, int directory, const char *na
                     const struct attributes *now, const struct stat *is)
 {
     const struct attributes *was = &node->is;
-    if (was->type != now->type || was->mode != now->mode || was->uid != now->uid || was->gid != now->gid ||
+    bool modes_differ = was->mode != now->mode && was->type != TAR_SYMLINK; /* on a disk links have one and the same */
+    if (was->type != now->type || modes_differ || was->uid != now->uid || was->gid != now->gid ||
         was->device_major != now->device_major || was->device_minor != now->device_minor ||
         !span_equal(was->capability, now->capability))
         return false;

@@ -103,8 +103,8 @@ static bool lay(struct alone *alone, const struct sandbox_mount *row, struct err
     alone->count++;
     if (!put(alone, laid, row))
         return error_set_errno(err, errno, "lay '%.200s' into the root directory", row->target);
-    if (timed)
-        futimens(laid->parent, times);
+    if (timed && laid->had)
+        futimens(laid->parent, times); /* else it is as new as where something is mounted that was not there */
     return true;
 }
 

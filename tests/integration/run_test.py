@@ -383,6 +383,21 @@ def a_container_without_namespaces_makes_the_same_image_in_a_chroot():
         assert "took longer than the 3 s" in errors and not processes_with(mark), errors
 
 
+def times_and_links_are_those_of_elsewhere_in_a_chroot():
+    """What is mounted where nothing was makes its directory newer; of links no mode counts."""
+    with world() as w:
+        base = image(w, "base", [("etc/link", tarfile.SYMTYPE, 0o755, 0, 0, "passwd")])
+        commit = w.repository("times", {"a": "a", "Dockerfile": f"FROM {base}\nRUN echo x >> /etc/group\nRUN chown -h 0:0 /etc/link\n"
+                                                               "RUN --mount=source=a,target=/usr/a echo y > /usr/b\n"})
+        w.rule("times")
+        first, _, _, layers = w.built("times", commit)
+        assert sorted(layers[1]) == ["etc/", "etc/group"] and list(layers[2]) == [], (sorted(layers[1]), sorted(layers[2]))
+        shutil.rmtree(w.directory / "cache")
+        w.wrap = [sys.executable, "-c", CONTAINER]
+        w.rules["times"]["isolation"] = "chroot"
+        assert digest_of_another(w, "times", commit) == first
+
+
 def an_ordinary_container_makes_the_same_image():
     """Root of a container as podman starts it for everybody: with the cache on a volume, where changes are stacked, and without one."""
     with world() as w:
@@ -811,7 +826,7 @@ if __name__ == "__main__":
         sys.exit(0)
     run_tests([the_same_commit_gives_the_same_digest_whatever_is_cached, output_and_failures_are_told, a_command_sees_what_buildkit_shows,
                an_ordinary_user_with_subordinate_ids_makes_the_same_image, an_ordinary_user_alone_makes_the_same_image,
-               debians_programs_make_the_same_image_alone, hostile_changes_of_owners_stay_inside, where_nobody_may_answer_for_the_kernel_owners_are_lost_and_it_is_said, a_container_without_namespaces_makes_the_same_image_in_a_chroot,
+               debians_programs_make_the_same_image_alone, hostile_changes_of_owners_stay_inside, where_nobody_may_answer_for_the_kernel_owners_are_lost_and_it_is_said, a_container_without_namespaces_makes_the_same_image_in_a_chroot, times_and_links_are_those_of_elsewhere_in_a_chroot,
                an_ordinary_container_makes_the_same_image,                the_command_line_builds_the_same_in_every_place, a_chroot_is_not_left_and_shows_nothing_of_ours, nothing_of_ours_is_visible_inside, the_machine_cannot_be_reached, links_of_an_image_lead_nowhere_but_inside,
                mounts_and_their_stubs_stay_inside, no_mount_hides_another_that_lies_below_it, a_source_that_is_bound_lies_on_the_disk_once,
                what_is_mounted_of_images_and_stages_is_unpacked_once_for_all_builds, what_the_builder_has_more_than_others_is_not_handed_on,
