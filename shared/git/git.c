@@ -303,11 +303,19 @@ static void fetching_release(struct fetching *fetching)
 }
 AUTO_RELEASE(struct fetching, fetching_release)
 
+static bool ref_is_full(const char *ref)
+{
+    int valid = 0;
+
+    return strcmp(ref, "HEAD") == 0 ||
+           (strncmp(ref, "refs/", 5) == 0 && git_reference_name_is_valid(&valid, ref) == 0 && valid);
+}
+
 /* A ref that has moved on since stands for the commit that it pointed to. */
 static bool fetching_name(struct fetching *fetching, const char *ref, const struct pointed *tip, struct error *err)
 {
     fetching->pointed = git_oid_equal(&fetching->commit, &tip->commit) ? tip->direct : fetching->commit;
-    fetching->ref = strdup(ref);
+    fetching->ref = strdup(ref_is_full(ref) ? ref : "HEAD"); /* what HEAD stands for is the server's word */
     return fetching->ref || error_set(err, ERROR_INTERNAL, "out of memory");
 }
 
@@ -487,12 +495,7 @@ bool git_url_check(const char *url, struct error *err)
 
 static bool ref_check(const char *ref, struct error *err)
 {
-    int valid = 0;
-
-    if (strcmp(ref, "HEAD") == 0 ||
-        (strncmp(ref, "refs/", 5) == 0 && git_reference_name_is_valid(&valid, ref) == 0 && valid))
-        return true;
-    return error_set(err, ERROR_INVALID, "'%.200s' is not the full name of a ref", ref);
+    return ref_is_full(ref) || error_set(err, ERROR_INVALID, "'%.200s' is not the full name of a ref", ref);
 }
 
 static bool commit_parse(const char *text, git_oid *oid, struct error *err)

@@ -105,7 +105,6 @@ def who_asks_for_it_has_it():
             git("-C", place, "checkout", "--", "sub/b")
             assert judge(place, commit, url) == {"refs/heads/main": commit}
         assert not (checkout(w, "--build-arg", "BUILDKIT_CONTEXT_KEEP_GIT_DIR=1", f"{url}#main:sub") / ".git").exists()
-        # A repository of this machine has no address that others could use.
         place = checkout(w, "--build-context", f"lib={url}?keep-git-dir=1", context(w, "FROM scratch\nCOPY --from=lib . /\n"))
         assert judge(place, commit, url)
 
@@ -113,6 +112,11 @@ def who_asks_for_it_has_it():
         git("-C", w.directory / "lib.git", "update-ref", "refs/tags/v1", commit)
         _, _, tree, _ = w.built("lib", commit, ref="refs/tags/v1")
         assert tree[".git/HEAD"][4] == f"{commit}\n" and f"{commit} refs/tags/v1" in tree[".git/packed-refs"][4]
+        assert f'url = "{url}"' in tree[".git/config"][4]
+        # A repository of this machine has no address that others could use.
+        w.rule("lib", args={"BUILDKIT_CONTEXT_KEEP_GIT_DIR": "1"}, clone=f"file://{w.directory}/lib.git")
+        _, _, tree, _ = w.built("lib", commit)
+        assert "remote" not in tree[".git/config"][4] and f"{commit} refs/heads/main" in tree[".git/packed-refs"][4]
 
 
 def the_same_commit_is_kept_the_same():
