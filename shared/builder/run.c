@@ -611,6 +611,13 @@ static void command_owners_release(struct command_owners *owners)
 }
 AUTO_RELEASE(struct command_owners, command_owners_release)
 
+static int by_id(const void *a, const void *b)
+{
+    const uint32_t *left = a, *right = b;
+
+    return (*left > *right) - (*left < *right);
+}
+
 static bool find_owners(const struct stage *stage, struct tree *tree, struct command_owners *out, struct error *err)
 {
     AUTO(bytes_release) struct bytes passwd = BYTES(ACCOUNTS_MAX);
@@ -623,6 +630,7 @@ static bool find_owners(const struct stage *stage, struct tree *tree, struct com
         return false;
     account_resolve(imageconfig_text(stage->config, "User"), bytes_span(&passwd), bytes_span(&group), &out->account,
                     &ignored);
+    qsort(out->account.groups, out->account.group_count, sizeof(out->account.groups[0]), by_id);
     out->told = (struct sandbox_owners){ .notes = owners_new(OWNERS_MAX, err),
                                          .own = { out->account.uid, out->account.gid },
                                          .groups = out->account.groups,

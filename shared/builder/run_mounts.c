@@ -441,7 +441,9 @@ static bool prepare_cache(struct preparing *at, const struct dockerfile_mount *m
     struct cache_mount *kept = cache_mount_use(at->stage->build, strrchr(path, '/') + 1, data, err);
     if (!kept || (access(data, F_OK) < 0 && !fill_cache(at, mount, kept, err)))
         return false;
-    const struct sandbox_mount bind = { .target = mount->target, .source = data, .read_only = mount->readonly };
+    const struct sandbox_mount bind = {
+        .target = mount->target, .source = data, .uid = mount->uid, .gid = mount->gid, .read_only = mount->readonly
+    };
     return add(at, bind, true, err);
 }
 
@@ -505,7 +507,9 @@ static bool prepare_ssh(struct preparing *at, const struct dockerfile_mount *mou
                                            .path = runner_path(at->runner, "agent", err),
                                            .owner = sandbox_has_ids(at->runner->mode) ? owner : NULL,
                                            .mode = mount->mode };
-    const struct sandbox_mount socket = { .target = mount->target, .source = options.path };
+    const struct sandbox_mount socket = {
+        .target = mount->target, .source = options.path, .uid = mount->uid, .gid = mount->gid
+    };
     struct agent **agents = at->out->agents;
     agents[at->out->agent_count] = options.path ? agent_new(&options, err) : NULL;
     if (!agents[at->out->agent_count])

@@ -384,6 +384,14 @@ static bool place_tree(const struct sandbox_mount *row, int tree, struct error *
     return true;
 }
 
+/* Where it could not be given to whom it is for. */
+static void note_owner(const struct sandbox_step *step, const struct sandbox_mount *row, int tree)
+{
+    const struct owner owner = { row->uid, row->gid };
+    if (step->owners && !owner_is(owner, step->owners->own))
+        owners_note(step->owners->notes, tree, "", owner);
+}
+
 static bool place_trees(const struct sandbox_step *step, const int *trees, struct error *err)
 {
     for (size_t i = 0; i < step->mount_count; i++) {
@@ -391,6 +399,8 @@ static bool place_trees(const struct sandbox_step *step, const int *trees, struc
         int tree = row->content ? content_tree(row) : trees[i];
         if (row->content && tree < 0)
             return error_set_errno(err, errno, "make the content of '%s'", row->target);
+        if (tree >= 0)
+            note_owner(step, row, tree);
         if (tree >= 0 ? !place_tree(row, tree, err) : !make_target(row->target, true, err) || !mount_memory(row, err))
             return false;
         if (row->content)

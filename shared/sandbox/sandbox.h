@@ -75,7 +75,7 @@ struct sandbox_mount {
     int64_t size;        /* of memory, bytes at most; 0: half of the machine's */
     const char *content; /* of a file that never lies on a disk, such as a secret; NULL: none */
     size_t content_len;
-    unsigned uid, gid, mode; /* of that file */
+    unsigned uid, gid, mode; /* of that file; the ids of a source as well, where owners are noted */
 };
 
 /* A command that builds an image, instead of a service: what it changes is wanted. As root it has what BuildKit leaves it: the whole of
@@ -89,9 +89,9 @@ struct sandbox_step {
 
 /* Owners where there is one user: system calls that give files away, or ask whose they are, are answered by the supervisor. */
 struct sandbox_owners {
-    struct owners *notes; /* of files in the upper directory; what is there and not noted is `own`, or as below */
-    struct owner own;     /* who runs the command */
-    const uint32_t *groups;
+    struct owners *notes;   /* of files in the upper directory; what is there and not noted is `own`, or as below */
+    struct owner own;       /* who runs the command */
+    const uint32_t *groups; /* of his, ascending */
     size_t group_count;
     /* Whose the file of the layers is, by its path from the root ("etc/shadow"); false: there is none, or none of that type (S_IFMT).
      * marked: what is there now is that file or its copy; otherwise it is only if that one had several names. NULL: all that is not `own` is

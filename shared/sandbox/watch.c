@@ -365,6 +365,21 @@ static long answer_symlink(const struct request *request)
                   request_path(request, &of_target, target) && symlinkat(target, making.parent, making.name) == 0);
 }
 
+/* Of who has become somebody else nothing but his group is known. */
+static long answer_getgroups(const struct request *request)
+{
+    const struct sandbox_owners *owners = watch.owners;
+    const struct owner who = identity_of_files(request, owners->own);
+    bool own = owner_is(who, owners->own);
+    size_t count = own ? owners->group_count : 1, room = request_argument(request, 0);
+    if (room == 0)
+        return (long)count;
+    long failed = room < count ? -EINVAL
+                               : request_write(request, request_argument(request, 1), own ? owners->groups : &who.gid,
+                                               count * sizeof who.gid);
+    return failed ? failed : (long)count;
+}
+
 static long answer_chroot(const struct request *request)
 {
     (void)request;
@@ -386,6 +401,7 @@ static const struct call calls[] = {
     { SYS_mkdirat, answer_mknod, { 0, 1, NONE, 0 }, 2, NONE },
     { SYS_mknodat, answer_mknod, { 0, 1, NONE, 0 }, 2, 3 },
     { SYS_symlinkat, answer_symlink, { 1, 2, NONE, 0 }, 0, NONE },
+    { SYS_getgroups, answer_getgroups, { NONE, NONE, NONE, 0 }, NONE, NONE },
     { SYS_chroot, answer_chroot, { NONE, NONE, NONE, 0 }, NONE, NONE },
 #ifdef SYS_renameat
     { SYS_renameat, answer_rename, { 0, 1, NONE, ITSELF }, NONE, NONE },
