@@ -34,8 +34,8 @@ enum sandbox_mode {
 enum { SANDBOX_LOWERS_MAX = 128, SANDBOX_TEXT_MAX = 400 };
 
 /* An ordinary user for whom /etc/subuid and /etc/subgid set ids aside, and newuidmap and newgidmap are there to map them: the process enters a
- * user namespace in which it is root and those ids are the others, and sandbox_probe() then finds SANDBOX_WITH_IDS. For everybody else nothing
- * happens. Before the first thread is started: the kernel moves no process that has several. On an error all is as it was. */
+ * user namespace in which it is root and those ids are the others, and sandbox_probe() then finds SANDBOX_WITH_IDS. Every other ordinary user
+ * enters one in which he is who he was, and may read his files whatever their modes are. For root nothing happens. Before the first thread is started: the kernel moves no process that has several. On an error all is as it was. */
 bool sandbox_take_subordinate_ids(struct error *err);
 
 /* What this machine allows, found by trying; with a network of its own if programs will have one, which takes longest to be made.

@@ -18,6 +18,8 @@
 
 enum { SUBORDINATE_FILE_MAX = 1024 * 1024, NUMBER_MAX = 16 };
 
+static const char uid_mapper[] = "/usr/bin/newuidmap", gid_mapper[] = "/usr/bin/newgidmap";
+
 /* What images use: every id of 16 bits. */
 static const unsigned long wanted_ids = 65535;
 
@@ -95,18 +97,52 @@ static bool join(pid_t holder, struct error *err)
     return true;
 }
 
-bool sandbox_take_subordinate_ids(struct error *err)
+static bool write_proc(pid_t pid, const char *name, const char *text)
 {
-    static const char uid_mapper[] = "/usr/bin/newuidmap", gid_mapper[] = "/usr/bin/newgidmap";
-    struct range uids, gids;
-    char uid[NUMBER_MAX];
-    if (geteuid() == 0 || access(uid_mapper, X_OK) < 0 || access(gid_mapper, X_OK) < 0)
-        return true;
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
+    AUTO(close) int fd = open(path, O_WRONLY | O_CLOEXEC);
+    return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+}
+
+/* The same ids in a namespace of our own, in which we may read what is ours in whatever mode a command has left it. Where the machine does not let
+ * us, nothing has happened. */
+static void take_own_namespace(void)
+{
+    char uids[2 * NUMBER_MAX], gids[2 * NUMBER_MAX];
+    struct error ignored;
+    pid_t holder = hold_namespace();
+    if (holder < 0)
+        return;
+    snprintf(uids, sizeof uids, "%u %u 1", (unsigned)geteuid(), (unsigned)geteuid());
+    snprintf(gids, sizeof gids, "%u %u 1", (unsigned)getegid(), (unsigned)getegid());
+    if (write_proc(holder, "setgroups", "deny") && write_proc(holder, "uid_map", uids) &&
+        write_proc(holder, "gid_map", gids))
+        join(holder, &ignored);
+    kill(holder, SIGKILL);
+    waitpid(holder, NULL, 0);
+}
+
+/* False: nobody has set ids aside for us, or they cannot be mapped. */
+static bool find_ranges(struct range *uids, struct range *gids)
+{
     const struct passwd *account = getpwuid(geteuid());
     const char *name = account ? account->pw_name : NULL;
+    char uid[NUMBER_MAX];
     snprintf(uid, sizeof uid, "%u", (unsigned)geteuid());
-    if (!find_range("/etc/subuid", name, uid, &uids) || !find_range("/etc/subgid", name, uid, &gids))
+    return access(uid_mapper, X_OK) == 0 && access(gid_mapper, X_OK) == 0 &&
+           find_range("/etc/subuid", name, uid, uids) && find_range("/etc/subgid", name, uid, gids);
+}
+
+bool sandbox_take_subordinate_ids(struct error *err)
+{
+    struct range uids, gids;
+    if (geteuid() == 0)
         return true;
+    if (!find_ranges(&uids, &gids)) {
+        take_own_namespace();
+        return true;
+    }
     pid_t holder = hold_namespace();
     if (holder < 0)
         return errno == EPERM || errno == ENOSPC || error_set_errno(err, errno, "make a user namespace");

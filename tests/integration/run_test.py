@@ -257,6 +257,27 @@ def an_ordinary_user_alone_makes_the_same_image():
         assert first.partition(":")[2] in events["artifact.published"]["subject"]["id"], "on a copy"
 
 
+def what_its_owner_may_not_read_is_kept_by_whom_ever():
+    """As /etc/shadow and sudo are in images of some distributions."""
+    with world() as w:
+        base = image(w, "base", [f("etc/shadow", "root:*:::::::\n", 0), f("bin/hidden", "x", 0o4111)])
+        commit = w.repository("modes", {"Dockerfile": f"""FROM {base} AS one
+RUN echo x >> /etc/shadow && touch /bin/hidden && mkdir -p /q/r/s && echo f > /q/r/s/f && chmod 0 /q/r/s/f && chmod 311 /q/r/s && chmod 0 /q/r
+RUN cat /q/r/s/f /etc/shadow > /seen && rm -r /q/r/s && echo again > /q/r/g && chmod 0 /q
+FROM {base}
+COPY --from=one /q /q
+RUN --mount=from=one,source=/q,target=/m cat /m/r/g > /g
+"""})
+        w.rule("modes")
+        first, _, tree, _ = w.built("modes", commit)
+        assert tree["q/r"][1] == 0 and tree["q/r/g"][4] == "again\n" and tree["g"][4] == "again\n", tree
+        ways = ["nobody-else:100000:65536\n"] + (["somebody:500000:65536\n"] if shutil.which("newuidmap") else [])
+        for subordinate in ways:
+            shutil.rmtree(w.directory / "cache")
+            as_ordinary(w, 54321, subordinate)
+            assert digest_of_another(w, "modes", commit) == first, subordinate
+
+
 # What Debian's own programs ask and check: passwd's files belong to a group of their own, dpkg, setpriv and su become somebody else.
 DEBIAN = """FROM {base}
 RUN useradd -m -u 1234 bob && adduser --disabled-password --gecos "" carl && groupadd -r grp && usermod -a -G grp bob && passwd -d man && ls -ln /etc/*shadow* > /list
@@ -826,7 +847,7 @@ if __name__ == "__main__":
         sys.exit(0)
     run_tests([the_same_commit_gives_the_same_digest_whatever_is_cached, output_and_failures_are_told, a_command_sees_what_buildkit_shows,
                an_ordinary_user_with_subordinate_ids_makes_the_same_image, an_ordinary_user_alone_makes_the_same_image,
-               debians_programs_make_the_same_image_alone, hostile_changes_of_owners_stay_inside, where_nobody_may_answer_for_the_kernel_owners_are_lost_and_it_is_said, a_container_without_namespaces_makes_the_same_image_in_a_chroot, times_and_links_are_those_of_elsewhere_in_a_chroot,
+               debians_programs_make_the_same_image_alone, what_its_owner_may_not_read_is_kept_by_whom_ever, hostile_changes_of_owners_stay_inside, where_nobody_may_answer_for_the_kernel_owners_are_lost_and_it_is_said, a_container_without_namespaces_makes_the_same_image_in_a_chroot, times_and_links_are_those_of_elsewhere_in_a_chroot,
                an_ordinary_container_makes_the_same_image,                the_command_line_builds_the_same_in_every_place, a_chroot_is_not_left_and_shows_nothing_of_ours, nothing_of_ours_is_visible_inside, the_machine_cannot_be_reached, links_of_an_image_lead_nowhere_but_inside,
                mounts_and_their_stubs_stay_inside, no_mount_hides_another_that_lies_below_it, a_source_that_is_bound_lies_on_the_disk_once,
                what_is_mounted_of_images_and_stages_is_unpacked_once_for_all_builds, what_the_builder_has_more_than_others_is_not_handed_on,
