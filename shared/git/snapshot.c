@@ -235,10 +235,21 @@ bool git_snapshot_object_header(struct git_snapshot *snapshot, const char *oid_t
     return true;
 }
 
-bool git_snapshot_object_read(struct git_snapshot *snapshot, const char *oid_text, struct bytes *out, struct error *err)
+static git_odb_object *object_open(struct git_snapshot *snapshot, const git_oid *oid, struct error *err)
 {
     AUTO(git_odb_free) git_odb *odb = NULL;
-    AUTO(git_odb_object_free) git_odb_object *object = NULL;
+    git_odb_object *object = NULL;
+    int code = git_repository_odb(&odb, snapshot->repository);
+
+    if (code == 0)
+        code = git_odb_read(&object, odb, oid);
+    if (code < 0)
+        library_failed(err, code, "read an object");
+    return code < 0 ? NULL : object;
+}
+
+bool git_snapshot_object_read(struct git_snapshot *snapshot, const char *oid_text, struct bytes *out, struct error *err)
+{
     git_object_t type;
     size_t size;
     git_oid oid;
@@ -246,14 +257,10 @@ bool git_snapshot_object_read(struct git_snapshot *snapshot, const char *oid_tex
     if (!object_header(snapshot, oid_text, &oid, &type, &size, err))
         return false;
     if (size > out->max - out->len)
-        return error_set(err, ERROR_TOO_LARGE, "object %s has %zu bytes, more than the %zu that are allowed", oid_text,
-                         size, out->max - out->len);
-    int code = git_repository_odb(&odb, snapshot->repository);
-    if (code == 0)
-        code = git_odb_read(&object, odb, &oid);
-    if (code < 0)
-        return library_failed(err, code, "object %s", oid_text);
-    return bytes_append(out, git_odb_object_data(object), git_odb_object_size(object), err);
+        return error_set(err, ERROR_TOO_LARGE, "%zu bytes, more than the %zu that are allowed", size,
+                         out->max - out->len);
+    AUTO(git_odb_object_free) git_odb_object *object = object_open(snapshot, &oid, err);
+    return object && bytes_append(out, git_odb_object_data(object), git_odb_object_size(object), err);
 }
 
 bool git_snapshot_blob_size(struct git_snapshot *snapshot, const char *oid_text, int64_t *size, struct error *err)
@@ -267,28 +274,12 @@ bool git_snapshot_blob_size(struct git_snapshot *snapshot, const char *oid_text,
     return true;
 }
 
-static git_blob *blob_open(struct git_snapshot *snapshot, const git_oid *oid, struct error *err)
-{
-    git_blob *blob = NULL;
-    int code = git_blob_lookup(&blob, snapshot->repository, oid);
-
-    if (code < 0)
-        library_failed(err, code, "read an object");
-    return code < 0 ? NULL : blob;
-}
-
 bool git_snapshot_blob_read(struct git_snapshot *snapshot, const char *oid_text, struct bytes *out, struct error *err)
 {
     git_oid oid;
     size_t size;
 
-    if (!header_of(snapshot, oid_text, &oid, &size, err))
-        return false;
-    if (size > out->max - out->len)
-        return error_set(err, ERROR_TOO_LARGE, "%zu bytes, more than the %zu that are allowed", size,
-                         out->max - out->len);
-    AUTO(git_blob_free) git_blob *blob = blob_open(snapshot, &oid, err);
-    return blob && bytes_append(out, git_blob_rawcontent(blob), (size_t)git_blob_rawsize(blob), err);
+    return header_of(snapshot, oid_text, &oid, &size, err) && git_snapshot_object_read(snapshot, oid_text, out, err);
 }
 
 enum { STREAM_FROM = 1024 * 1024, STREAM_PIECE = 32 * 1024, WHOLE_MAX = 256 * 1024 * 1024 };
@@ -369,6 +360,6 @@ bool git_snapshot_blob_each(struct git_snapshot *snapshot, const char *oid_text,
                          "%zu bytes that the git host sent as a difference to another file, which takes memory for all "
                          "of them; up to %d are allowed",
                          size, WHOLE_MAX);
-    AUTO(git_blob_free) git_blob *blob = blob_open(snapshot, &oid, err);
-    return blob && (size == 0 || on_data(context, git_blob_rawcontent(blob), (size_t)git_blob_rawsize(blob), err));
+    AUTO(git_odb_object_free) git_odb_object *object = object_open(snapshot, &oid, err);
+    return object && (size == 0 || on_data(context, git_odb_object_data(object), git_odb_object_size(object), err));
 }
