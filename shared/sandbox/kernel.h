@@ -23,6 +23,9 @@
 #ifndef SYS_fsmount
 #define SYS_fsmount 432
 #endif
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
 #ifndef SYS_openat2
 #define SYS_openat2 437
 #endif
@@ -43,7 +46,8 @@ enum {
     MOUNT_ATTRIBUTE_NO_DEVICES = 4,
     CLONE_PIDFD_FLAG = 0x1000,
     P_PIDFD_TYPE = 3,
-    MOUNT_FROM_NOW = 6, /* FSCONFIG_CMD_CREATE */
+    PIDFD_THREAD_FLAG = 0200, /* O_EXCL */
+    MOUNT_FROM_NOW = 6,       /* FSCONFIG_CMD_CREATE */
     FSMOUNT_CLOSE_ON_EXEC = 1,
 };
 

@@ -50,11 +50,28 @@ long request_write(const struct request *request, uint64_t address, const void *
 
 /* ---- the file that it means ---- */
 
-static int open_of_process(const struct request *request, const char *what)
+/* What is told of a descriptor for a process has its number as that /proc counts. Threads have descriptors of their own since 6.9 only. */
+static unsigned number_there(unsigned process)
+{
+    char path[64], text[512];
+    unsigned number = 0;
+    AUTO(close) int pidfd = (int)syscall(SYS_pidfd_open, process, 0);
+    if (pidfd < 0 && errno == EINVAL)
+        pidfd = (int)syscall(SYS_pidfd_open, process, PIDFD_THREAD_FLAG);
+    snprintf(path, sizeof path, "self/fdinfo/%d", pidfd);
+    AUTO(close) int fd = pidfd < 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    text[n > 0 ? n : 0] = '\0';
+    const char *line = strstr(text, "\nPid:");
+    return line && sscanf(line, "\nPid: %9u", &number) == 1 ? number : 0;
+}
+
+static int open_of_process(const struct request *request, const char *what, int flags)
 {
     char path[64];
-    snprintf(path, sizeof path, "%u/%s", request->notice->pid, what);
-    return open(path, O_PATH | O_CLOEXEC);
+    unsigned process = request->notice->pid;
+    snprintf(path, sizeof path, "%u/%s", request_roots.numbers_differ ? number_there(process) : process, what);
+    return open(path, flags | O_CLOEXEC);
 }
 
 static bool is_file(int a, int b)
@@ -80,7 +97,7 @@ static int open_as_process(const struct request *request, int directory, const c
 {
     if (!request_roots.chroots)
         return open_path(directory, path, follow);
-    AUTO(close) int root = open_of_process(request, "root");
+    AUTO(close) int root = open_of_process(request, "root", O_PATH);
     if (root < 0 || is_file(root, request_roots.root))
         return open_path(directory, path, follow);
     enter(root);
@@ -97,7 +114,7 @@ static int open_base(const struct request *request, int number)
 {
     char name[32];
     snprintf(name, sizeof name, "fd/%d", number);
-    int fd = open_of_process(request, number == AT_FDCWD ? "cwd" : name);
+    int fd = open_of_process(request, number == AT_FDCWD ? "cwd" : name, O_PATH);
     if (fd < 0 && errno == ENOENT)
         errno = EBADF;
     return fd;
@@ -161,10 +178,9 @@ int request_open(const struct request *request, const struct place *place)
 
 unsigned request_umask(const struct request *request)
 {
-    char path[32], text[1024];
+    char text[1024];
     unsigned mask = UMASK_USUAL;
-    snprintf(path, sizeof path, "%u/status", request->notice->pid);
-    AUTO(close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    AUTO(close) int fd = open_of_process(request, "status", O_RDONLY);
     ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
     text[n > 0 ? n : 0] = '\0';
     const char *line = strstr(text, "\nUmask:"); /* since 4.7, behind the name, which has its line ends escaped */

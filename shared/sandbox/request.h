@@ -40,10 +40,11 @@ bool request_path(const struct request *request, const struct place *place, char
 /* 0, or -errno: an answer. */
 long request_write(const struct request *request, uint64_t address, const void *data, size_t len);
 
-/* Where requests look from; the working directory has to be `processes`, a file system of the processes as the supervisor numbers them. */
+/* Where requests look from; the working directory has to be `processes`, a file system of the processes. */
 struct request_roots {
     int root, processes;
-    bool chroots; /* a process may have another root directory */
+    bool numbers_differ; /* it has other numbers than the supervisor */
+    bool chroots;        /* a process may have another root directory */
 };
 extern struct request_roots request_roots;
 

@@ -461,6 +461,10 @@ bool watch_prepare(const struct plan *plan, int machine, struct error *err)
     watch.upper = openat(machine, upper + 1, O_PATH | O_DIRECTORY | O_CLOEXEC); /* without the slash: below it */
     request_roots.root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     request_roots.processes = open_processes();
+    if (request_roots.processes < 0) { /* a container that shows parts of /proc only: then that one */
+        request_roots.processes = openat(machine, "proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        request_roots.numbers_differ = true;
+    }
     if (watch.upper < 0 || request_roots.root < 0 || request_roots.processes < 0)
         return error_set_errno(err, errno, "look into changes and processes");
     if (syscall(SYS_statx, request_roots.root, "", AT_EMPTY_PATH, STATUS_MOUNT, &is) < 0)

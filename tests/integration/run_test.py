@@ -246,6 +246,15 @@ def an_ordinary_user_alone_makes_the_same_image():
         assert not differences(layers, others), (differences(layers, others), text(tree, "list"), text(other, "list"))
         assert digest_of_another(w, "owners", commit) == first, "one id"
         assert list((w.directory / "cache/layers-user").iterdir()), "by one who has no ids"
+        # A container shows parts of /proc only, and lets nobody mount another one.
+        as_ordinary(w, 54321, "", "mount --bind /dev/null /proc/version")
+        shutil.rmtree(w.directory / "cache")
+        (w.directory / "cache").mkdir()
+        os.chown(w.directory / "cache", 54321, 54321)
+        w.rules["owners"]["image"] += "-or"
+        code, events, log = w.build("owners", commit)
+        assert code == 0 and "not recorded" not in log, log
+        assert first.partition(":")[2] in events["artifact.published"]["subject"]["id"], "in a container"
         stack = [w.directory / name for name in ("lower", "upper", "stacked")]
         for place in stack:
             place.mkdir()
