@@ -56,7 +56,7 @@ static unsigned number_there(unsigned process)
     char path[64], text[512];
     unsigned number = 0;
     AUTO(close) int pidfd = (int)syscall(SYS_pidfd_open, process, 0);
-    if (pidfd < 0 && errno == EINVAL)
+    if (pidfd < 0)
         pidfd = (int)syscall(SYS_pidfd_open, process, PIDFD_THREAD_FLAG);
     snprintf(path, sizeof path, "self/fdinfo/%d", pidfd);
     AUTO(close) int fd = pidfd < 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
@@ -66,12 +66,16 @@ static unsigned number_there(unsigned process)
     return line && sscanf(line, "\nPid: %9u", &number) == 1 ? number : 0;
 }
 
+/* EPERM: it cannot be found. */
 static int open_of_process(const struct request *request, const char *what, int flags)
 {
     char path[64];
-    unsigned process = request->notice->pid;
-    snprintf(path, sizeof path, "%u/%s", request_roots.numbers_differ ? number_there(process) : process, what);
-    return open(path, flags | O_CLOEXEC);
+    unsigned process = request->notice->pid, number = request_roots.numbers_differ ? number_there(process) : process;
+    snprintf(path, sizeof path, "%u/%s", number, what);
+    if (number > 0)
+        return open(path, flags | O_CLOEXEC);
+    errno = EPERM;
+    return -1;
 }
 
 static bool is_file(int a, int b)

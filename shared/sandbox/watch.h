@@ -1,7 +1,9 @@
 /* Owners of files in a user namespace with one user: the system calls that give files away or make some, and those that ask whose they are, wait
  * for the supervisor, who does with the file what the kernel would and notes or tells the owner (seccomp_unotify(2)); so do those by which a
- * process becomes another user (identity.h). Calls that change nothing in that go on to the kernel. A process can at most deceive itself about files that it could write to anyway: everything is done with the rights
- * of the sandbox's own user, and seen from its root directory. No allocation. */
+ * process becomes another user (identity.h). Calls that change nothing in that go on to the kernel. A process can at most deceive itself about
+ * files that it could write to anyway: everything is done with the rights of the sandbox's own user, and seen from its root directory. A signal
+ * that comes before the supervisor has taken a call up interrupts it, which shows where its handler does not ask for a restart (SA_RESTART). No
+ * allocation. */
 #ifndef PUSHWRIGHT_SANDBOX_WATCH_H
 #define PUSHWRIGHT_SANDBOX_WATCH_H
 

@@ -327,6 +327,61 @@ def debians_programs_make_the_same_image_alone():
         assert not found, found
 
 
+THREADS = r"""
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+static void on_alarm(int number) { (void)number; }
+static void *work(void *opaque)
+{
+    unsigned number = (unsigned)(long)opaque;
+    for (unsigned i = 0; i < 200; i++) {
+        char path[64], other[64];
+        struct stat is;
+        snprintf(path, sizeof path, "/t/%u-%u", number, i);
+        snprintf(other, sizeof other, "/t/renamed-%u-%u", number, i);
+        int fd = open(path, O_CREAT | O_EXCL | O_RDWR, 0644);
+        if (fd < 0 || fchown(fd, number * 1000 + i, 7) < 0 || rename(path, other) < 0 || stat(other, &is) < 0 || is.st_uid != number * 1000 + i)
+            exit(1);
+        close(fd);
+    }
+    return NULL;
+}
+int main(void)
+{
+    pthread_t threads[6];
+    sigaction(SIGALRM, &(struct sigaction){ .sa_handler = on_alarm, .sa_flags = SA_RESTART }, NULL);
+    ualarm(500, 500);
+    mkdir("/t", 0777);
+    for (long i = 0; i < 6; i++)
+        pthread_create(&threads[i], NULL, work, (void *)(i + 1));
+    for (int i = 0; i < 6; i++)
+        pthread_join(threads[i], NULL);
+    return setgid(50) < 0 || setuid(1000) < 0 || getuid() != 1000 || getegid() != 50 || setuid(0) == 0;
+}
+"""
+
+
+def each_thread_has_its_owners_recorded():
+    """However often a signal comes in between, and whichever /proc the supervisor looks into."""
+    with world() as w:
+        (w.directory / "threads.c").write_text(THREADS)
+        subprocess.run(["cc", "-static", "-pthread", "-o", w.directory / "threads", w.directory / "threads.c"], check=True)
+        dockerfile = f"FROM {image(w, 'base', [f('bin/threads', (w.directory / 'threads').read_bytes(), 0o755)])}\nRUN threads\n"
+        layers = own_layers(w, "rooted", dockerfile)
+        assert layers[0]["t/renamed-6-199"].uid == 6199, layers
+        for name, first in (("alone", "true"), ("masked", "mount --bind /dev/null /proc/version")):
+            shutil.rmtree(w.directory / "cache")
+            as_ordinary(w, 54321, "", first)
+            found = differences(layers, own_layers(w, name, dockerfile))
+            assert not found, (name, found[:9])
+
+
 HOSTILE = """FROM {base}
 RUN mkdir /r && cd /r && for i in $(seq 8); do (for n in $(seq 300); do touch $i; chown $n:$i $i; mv $i $i-; ln -s {outside} $i; chown -h 5 $i; chown 6 $i/victim; rm $i; mv $i- $i; done) & done 2> /dev/null; wait
 RUN cd /r; for i in $(seq 30); do (while true; do touch x$i; chown $i x$i; rm x$i; done) & done 2> /dev/null; sleep 1; kill -9 $(seq 2 200) 2> /dev/null; true
@@ -856,7 +911,7 @@ if __name__ == "__main__":
         sys.exit(0)
     run_tests([the_same_commit_gives_the_same_digest_whatever_is_cached, output_and_failures_are_told, a_command_sees_what_buildkit_shows,
                an_ordinary_user_with_subordinate_ids_makes_the_same_image, an_ordinary_user_alone_makes_the_same_image,
-               debians_programs_make_the_same_image_alone, what_its_owner_may_not_read_is_kept_by_whom_ever, hostile_changes_of_owners_stay_inside, where_nobody_may_answer_for_the_kernel_owners_are_lost_and_it_is_said, a_container_without_namespaces_makes_the_same_image_in_a_chroot, times_and_links_are_those_of_elsewhere_in_a_chroot,
+               debians_programs_make_the_same_image_alone, each_thread_has_its_owners_recorded, what_its_owner_may_not_read_is_kept_by_whom_ever, hostile_changes_of_owners_stay_inside, where_nobody_may_answer_for_the_kernel_owners_are_lost_and_it_is_said, a_container_without_namespaces_makes_the_same_image_in_a_chroot, times_and_links_are_those_of_elsewhere_in_a_chroot,
                an_ordinary_container_makes_the_same_image,                the_command_line_builds_the_same_in_every_place, a_chroot_is_not_left_and_shows_nothing_of_ours, nothing_of_ours_is_visible_inside, the_machine_cannot_be_reached, links_of_an_image_lead_nowhere_but_inside,
                mounts_and_their_stubs_stay_inside, no_mount_hides_another_that_lies_below_it, a_source_that_is_bound_lies_on_the_disk_once,
                what_is_mounted_of_images_and_stages_is_unpacked_once_for_all_builds, what_the_builder_has_more_than_others_is_not_handed_on,
