@@ -150,6 +150,8 @@ void download_name(const char *url, char name[static DOWNLOAD_NAME_MAX + 1])
     if (!url_parse(span_of(url), &parts, &err) || parts.path.len == 0)
         return;
     struct span path = parts.path;
+    while (path.len > 0 && path.data[path.len - 1] == '/')
+        path.len--;
     long slash = span_find_last(path, '/');
     struct span last = { path.data + slash + 1, path.len - (size_t)(slash + 1) };
     if (!percent_decode(&decoded, last, false, &err) || !is_plain_name(bytes_span(&decoded)))

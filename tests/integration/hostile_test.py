@@ -67,7 +67,7 @@ def repositories_and_urls_stay_in_their_place():
             (w.directory / "event.json").write_text(json.dumps(w.event("lib", lib)))
             done = subprocess.run([str(BIN / "build"), "--event", str(w.directory / "event.json")], capture_output=True, text=True, env=w.environment())
             assert "artifact.published" not in done.stdout and "not for the image" not in done.stdout + done.stderr, (member, done)
-        for path, name in (("/..", "__unnamed__"), ("/%2e%2e", "__unnamed__"), ("/..%2f..%2fescaped", "__unnamed__"), ("/a%00b", "__unnamed__"), ("/a/", "__unnamed__")):
+        for path, name in (("/..", "__unnamed__"), ("/%2e%2e", "__unnamed__"), ("/..%2f..%2fescaped", "__unnamed__"), ("/a%00b", "__unnamed__"), ("/a/", "a"), ("//", "__unnamed__"), ("/../", "__unnamed__")):
             commit = w.repository("web", {"Dockerfile": f"FROM scratch\nADD {origin.url(path)} /in/\n"})
             tree = w.built("web", commit, environment=PRIVATE)[2]
             assert sorted(tree) == ["in", f"in/{name}"], (path, sorted(tree))
