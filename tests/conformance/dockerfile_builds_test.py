@@ -420,6 +420,9 @@ def main():
     if not ORACLE.is_dir() or not DRIVER.is_file() or not pathlib.Path("/bin/busybox").exists():
         print(f"1..1\nok 1 - recorded builds # SKIP {ORACLE}, {DRIVER} or busybox-static is not there")
         return
+    if os.getuid():
+        print("1..1\nok 1 - recorded builds # SKIP the recorded contexts hold a file that only root reads")
+        return
     differences, total = read_differences(), {}
     print(f"1..{len(arguments.suites)}")
     with pushwright.temporary_directory(on_a_disk()) as directory, pushwright.registry(directory / "registry") as registry:

@@ -434,7 +434,7 @@ def a_time_zone_that_is_not_here_is_told_at_the_start():
                                                     "deploy": [{"cluster": "local", "workload": "w"}]}]}))
         (directory / "empty").mkdir()
         for hidden, code, says in [("/usr/share", 1, "trigger 't': time zone 'Europe/Berlin' is not known here"), ("/mnt", 0, "")]:
-            run = subprocess.run(["unshare", "-m", "sh", "-c", 'mount --bind "$1" "$2" && exec "$3" --event -', "-", directory / "empty", hidden,
+            run = subprocess.run(["unshare", "-rm", "sh", "-c", 'mount --bind "$1" "$2" && exec "$3" --event -', "-", directory / "empty", hidden,
                                   BIN / "deploy"], input=json.dumps({"specversion": "1.0", "id": "1", "source": "/c", "type": "dev.knative.sources.ping"}),
                                  env={**os.environ, "PUSHWRIGHT_CONFIG": str(config), "PUSHWRIGHT_TRUST_PLATFORM": "1"}, capture_output=True, text=True)
             assert run.returncode == code and says in run.stderr, (hidden, run)

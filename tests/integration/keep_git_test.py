@@ -71,6 +71,7 @@ def git_finds_a_repository_in_what_was_added():
                 assert git("-C", place, "describe", "--tags", "--exact-match") == source.partition("#")[2]
         assert git("-C", added(w, f"{url}#twice"), "describe", "--exact-match") in ("noted", "twice")
         assert os.access(place / "sub/b", os.X_OK) and os.readlink(place / "l") == "a" and (place / "empty").read_bytes() == b""
+        place = added(w, url)  # git has not been at this one
         assert modes(place) == {(True, 0o755), (False, 0o644)}, modes(place)
         # What git sees is the files, not what the index has remembered of them.
         (place / "empty").write_text("x")
