@@ -103,6 +103,10 @@ static bool lay(struct alone *alone, const struct sandbox_mount *row, struct err
     alone->count++;
     if (!put(alone, laid, row))
         return error_set_errno(err, errno, "lay '%.200s' into the root directory", row->target);
+    struct stat was;
+    if (laid->had && !row->content && !row->source && fstatat(alone->scratch, aside, &was, AT_SYMLINK_NOFOLLOW) == 0 &&
+        S_ISDIR(was.st_mode))
+        fchmodat(laid->parent, laid->name, was.st_mode & 07777, 0); /* as a mount would have it */
     if (timed && laid->had)
         futimens(laid->parent, times); /* else it is as new as where something is mounted that was not there */
     return true;

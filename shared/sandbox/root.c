@@ -361,10 +361,15 @@ static int content_tree(const struct sandbox_mount *row)
     return tree;
 }
 
+/* A directory that is there keeps its mode, as with runc. */
 static bool mount_memory(const struct sandbox_mount *row, struct error *err)
 {
     char options[64];
-    int n = snprintf(options, sizeof options, "mode=1777");
+    struct stat is;
+    unsigned mode = stat(row->target, &is) == 0 ? is.st_mode & 07777 : 01777;
+    if (!make_target(row->target, true, err))
+        return false;
+    int n = snprintf(options, sizeof options, "mode=%o", mode);
     if (row->size > 0)
         snprintf(options + n, sizeof options - (size_t)n, ",size=%lld", (long long)row->size);
     unsigned long flags = TMPFS_FLAGS | (row->read_only ? MS_RDONLY : 0);
@@ -401,7 +406,7 @@ static bool place_trees(const struct sandbox_step *step, const int *trees, struc
             return error_set_errno(err, errno, "make the content of '%s'", row->target);
         if (tree >= 0)
             note_owner(step, row, tree);
-        if (tree >= 0 ? !place_tree(row, tree, err) : !make_target(row->target, true, err) || !mount_memory(row, err))
+        if (!(tree >= 0 ? place_tree(row, tree, err) : mount_memory(row, err)))
             return false;
         if (row->content)
             unlink(CONTENT_NAME);

@@ -666,6 +666,21 @@ def large_files(w, name):
     return len({path.stat().st_ino for path in (w.directory / "cache/layers").rglob(name) if path.stat().st_size >= 8000000})
 
 
+def memory_has_the_mode_of_what_it_is_mounted_on():
+    """Whatever isolates the command; a directory that is made for it is everybody's."""
+    with world() as w:
+        base = image(w, "base", [d("srv", 0o2751, 33, 34), d("secret", 0o700)])
+        commit = w.repository("memory", {"Dockerfile": f"""FROM {base}
+RUN --mount=type=tmpfs,target=/srv,size=1m --mount=type=tmpfs,target=/secret --mount=type=tmpfs,target=/new/er stat -c '%n %a %u %g' /srv /secret /new/er > /o
+"""})
+        w.rule("memory", isolation="chroot")
+        first, _, tree, _ = w.built("memory", commit)
+        assert text(tree, "o").splitlines() == ["/srv 2751 0 0", "/secret 700 0 0", "/new/er 1777 0 0"], text(tree, "o")
+        shutil.rmtree(w.directory / "cache")
+        w.wrap = [sys.executable, "-c", CONTAINER]
+        assert digest_of_another(w, "memory", commit) == first, "in a chroot"
+
+
 def a_source_that_is_bound_lies_on_the_disk_once():
     """Whatever number of commands reads it; what one writes to it, the next does not see, nor does the source change its looks."""
     mark = f"94{os.getpid()}"
@@ -913,7 +928,7 @@ if __name__ == "__main__":
                an_ordinary_user_with_subordinate_ids_makes_the_same_image, an_ordinary_user_alone_makes_the_same_image,
                debians_programs_make_the_same_image_alone, each_thread_has_its_owners_recorded, what_its_owner_may_not_read_is_kept_by_whom_ever, hostile_changes_of_owners_stay_inside, where_nobody_may_answer_for_the_kernel_owners_are_lost_and_it_is_said, a_container_without_namespaces_makes_the_same_image_in_a_chroot, times_and_links_are_those_of_elsewhere_in_a_chroot,
                an_ordinary_container_makes_the_same_image,                the_command_line_builds_the_same_in_every_place, a_chroot_is_not_left_and_shows_nothing_of_ours, nothing_of_ours_is_visible_inside, the_machine_cannot_be_reached, links_of_an_image_lead_nowhere_but_inside,
-               mounts_and_their_stubs_stay_inside, no_mount_hides_another_that_lies_below_it, a_source_that_is_bound_lies_on_the_disk_once,
+               mounts_and_their_stubs_stay_inside, no_mount_hides_another_that_lies_below_it, memory_has_the_mode_of_what_it_is_mounted_on, a_source_that_is_bound_lies_on_the_disk_once,
                what_is_mounted_of_images_and_stages_is_unpacked_once_for_all_builds, what_the_builder_has_more_than_others_is_not_handed_on,
                a_working_directory_leads_nowhere_else, the_kernel_shows_and_takes_little, privileges_are_not_to_be_had, a_command_that_does_not_end_is_killed_whole,
                a_killed_builder_leaves_nothing, cache_mounts_give_way_to_those_that_are_used, builds_at_the_same_time_share_what_they_unpack])
