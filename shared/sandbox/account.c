@@ -97,6 +97,8 @@ bool account_resolve(const char *user, struct span passwd, struct span group, st
     struct account found = { .home = "/" };
     struct span rest = span_of(user && user[0] ? user : "0");
     struct span who = span_cut(&rest, ':');
+    if (who.len == 0)
+        who = SPAN("0");
     struct span name = { NULL, 0 };
     bool known = passwd_find(passwd, who, &found, &name);
     if (!known && who.len > 0 && who.data[0] >= '0' && who.data[0] <= '9' && !id_parse(who, &found.uid))

@@ -18,7 +18,7 @@ struct account {
     char home[ACCOUNT_HOME_MAX]; /* "/" for a user who is not in passwd */
 };
 
-/* user: "name", "uid", either with ":group" or ":gid"; NULL or "": root. A number needs no line in passwd, its group is then 0, as with
+/* user: "name", "uid", either with ":group" or ":gid", or that alone, which is root's; NULL or "": root. A number needs no line in passwd, its group is then 0, as with
  * Docker. ERROR_NOT_FOUND: no such user or group; ERROR_INVALID: not a name and not a 32-bit number. */
 bool account_resolve(const char *user, struct span passwd, struct span group, struct account *account,
                      struct error *err);
