@@ -36,9 +36,14 @@ static bool find_ref(const struct git_remote_options *remote, const char *said, 
            (commit[0] || error_set(err, ERROR_NOT_FOUND, "repository does not contain ref %s", name));
 }
 
+static bool begins_with(const char *id, const char *checksum)
+{
+    return !checksum || strncmp(id, checksum, strlen(checksum)) == 0;
+}
+
 static bool check_commit(const char *commit, const char *checksum, struct error *err)
 {
-    return !checksum || strncmp(commit, checksum, strlen(checksum)) == 0 ||
+    return begins_with(commit, checksum) ||
            error_set(err, ERROR_INVALID, "expected checksum to match %s, got %s", checksum, commit);
 }
 
@@ -61,9 +66,16 @@ static struct git_snapshot *fetch(const struct git_ref *source, const struct add
 
     if (is_commit(source->ref))
         return check_commit(source->ref, checksum, err) ? git_fetch(remote, NULL, source->ref, err) : NULL;
-    if (!find_ref(remote, source->ref, &ref, commit, err) || !check_commit(commit, checksum, err))
+    if (!find_ref(remote, source->ref, &ref, commit, err))
         return NULL;
-    return git_fetch(remote, ref.data, commit, err);
+    bool tag =
+        span_starts(bytes_span(&ref), "refs/tags/"); /* an annotated one has an id of its own, which will do too */
+    if (!tag && !check_commit(commit, checksum, err))
+        return NULL;
+    AUTO(git_snapshot_free) struct git_snapshot *snapshot = git_fetch(remote, ref.data, commit, err);
+    bool good =
+        snapshot && (begins_with(git_snapshot_pointed(snapshot), checksum) || check_commit(commit, checksum, err));
+    return good ? TAKE(snapshot) : NULL;
 }
 
 /* ssh needs keys that a build has none of; files of this machine are not the Dockerfile's to read. */

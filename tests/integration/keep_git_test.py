@@ -69,6 +69,9 @@ def git_finds_a_repository_in_what_was_added():
             assert (place / ".git/shallow").exists() == (commit == second)
             if "tags" in str(refs):
                 assert git("-C", place, "describe", "--tags", "--exact-match") == source.partition("#")[2]
+        for checksum, code in ((annotated, 0), (second[:12], 0), (first, 1)):  # of a tag's own object, or of the commit
+            said = added(w, f"{url}#noted", f"--checksum={checksum}", code=code)
+            assert code == 0 or f"expected checksum to match {first}, got {second}" in said, said
         assert git("-C", added(w, f"{url}#twice"), "describe", "--exact-match") in ("noted", "twice")
         assert os.access(place / "sub/b", os.X_OK) and os.readlink(place / "l") == "a" and (place / "empty").read_bytes() == b""
         place = added(w, url)  # git has not been at this one
