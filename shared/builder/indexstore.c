@@ -71,13 +71,13 @@ static bool believe(const struct looking *looking, const struct bytes *plain, st
 static bool read_told(const char *told, struct descriptor *out)
 {
     struct span size = span_of(told ? told : ""), digest = span_cut(&size, ' ');
-    char *end = NULL;
+    char *end;
 
-    *out = (struct descriptor){ .size = size.len > 0 ? strtoll(size.data, &end, 10) : -1 };
-    if (!digest_is_legal(digest) || out->size <= 0 || *end)
+    if (!digest_is_legal(digest) || size.len == 0)
         return false;
+    *out = (struct descriptor){ .size = strtoll(size.data, &end, 10) };
     memcpy(out->digest, digest.data, digest.len);
-    return true;
+    return out->size > 0 && !*end;
 }
 
 static bool read_packed(const struct looking *looking, const struct descriptor *manifest, const struct json *notes,
