@@ -174,9 +174,11 @@ void log_set_patience(int ms)
     atomic_store(&patience_ms, ms);
 }
 
-/* Standard output is one for the process, and so is this. */
+/* Standard output is one for the process, and so is this: a line on the stack of each of hundreds of threads that wait would be most of
+ * their memory. */
 static struct {
     pthread_mutex_t lock;
+    char message[MESSAGE_MAX], line[LOG_LINE_MAX];
     bool stalled; /* the last line found no reader within the patience */
     unsigned long long left_out;
     char rest[LOG_LINE_MAX]; /* of a line that was begun, so that none is torn */
@@ -228,9 +230,9 @@ static void tell_left_out(void)
     output.left_out = 0;
 }
 
+/* With the lock held. */
 static void write_line(const char *data, size_t len)
 {
-    pthread_mutex_lock(&output.lock);
     int64_t until_ms = clock_monotonic_ms() + (output.stalled ? 0 : atomic_load(&patience_ms));
     bool goes = write_rest(until_ms);
     if (goes && output.left_out > 0 && is_writable(until_ms)) {
@@ -245,18 +247,18 @@ static void write_line(const char *data, size_t len)
         memcpy(output.rest, data + done, output.rest_len);
     }
     output.stalled = done < len;
-    pthread_mutex_unlock(&output.lock);
 }
 
 void log_event(enum log_severity severity, const struct log_fields *fields, const char *format, ...)
 {
-    char message[MESSAGE_MAX], line[LOG_LINE_MAX];
     va_list args;
     va_start(args, format);
-    int n = vsnprintf(message, sizeof message, format, args);
+    pthread_mutex_lock(&output.lock);
+    int n = vsnprintf(output.message, sizeof output.message, format, args);
+    size_t len = n < 0 ? 0 : (size_t)n < sizeof output.message ? (size_t)n : sizeof output.message - 1;
+    if (n >= 0)
+        write_line(output.line,
+                   log_format(output.line, clock_wall_ms(), severity, fields, (struct span){ output.message, len }));
+    pthread_mutex_unlock(&output.lock);
     va_end(args);
-    if (n < 0)
-        return;
-    size_t len = (size_t)n < sizeof message ? (size_t)n : sizeof message - 1;
-    write_line(line, log_format(line, clock_wall_ms(), severity, fields, (struct span){ message, len }));
 }

@@ -3,6 +3,7 @@
 #include "shared/base/clock.h"
 #include "shared/base/encode.h"
 #include "shared/base/file.h"
+#include "shared/base/stack.h"
 #include "shared/kube/status.h"
 
 #include <stdatomic.h>
@@ -98,6 +99,8 @@ static bool take_place(struct kube *kube, struct error *err)
     int64_t until_ms = clock_monotonic_ms() + PLACE_MS_MAX;
     bool go_on = true;
     kube->placed = true;
+    if ((long)(ticket - done) >= KUBE_PLACES)
+        stack_give_back();
     while (go_on && (long)(ticket - done) >= KUBE_PLACES && clock_monotonic_ms() < until_ms)
         go_on = kube_pause(kube, PIECE_MS, err);
     return go_on && connect_anew(kube, err);
