@@ -97,16 +97,26 @@ static bool write_and_rename(int fd, const char *temporary, const char *path, st
     return true;
 }
 
+/* A new file with a name that begins as the path does; -1: none. The caller frees the name. */
+static int open_beside(const char *path, char **name, struct error *err)
+{
+    if (asprintf(name, "%s.XXXXXX", path) < 0) {
+        *name = NULL;
+        error_set(err, ERROR_INTERNAL, "out of memory");
+        return -1;
+    }
+    int fd = mkostemp(*name, O_CLOEXEC);
+    if (fd < 0)
+        error_set_errno(err, errno, "cannot write '%s'", path);
+    return fd;
+}
+
 bool file_write_atomic(const char *path, struct span content, mode_t mode, struct error *err)
 {
     AUTO(free) char *temporary = NULL;
-    if (asprintf(&temporary, "%s.XXXXXX", path) < 0) {
-        temporary = NULL;
-        return error_set(err, ERROR_INTERNAL, "out of memory");
-    }
-    AUTO(close) int fd = mkostemp(temporary, O_CLOEXEC);
+    AUTO(close) int fd = open_beside(path, &temporary, err);
     if (fd < 0)
-        return error_set_errno(err, errno, "cannot write '%s'", path);
+        return false;
     if (!write_and_rename(fd, temporary, path, content, mode, err)) {
         unlink(temporary);
         return error_wrap(err, "write '%s'", path);
@@ -116,18 +126,15 @@ bool file_write_atomic(const char *path, struct span content, mode_t mode, struc
 
 bool file_write_cached(const char *path, struct span content, struct error *err)
 {
-    AUTO(free) char *beside = NULL;
-    if (asprintf(&beside, "%s.XXXXXX", path) < 0) {
-        beside = NULL;
-        return error_set(err, ERROR_INTERNAL, "out of memory");
-    }
-    AUTO(close) int fd = mkostemp(beside, O_CLOEXEC);
+    AUTO(free) char *temporary = NULL;
+    AUTO(close) int fd = open_beside(path, &temporary, err);
     if (fd < 0)
-        return error_set_errno(err, errno, "cannot write '%s'", path);
-    if (file_write_all(fd, content.data, content.len, err) && rename(beside, path) == 0)
+        return false;
+    if (file_write_all(fd, content.data, content.len, err) &&
+        (rename(temporary, path) == 0 || error_set_errno(err, errno, "cannot rename into place")))
         return true;
-    unlink(beside);
-    return error_set_errno(err, errno, "cannot write '%s'", path);
+    unlink(temporary);
+    return error_wrap(err, "write '%s'", path);
 }
 
 bool directory_make(const char *path, mode_t mode, struct error *err)

@@ -60,6 +60,22 @@ static void what_was_written_is_read(void **state)
     assert_int_equal(entries_of(directory), 1);
 }
 
+static void what_a_cache_keeps_is_replaced_whole_and_leaves_no_litter(void **state)
+{
+    (void)state;
+    AUTO(bytes_release) struct bytes content = BYTES(100);
+    struct error err = { 0 };
+    assert_true(file_write_cached(in("a"), SPAN("old"), &err) && file_write_cached(in("a"), SPAN("new"), &err));
+    assert_true(file_read(&content, in("a"), &err));
+    assert_string_equal(bytes_text(&content), "new");
+    assert_false(file_write_cached(in("no/such"), SPAN("x"), &err));
+    assert_error(err, ERROR_NOT_FOUND, "no/such");
+    assert_true(directory_make(in("taken"), 0700, &err));
+    assert_false(file_write_cached(in("taken"), SPAN("x"), &err));
+    assert_error(err, ERROR_INTERNAL, "taken");
+    assert_int_equal(entries_of(directory), 2);
+}
+
 static void reading_keeps_the_ceiling(void **state)
 {
     (void)state;
@@ -225,6 +241,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FRESH(what_was_written_is_read),
+        FRESH(what_a_cache_keeps_is_replaced_whole_and_leaves_no_litter),
         FRESH(reading_keeps_the_ceiling),
         FRESH(files_without_a_size_are_read_to_their_end),
         FRESH(reading_says_what_is_wrong),
